@@ -1,0 +1,65 @@
+# `make help` lists the targets; continuous integration (.ci/run) calls the same ones.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.ONESHELL:
+.PHONY: help setup packages test lint demo bench lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The lock files come from the public registry alone, whatever pip is set to here, and name no index.
+LOCK := PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= $(VENV)/pip-tools/bin/pip-compile --no-config --quiet \
+	--generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: packages $(STAMP)  ## install what is missing: system packages, .venv, and .venv/bin/rokubox
+
+packages:
+	@packages=$$(sed 's/#.*//' packages.apt | xargs)
+	if ! command -v dpkg-query apt-get >/dev/null; then echo "no apt here, please provide: $$packages"; exit 0; fi
+	missing=""
+	for package in $$packages; do
+	  [[ $$(dpkg-query -W -f '$${db:Status-Abbrev}' $$package 2>/dev/null) == ?i* ]] || missing+=" $$package"
+	done
+	[[ -n $$missing ]] || exit 0
+	echo "installing system packages:$$missing"
+	as_root=""; [[ $$(id -u) == 0 ]] || as_root=sudo
+	$$as_root apt-get -qq update
+	echo "wireshark-common wireshark-common/install-setuid boolean false" | $$as_root debconf-set-selections
+	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null
+
+$(STAMP): requirements-dev.lock requirements.in pyproject.toml | packages
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .
+	touch $@
+
+test: setup  ## run all tests
+	$(BIN)/python -m pytest
+
+lint: setup  ## check style, types and the layers of the packages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+demo: setup  ## make a capture of a few calls, import it, verify the recordings and show them
+	$(BIN)/python -m tests.demo --output demo-out
+
+bench: setup  ## measure the import of 500 calls x 60 s beside tshark
+	$(BIN)/python -m tests.bench
+
+lock: setup  ## choose the newest dependencies again and pin them with their hashes
+	$(BIN)/python -m venv $(VENV)/pip-tools
+	$(VENV)/pip-tools/bin/pip install --quiet --disable-pip-version-check pip-tools
+	$(LOCK) --upgrade --output-file requirements.lock requirements.in
+	$(LOCK) --upgrade --constraint requirements.lock --output-file requirements-dev.lock requirements-dev.in
+
+clean:  ## remove everything that the other targets made
+	rm -rf $(VENV) build demo-out bench-out *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

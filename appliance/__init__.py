@@ -1,0 +1,1 @@
+"""The composition root: configuration, assembly, and the commands a person runs."""

@@ -1,0 +1,1 @@
+"""The fold from journal blocks to recordings and call records."""

@@ -1,0 +1,103 @@
+"""How calls hang together: transfers, replacements, and the two sides of a PBX or SBC that are one call to the customer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from appliance.assembly.work import Work
+from capture.numbers import canonical
+from capture.sipcall import CallState, SipCall
+from storage.records import Link, Links
+
+LEG_NS = 60_000_000_000
+"""A PBX calls on within this time of being called."""
+MAX_REMEMBERED = 65_536
+
+
+@dataclass(slots=True, kw_only=True)
+class Legs:
+    """Links between calls; they point backwards only. Plain data."""
+
+    by_sip_call_id: dict[str, str] = field(default_factory=dict)
+    """Call id of each SIP Call-ID seen, the oldest forgotten first."""
+    by_called: dict[bytes, dict[str, None]] = field(default_factory=dict)
+    """Calls that go on, by the address that was called."""
+    seen_answered: dict[str, None] = field(default_factory=dict)
+    seen_over: dict[str, int] = field(default_factory=dict)
+
+    def answered(self, key: str) -> bool:
+        """Whether this is the first time that a call is told to be answered."""
+        if key in self.seen_answered:
+            return False
+        self.seen_answered[key] = None
+        return True
+
+    def over(self, key: str, ended_ns: int | None) -> bool:
+        """Whether this is the first time that a call is told to be over at this time."""
+        if self.seen_over.get(key) == (ended_ns or 0):
+            return False
+        self.seen_over[key] = ended_ns or 0
+        return True
+
+    def revived(self, key: str) -> None:
+        """A call that was over goes on."""
+        self.seen_over.pop(key, None)
+
+    def link(self, call: SipCall, work: Work, calls: Mapping[str, SipCall], works: Mapping[str, Work]) -> None:
+        """Place a new call among those that go on."""
+        self.by_sip_call_id[call.call_id] = work.call_id
+        if len(self.by_sip_call_id) > MAX_REMEMBERED:
+            del self.by_sip_call_id[next(iter(self.by_sip_call_id))]
+        for key in self.by_called.get(call.invite_source.ip, ()):
+            earlier = calls.get(key)
+            if earlier is not None and key in works and _calls_on(earlier, call):
+                work.second_leg_of = Link(call_id=works[key].call_id, sip_call_id=earlier.call_id)
+                works[key].leg_keys.append(call.key)
+                break
+        self.by_called.setdefault(call.invite_destination.ip, {})[call.key] = None
+
+    def links(self, call: SipCall, work: Work) -> Links:
+        """Return what a call follows from."""
+        return Links(
+            replaces=self._link(call.replaces),
+            transferred_from=self._link(call.transferred_from),
+            second_leg_of=work.second_leg_of,
+        )
+
+    def _link(self, sip_call_id: str) -> Link | None:
+        return Link(call_id=self.by_sip_call_id.get(sip_call_id), sip_call_id=sip_call_id) if sip_call_id else None
+
+    def nearer(self, work: Work, works: Mapping[str, Work], calls: Mapping[str, SipCall]) -> bool:
+        """Whether another leg of the same call is nearer to the contracted line.
+
+        The line that calls is on the first leg, the line that is called on the last; both wanted, one is recorded.
+        """
+        if work.decision.direction == "in":
+            later = [calls[key] for key in work.leg_keys if key in calls]
+            return any(call.answered_ns is not None and works[call.key].decision.wanted for call in later if call.key in works)
+        return work.second_leg_of is not None and any(
+            other.call_id == work.second_leg_of.call_id and other.decision.wanted for other in works.values()
+        )
+
+    def forget(self, call: SipCall, work: Work) -> None:
+        """A call's record is written."""
+        self.seen_answered.pop(call.key, None)
+        self.seen_over.pop(call.key, None)
+        called = self.by_called.get(call.invite_destination.ip)
+        if called is not None:
+            called.pop(call.key, None)
+            if not called:
+                del self.by_called[call.invite_destination.ip]
+
+
+def _calls_on(earlier: SipCall, later: SipCall) -> bool:
+    """Whether a call that comes out of a PBX is the one that just went in: same parties, before the answer."""
+    if earlier.call_id == later.call_id or earlier.joined_late or later.joined_late:
+        return False
+    if earlier.state not in (CallState.TRYING, CallState.RINGING):
+        return False
+    if not 0 <= later.first_ns - earlier.first_ns <= LEG_NS:
+        return False
+    before = {canonical(number) for number in (earlier.dialled, earlier.callee.number) if number}
+    after = {canonical(number) for number in (later.dialled, later.callee.number) if number}
+    callers = canonical(earlier.caller.number) == canonical(later.caller.number) != ""
+    return bool(before & after) or callers

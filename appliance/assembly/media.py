@@ -1,0 +1,163 @@
+"""Media that no signalling announces: which runs are one conversation, whether they are speech, and who is on which side."""
+
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from appliance.assembly.work import Work, medium_id
+from capture import packets as journal_packets
+from capture.binding import BoundStream
+from capture.endpoint import Endpoint
+from capture.packets import ReadInto
+from capture.probation import Probation, Recognition
+from capture.rules import Decision
+from capture.runs import Run, RunTable
+from capture.sdpattributes import STATIC_CODECS
+from capture.signalling import Signalling
+from capture.sipcall import Side, SipCall
+from storage.call_record import UnrecordedStream
+from storage.records import Link, Links
+from storage.timestamps import rfc3339
+from storage.vocabulary import Reason
+
+LEGACY_COMFORT_NOISE = 19
+"""Payload type of comfort noise before RFC 3551 made it 13; still sent by old gateways."""
+FIRST_DYNAMIC = 96
+
+
+def group(run: Run, runs: RunTable) -> list[Run]:
+    """Return the runs between a run's two addresses, in both directions, in order of appearance."""
+    ends = {run.source, run.destination}
+    members = [other for other in runs.at(run.source) if {other.source, other.destination} == ends]
+    return sorted(members, key=lambda member: member.number)
+
+
+def has_free(run: Run, late_ns: int) -> bool:
+    """Whether a run has packets that are no call's: not only stragglers after the end of one."""
+    claimed_until = max((high for _, high in run.claimed), default=None)
+    return any(claimed_until is None or low <= claimed_until or high - low > late_ns for low, high in run.free_spans())
+
+
+def recognise(group: list[Run], read_into: ReadInto) -> list[Run]:
+    """Return the runs that are RTP by RFC 3550 A.1, judged by their free packets."""
+    return [run for run in group if verdict(run, read_into) is not Recognition.UNKNOWN]
+
+
+def verdict(run: Run, read_into: ReadInto) -> Recognition:
+    """Tell what a run is by its first packets."""
+    packets = journal_packets.read(run.extents()[:64], read_into)
+    probation = Probation()
+    probation.feed(packets.sequence, packets.rtp_time, packets.payload_type, packets.payload_bytes)
+    if probation.verdict is Recognition.UNKNOWN and _looks_encrypted(packets):
+        return Recognition.OTHER
+    return probation.verdict
+
+
+def _looks_encrypted(packets: journal_packets.Packets) -> bool:
+    """Whether payloads are G.711 with an SRTP authentication tag (RFC 3711): longer than their time by 4 or 10 bytes."""
+    static = np.isin(packets.payload_type, (0, 8))
+    if len(packets) < 3 or not static.all():
+        return False
+    order = np.argsort(packets.sequence, kind="stable")
+    advance = np.diff(packets.rtp_time[order].astype(np.int64))
+    following = np.diff(packets.sequence[order].astype(np.int64)) == 1
+    surplus = packets.payload_bytes[order][:-1] - advance
+    return bool(following.any() and np.isin(surplus[following], (4, 10)).mean() > 0.5)
+
+
+def begin(group: list[Run], decision: Decision) -> Work:
+    """Open a recording: the sender of the first packet is its caller."""
+    first = min(group, key=lambda run: (_free_from(run), run.number))
+    first_ns = _free_from(first)
+    return Work(
+        call_id=medium_id(first.key, first_ns),
+        first_ns=first_ns,
+        decision=decision,
+        runs=sorted(run.number for run in group),
+    )
+
+
+def _free_from(run: Run) -> int:
+    spans = run.free_spans()
+    return spans[0][0] if spans else run.first_ns
+
+
+def streams(work: Work, runs: RunTable, close_ns: int) -> list[BoundStream]:
+    """Return a medium's streams up to a time, those that began first ahead."""
+    members = [runs.by_number[number] for number in work.runs if number in runs.by_number]
+    if not members:
+        return []
+    caller = min(members, key=lambda run: (_free_from(run), run.number)).source
+    found: dict[object, BoundStream] = {}
+    for run in sorted(members, key=lambda member: (_free_from(member), member.number)):
+        known = found.get(run.key)
+        if known is not None:
+            known.runs.append(run)
+            continue
+        found[run.key] = BoundStream(
+            side=Side.CALLER if run.source == caller else Side.CALLEE,
+            key=run.key,
+            runs=[run],
+            from_ns=_free_from(run),
+            until_ns=close_ns,
+            score=0,
+            media="audio",
+            secured="",
+        )
+    return list(found.values())
+
+
+def codecs(stream: BoundStream) -> dict[int, str]:
+    """Return the payload types that mean something without a description (RFC 3551), dynamic ones taken for telephone events.
+
+    Only packets of four bytes are read as events, so that a dynamic type that is speech is not heard as keys.
+    """
+    table = {payload_type: codec.name for payload_type, codec in STATIC_CODECS.items()}
+    table[LEGACY_COMFORT_NOISE] = "CN"
+    sizes = {extent.captured for run in stream.runs for extent in run.extents()}
+    if 16 in sizes:
+        table.update(dict.fromkeys(range(FIRST_DYNAMIC, 128), "TELEPHONE-EVENT"))
+    return table
+
+
+def protection(work: Work, members: list[BoundStream], signalling: Signalling) -> bool:
+    """Whether the medium's keys were negotiated where we cannot see them."""
+    if work.members:
+        return False
+    ends: set[Endpoint] = {end for stream in members for end in stream.key[:2]}
+    return any(end in signalling.protected for end in ends)
+
+
+def note_protected(work: Work, members: list[BoundStream], zone: ZoneInfo) -> None:
+    """List a medium that nobody can read."""
+    for stream in members:
+        work.unrecorded.append(
+            UnrecordedStream(
+                side=None,
+                ssrc=f"0x{stream.key[2]:08x}",
+                source=str(stream.key[0]),
+                destination=str(stream.key[1]),
+                payload_type=None,
+                codec="",
+                packets=sum(run.rows for run in stream.runs),
+                first_at=rfc3339(stream.runs[0].first_ns, zone),
+                last_at=rfc3339(stream.runs[-1].last_ns, zone),
+                reason=Reason.ENCRYPTED,
+            )
+        )
+
+
+def link_to(work: Work, call: SipCall | None) -> Link:
+    """Return the link from a second stream to its call."""
+    return Link(call_id=work.call_id, sip_call_id=call.call_id if call is not None else None)
+
+
+def links(work: Work) -> Links:
+    """Return a medium's links."""
+    return Links(second_leg_of=work.second_leg_of)
+
+
+def count_after(run: Run, ns: int, read_into: ReadInto) -> int:
+    """Count a run's packets after a time."""
+    packets = journal_packets.read(run.extents(), read_into)
+    return int(np.count_nonzero(packets.arrival_ns > ns))

@@ -1,0 +1,255 @@
+"""One part of a recording: the streams that belong to it are read, placed, settled, described and written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from appliance.assembly import sides, tracks
+from appliance.assembly.describe import Share, describe
+from appliance.assembly.settings import NS, AssemblySettings
+from appliance.assembly.sides import Side as Channel
+from appliance.assembly.tracks import StreamState, Track
+from appliance.assembly.work import SIDES, Member, Work, medium_id
+from capture import packets as journal_packets
+from capture.binding import BoundStream
+from capture.packets import ReadInto
+from capture.signalling import Signalling
+from capture.sipcall import Side, SipCall
+from dsp.timeline import SAMPLE_NS
+from storage.call_record import UnrecordedStream
+from storage.part_record import StreamRecord
+from storage.records import Link
+from storage.timestamps import rfc3339
+from storage.vocabulary import Reason
+
+CodecsOf = Callable[[BoundStream], dict[int, str]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Placed:
+    """A stream of a part with what is needed to let go of its packets afterwards."""
+
+    stream: BoundStream
+    track: Track
+    beyond: set[int]
+    """Numbers of the extents that hold packets after the part's close."""
+    consumed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedPart:
+    """A part ready to be written."""
+
+    number: int
+    first: int
+    """First sample in the call."""
+    samples: int
+    channels: dict[Side, Channel]
+    streams: dict[Side, list[StreamRecord]]
+    digits: list[tuple[int, Side, str, int]]
+    """Keys pressed in this part: position in the call, side, digit, samples."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Renderer:
+    """Renders parts. Reads the journal; writes nothing."""
+
+    settings: AssemblySettings
+    read_into: ReadInto
+    signalling: Signalling
+
+    def place(self, work: Work, streams: list[BoundStream], codecs_of: CodecsOf, keys_of: "KeysOf", close_ns: int) -> list[Placed]:
+        """Read and place the streams of a recording up to a capture time."""
+        origin_ns = work.first_ns if work.origin_ns is None else work.origin_ns
+        placed = []
+        for stream in streams:
+            member = work.members.get(stream.key)
+            if member is None:
+                state = StreamState(key=stream.key, codecs=codecs_of(stream))
+                state.keys = keys_of(stream)
+                state.protected = bool(stream.secured) and bool(state.keys)
+            else:
+                state = member.state
+                stream.side = member.side
+            everything = journal_packets.read(stream.extents(), self.read_into)
+            work.damaged |= bool(everything.damaged)
+            limit = min(stream.until_ns, close_ns)
+            wanted = (everything.arrival_ns >= stream.from_ns) & (everything.arrival_ns <= limit)
+            packets = everything if wanted.all() else everything.select(wanted)
+            beyond = set(np.unique(everything.extent[everything.arrival_ns > limit]).tolist()) if not wanted.all() else set()
+            placed.append(Placed(stream=stream, track=tracks.lay(state, packets, origin_ns), beyond=beyond))
+        return placed
+
+    def settle(self, work: Work, placed: list[Placed]) -> tuple[dict[Side, list[Placed]], list[Placed]]:
+        """Choose the streams of each side; return them, and those that need recordings of their own."""
+        chosen: dict[Side, list[Placed]] = {}
+        rivals: list[Placed] = []
+        for side in SIDES:
+            mine = [one for one in placed if one.stream.side is side]
+            mine.sort(key=lambda one: one.stream.key not in work.members)
+            kept, left = sides.settle([one.track for one in mine])
+            by_track = {id(one.track): one for one in mine}
+            chosen[side] = [by_track[id(track)] for track in kept]
+            rivals += [by_track[id(track)] for track in left]
+        for side, mine in chosen.items():
+            for one in mine:
+                work.members.setdefault(one.stream.key, Member(side=side, state=one.track.state))
+        return chosen, rivals
+
+    def fix_origin(self, work: Work, chosen: dict[Side, list[Placed]], answered_ns: int | None) -> None:
+        """Decide the call's sample 0, once: its answer, or its first sample of early media."""
+        if work.origin_ns is not None:
+            return
+        starts = [int(one.track.start[0]) for mine in chosen.values() for one in mine]
+        if answered_ns is not None:
+            starts.append((answered_ns - work.first_ns) // SAMPLE_NS)
+        shift = min(starts)
+        work.origin_ns = work.first_ns + shift * SAMPLE_NS
+        for mine in chosen.values():
+            for one in mine:
+                one.track.start -= shift
+
+    def render(
+        self, work: Work, chosen: dict[Side, list[Placed]], last: int | None, end: int, held: list[tuple[int, int]]
+    ) -> RenderedPart | None:
+        """Lay out the next part; None when it would be empty.
+
+        Args:
+            work: the recording; its figures are added to.
+            chosen: its streams by side.
+            last: the sample of the call at which the part is cut, None for the final part.
+            end: the call's last sample, for the final part.
+            held: holds, samples of the call.
+        """
+        first = work.next_sample
+        everything = [one for mine in chosen.values() for one in mine]
+        final = last is None
+        if last is None:
+            last = max([end, *(int(one.track.end[-1]) for one in everything)])
+        samples = last - first
+        if samples <= 0 or (not everything and not work.parts):
+            return None
+        channels: dict[Side, Channel] = {}
+        streams: dict[Side, list[StreamRecord]] = {}
+        digits: list[tuple[int, Side, str, int]] = []
+        assert work.origin_ns is not None
+        for side in SIDES:
+            channel = sides.compose([one.track for one in chosen[side]], first, samples)
+            channels[side], streams[side] = channel, []
+            for one in chosen[side]:
+                one.consumed = len(one.track.audio) if final else int(np.searchsorted(one.track.end, last, side="right"))
+                share = Share(first=first, last=last, consumed=one.consumed, held=held, final=final)
+                if int(one.track.start[0]) < last:
+                    loss = self.signalling.losses.get((one.stream.key[0].ip, one.stream.key[2]))
+                    streams[side].append(describe(one.track, share, channel.codes, loss, work.totals[side]))
+                self._note_late(work, one)
+                rows = one.track.consumed_rows(one.consumed)
+                digits += [(at, side, digit, n) for digit, at, n in one.track.events(rows, work.origin_ns)]
+        digits.sort()
+        return RenderedPart(
+            number=work.next_part, first=first, samples=samples, channels=channels, streams=streams, digits=digits
+        )
+
+    def _note_late(self, work: Work, one: Placed) -> None:
+        late = one.track.too_late_ns
+        if len(late):
+            count, first_ns, _ = work.too_late.get(one.stream.key, (0, int(late[0]), 0))
+            work.too_late[one.stream.key] = (count + len(late), first_ns, int(late[-1]))
+
+    def let_go(self, work: Work, chosen: dict[Side, list[Placed]], close_ns: int) -> None:
+        """After a part: carry the streams on, and forget the extents that are used up."""
+        for mine in chosen.values():
+            for one in mine:
+                track = one.track
+                unused = track.ordered.index[track.consumed_rows(one.consumed) if one.consumed < len(track.audio) else len(track.ordered.index) :]
+                keep = one.beyond | set(np.unique(track.packets.extent[unused]).tolist())
+                tracks.carry(track, one.consumed)
+                track.state.closed_ns = close_ns
+                _keep_extents(one.stream, keep)
+
+    def companion(self, work: Work, rival: Placed, link: Link) -> Work:
+        """Find or open the recording of a second stream of a side: both directions of a path share one."""
+        source, destination, _ = rival.stream.key
+        for other in work.companions:
+            if any({source, destination} == {a, b} and m.side is not rival.stream.side for (a, b, _), m in other.members.items()):
+                break
+        else:
+            first_ns = int(rival.track.packets.arrival_ns[0])
+            other = Work(
+                call_id=medium_id(rival.stream.key, first_ns),
+                first_ns=first_ns,
+                decision=work.decision,
+                second_leg_of=link,
+            )
+            work.companions.append(other)
+        state = StreamState(key=rival.stream.key, codecs=rival.track.state.codecs, keys=rival.track.state.keys)
+        state.protected = rival.track.state.protected
+        other.members[rival.stream.key] = Member(side=rival.stream.side, state=state)
+        return other
+
+    def note_unrecorded(self, work: Work, placed: list[Placed]) -> None:
+        """List media that are in no part: other codecs, and what no key opens."""
+        for one in placed:
+            track = one.track
+            other = track.ordered.index[np.flatnonzero(track.kind == tracks.OTHER)]
+            if len(other):
+                self._list_unrecorded(work, one, track.packets.payload_type[other], track.packets.arrival_ns[other])
+            elif not len(track.ordered.index) and track.state.undecrypted:
+                self._list_encrypted(work, one.stream, track.state.undecrypted)
+
+    def _list_unrecorded(self, work: Work, one: Placed, types: "np.typing.NDArray[np.uint8]", arrival_ns: tracks.IntArray) -> None:
+        for payload_type in np.unique(types).tolist():
+            times = arrival_ns[types == payload_type]
+            codec = one.track.state.codecs.get(payload_type, "")
+            reason = Reason.ENCRYPTED if one.stream.secured and codec in ("PCMU", "PCMA") else Reason.UNSUPPORTED_CODEC
+            self._append_unrecorded(work, one.stream, payload_type, codec, len(times), int(times.min()), int(times.max()), reason)
+
+    def _list_encrypted(self, work: Work, stream: BoundStream, packets: int) -> None:
+        self._append_unrecorded(
+            work, stream, None, "", packets, stream.runs[0].first_ns, stream.runs[-1].last_ns, Reason.ENCRYPTED
+        )
+
+    def _append_unrecorded(
+        self, work: Work, stream: BoundStream, payload_type: int | None, codec: str, packets: int, first_ns: int, last_ns: int, reason: Reason
+    ) -> None:
+        zone = self.settings.zone
+        work.unrecorded.append(
+            UnrecordedStream(
+                side=None if stream.side is None else stream.side.value,
+                ssrc=f"0x{stream.key[2]:08x}",
+                source=str(stream.key[0]),
+                destination=str(stream.key[1]),
+                payload_type=payload_type,
+                codec=codec,
+                packets=packets,
+                first_at=rfc3339(first_ns, zone),
+                last_at=rfc3339(last_ns, zone),
+                reason=reason,
+            )
+        )
+
+
+KeysOf = Callable[[BoundStream], list[tuple[str, bytes]]]
+
+
+def _keep_extents(stream: BoundStream, keep: set[int]) -> None:
+    """Drop the extents of a stream that are used up; `keep` numbers them over all its runs."""
+    base = 0
+    for run in stream.runs:
+        count = len(run.extents())
+        run.keep({number - base for number in keep if base <= number < base + count})
+        base += count
+
+
+def spans_of(call: SipCall, work: Work, end_ns: int) -> list[tuple[int, int]]:
+    """Return a call's holds in samples of the call."""
+    if work.origin_ns is None:
+        return []
+    return [
+        (max(0, work.sample_at(hold.start_ns)), work.sample_at(hold.end_ns if hold.end_ns is not None else end_ns))
+        for hold in call.holds
+    ]
+
+
+__all__ = ["NS", "Placed", "RenderedPart", "Renderer", "spans_of"]

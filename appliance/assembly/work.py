@@ -1,0 +1,111 @@
+"""A call in the making: what its parts so far have used up and found. Plain data, kept in snapshots between parts."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+from appliance.assembly.tracks import StreamState
+from capture.rules import Decision
+from capture.runs import StreamKey
+from capture.sipcall import Side, SipCall
+from dsp.timeline import SAMPLE_NS
+from storage.call_record import PartEntry, UnrecordedStream
+from storage.records import Link
+from storage.vocabulary import Reason
+
+SIDES = (Side.CALLER, Side.CALLEE)
+
+
+@dataclass(slots=True, kw_only=True)
+class SideTotals:
+    """One side's figures over all parts so far."""
+
+    packets: int = 0
+    lost: int = 0
+    loss_runs: int = 0
+    capture_lost: int = 0
+    duplicates: int = 0
+    reordered: int = 0
+    too_late: int = 0
+    jitter_max_ms: float = 0.0
+    longest_gap_ms: float = 0.0
+    frames: int = 0
+    silent_frames: int = 0
+    samples: int = 0
+    clipped: int = 0
+    spans: list[tuple[int, int]] = field(default_factory=list)
+    """Where the side's streams reach, samples of the call."""
+    network_spans: list[tuple[int, int]] = field(default_factory=list)
+    capture_spans: list[tuple[int, int]] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class Member:
+    """A stream that is in this recording."""
+
+    side: Side
+    state: StreamState
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """One recording: a SIP call's, or a medium's that has none of its own."""
+
+    call_id: str
+    """SHA-256, hexadecimal."""
+    first_ns: int
+    """First packet of the call."""
+    decision: Decision
+    sip_key: str = ""
+    """Key in the table of dialogs; empty for a medium."""
+    runs: list[int] = field(default_factory=list)
+    """Numbers of a medium's runs."""
+    companions: list["Work"] = field(default_factory=list)
+    """Second streams of the call's sides, which have recordings of their own."""
+    second_leg_of: Link | None = None
+    leg_keys: list[str] = field(default_factory=list)
+    """SIP calls that are later legs of this one."""
+    origin_ns: int | None = None
+    next_part: int = 1
+    next_sample: int = 0
+    """Where the next part begins."""
+    closed_ns: int = -1
+    """Capture time up to which packets were taken."""
+    members: dict[StreamKey, Member] = field(default_factory=dict)
+    parts: list[PartEntry] = field(default_factory=list)
+    totals: dict[Side, SideTotals] = field(default_factory=lambda: {side: SideTotals() for side in SIDES})
+    codecs: list[str] = field(default_factory=list)
+    unrecorded: list[UnrecordedStream] = field(default_factory=list)
+    digits: list[tuple[int, Side, str, int]] = field(default_factory=list)
+    """Keys pressed: position in the call, side, digit, samples."""
+    too_late: dict[StreamKey, tuple[int, int, int]] = field(default_factory=dict)
+    """Packets left out by stream: how many, capture time of first and last."""
+    damaged: bool = False
+    """Some of the journal could not be read."""
+    failed: Reason | None = None
+    """Why parts could not be written."""
+
+    def sample_at(self, ns: int) -> int:
+        """Return the call's sample at a capture time."""
+        assert self.origin_ns is not None
+        return (ns - self.origin_ns) // SAMPLE_NS
+
+    def cut_ns(self, segment_samples: int) -> int | None:
+        """Return the capture time of the next cut, None before the origin is known."""
+        if self.origin_ns is None:
+            return None
+        return self.origin_ns + (self.next_sample + segment_samples) * SAMPLE_NS
+
+
+def sip_call_id(call: SipCall) -> str:
+    """Return a SIP call's id: SHA-256 of Call-ID, From tag and first packet's time."""
+    return _digest(call.call_id, call.from_tag, str(call.first_ns))
+
+
+def medium_id(key: StreamKey, first_ns: int) -> str:
+    """Return a medium's id: SHA-256 of 5-tuple, SSRC and first packet's time."""
+    source, destination, ssrc = key
+    return _digest("udp", str(source), str(destination), f"0x{ssrc:08x}", str(first_ns))
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,242 @@
+"""The configuration: one TOML file, validated as a whole, every problem reported at once with its key path."""
+
+import dataclasses
+import hashlib
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+from zoneinfo import ZoneInfo, available_timezones
+
+import msgspec
+from msgspec import Meta
+
+from appliance.assembly.settings import NS, AssemblySettings, Legs, Record
+from appliance.errors import ConfigurationError
+from capture.rules import Enterprise, LineRule
+from storage.vocabulary import Form, Pcm
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Seconds = Annotated[float, Meta(ge=0, le=60)]
+SIP_PORTS = (5060, 5061)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """`[site]`: where the box stands."""
+
+    customer: str = ""
+    """Name of the customer."""
+    site: str = ""
+    """Name of the site."""
+    serial: str = ""
+    """Serial number of the box."""
+    time_zone: str = "Asia/Tokyo"
+    """Time zone of file names and records, an IANA name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """`[[span]]`: a mirror port."""
+
+    interface: str = ""
+    """Name of the interface."""
+    sip_ports: tuple[Port, ...] = SIP_PORTS
+    """UDP and TCP ports that carry SIP; elsewhere it is found by its start line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """`[recording]`: what recordings look like."""
+
+    segment_s: Annotated[int, Meta(ge=30, le=86_400)] = 1800
+    """Length of a part; longer calls are split without losing a sample."""
+    form: Form = Form.ZIP
+    """`zip`: one ZIP a part; `wav`: bare WAV and a JSON beside it."""
+    pcm: Pcm = Pcm.PCM16
+    """`pcm16`: linear; `g711`: exactly as received where both sides use the same law."""
+    legs: Legs = Legs.ONE
+    """`one`: of a call seen on both sides of a PBX, the leg nearest to the contracted line; `all`: every leg."""
+    linger_s: Seconds = 0.5
+    """How long after its end a call still takes packets."""
+    late_s: Seconds = 5.0
+    """How long after its end a part still takes packets."""
+    media_timeout_s: Annotated[float, Meta(ge=30, le=86_400)] = 120.0
+    """An answered call whose BYE is missing ends after this long without media, unless it is on hold."""
+    mask_dtmf: bool = False
+    """Pressed keys are shown as `x`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """`[[enterprise.lines]]`: one contracted line."""
+
+    number: Annotated[str, Meta(min_length=1, max_length=64)]
+    """Its number, in any notation."""
+    record: bool = True
+    """Recording is switched on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnterpriseRules:
+    """`[enterprise.rules]`: what is recorded beyond the fixed rules."""
+
+    allow_00: tuple[str, ...] = ()
+    """Beginnings of dialled numbers that are recorded although they begin with 00."""
+    unsignalled: bool = False
+    """Media that no signalling announces is recorded too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnterpriseTable:
+    """`[[enterprise]]`: the lines under one enterprise ID."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=64)]
+    """Enterprise ID."""
+    lines: tuple[Line, ...] = ()
+    """Contracted lines."""
+    rules: EnterpriseRules = field(default_factory=EnterpriseRules)
+    """Further rules."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """`[storage]`: where recordings go."""
+
+    archive: str = ""
+    """Directory of the archive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """The whole file."""
+
+    site: Site = field(default_factory=Site)
+    span: tuple[Span, ...] = ()
+    recording: Recording = field(default_factory=Recording)
+    enterprise: tuple[EnterpriseTable, ...] = ()
+    storage: Storage = field(default_factory=Storage)
+    digest: str | None = None
+    """SHA-256 of the text; null without a file."""
+
+    @property
+    def sip_ports(self) -> frozenset[int]:
+        """All ports that carry SIP."""
+        return frozenset(port for span in self.span for port in span.sip_ports) | frozenset(SIP_PORTS)
+
+    def assembly(self, *, record: Record | None, form: Form | None, software: str) -> AssemblySettings:
+        """Return what assembly is to know; `record` and `form` from the command line go first."""
+        recording = self.recording
+        has_lines = any(enterprise.lines for enterprise in self.enterprise)
+        return AssemblySettings(
+            record=record or (Record.RULES if has_lines else Record.ALL),
+            enterprises=tuple(_enterprise(table) for table in self.enterprise),
+            legs=recording.legs,
+            form=form or recording.form,
+            pcm=recording.pcm,
+            segment_s=recording.segment_s,
+            linger_ns=round(recording.linger_s * NS),
+            late_ns=round(recording.late_s * NS),
+            media_timeout_ns=round(recording.media_timeout_s * NS),
+            mask_dtmf=recording.mask_dtmf,
+            zone=ZoneInfo(self.site.time_zone),
+            software=software,
+            config_digest=self.digest,
+        )
+
+
+def _enterprise(table: EnterpriseTable) -> Enterprise:
+    return Enterprise(
+        id=table.id,
+        lines=tuple(LineRule(number=line.number, record=line.record) for line in table.lines),
+        allow_00=table.rules.allow_00,
+        unsignalled=table.rules.unsignalled,
+    )
+
+
+def read(path: Path) -> Configuration:
+    """Read and validate a configuration file.
+
+    Raises:
+        ConfigurationError: every problem with its key path, one a line.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    try:
+        text = raw.decode()
+        tree = tomllib.loads(text)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path}: not TOML: {error}") from error
+    configuration, problems = parse(tree)
+    if configuration is None:
+        raise ConfigurationError("\n".join(f"{path}: {problem}" for problem in problems))
+    return dataclasses.replace(configuration, digest=hashlib.sha256(raw).hexdigest())
+
+
+def parse(tree: dict[str, Any]) -> tuple[Configuration | None, list[str]]:
+    """Validate a parsed TOML tree: the configuration, or None and every problem."""
+    problems: list[str] = []
+    tree = {key: value for key, value in tree.items() if key != "digest"} if "digest" in tree else tree
+    value = _table(tree, Configuration, "", problems)
+    if value is not None:
+        problems += _across(value)
+    return (None if problems else value), problems
+
+
+def _across(configuration: Configuration) -> list[str]:
+    """Find what is wrong only in the whole."""
+    problems = []
+    if configuration.site.time_zone not in available_timezones():
+        problems.append(f"site.time_zone: no time zone {configuration.site.time_zone!r}; write one like 'Asia/Tokyo'")
+    for name, values in (
+        ("enterprise.id", [table.id for table in configuration.enterprise]),
+        ("span.interface", [span.interface for span in configuration.span if span.interface]),
+    ):
+        problems += [f"{name}: {value!r} is there twice" for value in dict.fromkeys(values) if values.count(value) > 1]
+    return problems
+
+
+def _table(value: Any, kind: type, path: str, problems: list[str]) -> Any:
+    """Build one table; note every key that is unknown, missing or of the wrong kind."""
+    if not isinstance(value, dict):
+        problems.append(f"{path}: must be a table")
+        return None
+    hints = get_type_hints(kind, include_extras=True)
+    known = {entry.name: entry for entry in dataclasses.fields(kind) if entry.name != "digest"}
+    for key in value.keys() - known.keys():
+        problems.append(f"{_join(path, key)}: unknown key; known here: {', '.join(known)}")
+    before = len(problems)
+    arguments = {
+        key: _value(value[key], hints[key], _join(path, key), problems) for key in known if key in value
+    }
+    for key, entry in known.items():
+        has_default = entry.default is not dataclasses.MISSING or entry.default_factory is not dataclasses.MISSING
+        if key not in value and not has_default:
+            problems.append(f"{_join(path, key)}: is missing")
+    return None if len(problems) > before else kind(**arguments)
+
+
+def _value(value: Any, kind: Any, path: str, problems: list[str]) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return _table(value, kind, path, problems)  # type: ignore[arg-type]
+    item = getattr(kind, "__args__", (None,))[0]
+    if dataclasses.is_dataclass(item):
+        if not isinstance(value, list):
+            problems.append(f"{path}: must be a list of tables, [[{path}]]")
+            return None
+        return tuple(_table(one, item, f"{path}[{n}]", problems) for n, one in enumerate(value))  # type: ignore[arg-type]
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        problems.append(f"{path}: {_plain(str(error))}")
+        return None
+
+
+def _plain(message: str) -> str:
+    return message[:1].lower() + message[1:].replace(" - at `$", " at `")
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key

@@ -1,0 +1,17 @@
+"""Errors of the composition root; only the command line maps them to exit codes."""
+
+
+class ApplianceError(Exception):
+    """Root of everything this package raises on purpose."""
+
+
+class ToolMissingError(ApplianceError):
+    """A program that the job needs is not installed."""
+
+
+class ToolFailedError(ApplianceError):
+    """A program that the job needs ended with an error and without an answer."""
+
+
+class ConfigurationError(ApplianceError):
+    """The configuration cannot be used; one line for every problem."""

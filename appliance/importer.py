@@ -1,0 +1,208 @@
+"""Import: capture files through intake, journal and assembly into an archive.
+
+Several files are one input, in the order of their packets: files that overlap in time (two mirrors, say) are merged.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from appliance.assembly.fold import END_OF_INPUT, Assembly
+from appliance.assembly.publish import Publisher
+from appliance.assembly.settings import AssemblySettings
+from capture import journal
+from capture.intake import Intake, Window
+from capture.journal import Event, EventBlock, MediaBlock, SignallingBlock
+from capture.journalfile import TransientJournal
+from capture.pcapfile import CaptureReader
+from capture.records import RecordBatch
+from storage.archive import Archive
+from storage.writer import ArchiveWriter
+
+BATCH_BYTES = 8 << 20
+FORGET_EVERY_BLOCKS = 64
+"""How often the journal is asked what it can drop."""
+
+Progress = Callable[[int, int], None]
+"""Told bytes read and bytes in all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileReport:
+    """What was found in one capture file."""
+
+    path: Path
+    records: int
+    truncated: int
+    skipped_blocks: int
+    missing_time: int
+    damage: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportReport:
+    """What an import did."""
+
+    files: tuple[FileReport, ...]
+    assembly: Assembly
+    intake: Intake
+    publisher: Publisher
+    first_ns: int | None
+    last_ns: int | None
+
+
+def import_files(
+    paths: Sequence[Path], output: Path, settings: AssemblySettings, sip_ports: frozenset[int], progress: Progress
+) -> ImportReport:
+    """Import capture files into the archive at `output`.
+
+    Raises:
+        CaptureFileError: a file cannot be read at all; nothing is written then.
+        StorageError: the archive cannot be written.
+    """
+    with ExitStack() as stack:
+        readers = [stack.enter_context(CaptureReader(path, batch_bytes=BATCH_BYTES)) for path in paths]
+        archive = Archive(output)
+        writer = stack.enter_context(ArchiveWriter(archive))
+        spool = stack.enter_context(TransientJournal(archive.spool))
+        publisher = Publisher(settings=settings, writer=writer)
+        assembly = Assembly(settings, publisher, spool.read_into)
+        feed = _Feed(assembly=assembly, spool=spool, intake=Intake(sip_ports))
+        total = sum(reader.size_bytes for reader in readers)
+        for batch in merge([numbered(reader, number) for number, reader in enumerate(readers)]):
+            feed.batch(batch)
+            progress(sum(reader.position_bytes for reader in readers), total)
+        feed.finish()
+        files = tuple(_report(path, reader) for path, reader in zip(paths, readers, strict=True))
+    return ImportReport(
+        files=files,
+        assembly=assembly,
+        intake=feed.intake,
+        publisher=publisher,
+        first_ns=assembly.state.first_ns,
+        last_ns=feed.last_ns,
+    )
+
+
+def _report(path: Path, reader: CaptureReader) -> FileReport:
+    return FileReport(
+        path=path,
+        records=reader.records,
+        truncated=reader.truncated_records,
+        skipped_blocks=reader.skipped_blocks,
+        missing_time=reader.missing_time,
+        damage=reader.damage,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Feed:
+    """Writes windows to the journal and hands the blocks to assembly."""
+
+    assembly: Assembly
+    spool: TransientJournal
+    intake: Intake
+    last_ns: int | None = None
+    _blocks: int = 0
+
+    def batch(self, batch: RecordBatch) -> None:
+        if len(batch):
+            self.last_ns = max(self.last_ns or 0, int(batch.ts_ns.max()))
+        for window in self.intake.windows(batch):
+            self._window(window)
+
+    def _window(self, window: Window) -> None:
+        if len(window.extents):
+            address = self.spool.append(
+                journal.serialize_media(window.first_ns, window.last_ns, window.extents, window.rows)
+            )
+            window.extents["address"] += np.uint64(address)
+            self.assembly.step(MediaBlock(first_ns=window.first_ns, last_ns=window.last_ns, extents=window.extents))
+        if window.signalling is not None:
+            self.spool.append(journal.serialize_signalling(window.signalling))
+            self.assembly.step(
+                SignallingBlock(first_ns=window.first_ns, last_ns=window.last_ns, frames=window.signalling)
+            )
+        self._blocks += 1
+        if self._blocks % FORGET_EVERY_BLOCKS == 0:
+            oldest = self.assembly.oldest_needed()
+            self.spool.forget_before(self.spool.end if oldest is None else oldest)
+
+    def finish(self) -> None:
+        if self.last_ns is not None:
+            event = Event(ts_ns=self.last_ns, kind=END_OF_INPUT, detail={})
+            self.spool.append(journal.serialize_events([event]))
+            self.assembly.step(EventBlock(first_ns=self.last_ns, last_ns=self.last_ns, events=(event,)))
+
+
+def numbered(batches: Iterator[RecordBatch] | CaptureReader, file: int) -> Iterator[RecordBatch]:
+    """Make the interface numbers of several files distinct: the file's number in the high byte."""
+    for batch in batches:
+        if file:
+            batch.interface[:] = (batch.interface & 0xFF) | np.uint16((file & 0xFF) << 8)
+        yield batch
+
+
+def merge(sources: Sequence[Iterator[RecordBatch]]) -> Iterator[RecordBatch]:
+    """Merge batches of several sources by time. Each source keeps its own order."""
+    heads = [_Head(source) for source in sources]
+    heads = [head for head in heads if head.fill()]
+    while heads:
+        heads.sort(key=lambda head: head.next_ns)
+        head = heads[0]
+        yield head.take(heads[1].next_ns if len(heads) > 1 else None)
+        if not head.fill():
+            heads.remove(head)
+
+
+class _Head:
+    """The part of a source's current batch that was not handed on yet."""
+
+    def __init__(self, source: Iterator[RecordBatch]) -> None:
+        self._source = source
+        self._batch: RecordBatch | None = None
+        self._from = 0
+        self.next_ns = 0
+
+    def fill(self) -> bool:
+        """Fetch the next batch when this one is used up; False at the end."""
+        while self._batch is None or self._from >= len(self._batch):
+            self._batch = next(self._source, None)
+            self._from = 0
+            if self._batch is None:
+                return False
+        self.next_ns = int(self._batch.ts_ns[self._from])
+        return True
+
+    def take(self, until_ns: int | None) -> RecordBatch:
+        """Return the records up to a time, at least one."""
+        batch = self._batch
+        assert batch is not None
+        low = self._from
+        if until_ns is None:
+            self._from = len(batch)
+        else:
+            clock = np.maximum.accumulate(batch.ts_ns[low:])
+            self._from = low + max(1, int(np.searchsorted(clock, until_ns, side="right")))
+        return batch if low == 0 and self._from == len(batch) else _slice(batch, low, self._from)
+
+
+def _slice(batch: RecordBatch, low: int, high: int) -> RecordBatch:
+    return RecordBatch(
+        buffer=batch.buffer,
+        start=batch.start[low:high],
+        captured=batch.captured[low:high],
+        wire=batch.wire[low:high],
+        ts_ns=batch.ts_ns[low:high],
+        interface=batch.interface[low:high],
+        link_type=batch.link_type[low:high],
+    )
+
+
+def digest(text: str) -> str:
+    """SHA-256 of a configuration's text, hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()

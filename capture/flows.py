@@ -1,0 +1,168 @@
+"""Numbers for RTP flows: which rows of a batch belong to the same flow, found for whole batches at once.
+
+A flow is everything the wire shows that stays the same from packet to packet: interface, VLAN tags, tunnel depth, MAC pair, addresses,
+ports, SSRC, DSCP and TTL. The 64-byte record is the identity; the hash only finds it.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from capture.frames import Frames, IntArray, gather
+from capture.records import RecordBatch
+
+FLOW = np.dtype(
+    [
+        ("mac", "u1", 12),
+        ("vlan_outer", "<u2"),
+        ("vlan_inner", "<u2"),
+        ("source", "u1", 16),
+        ("destination", "u1", 16),
+        ("source_port", "u1", 2),
+        ("destination_port", "u1", 2),
+        ("ssrc", "u1", 4),
+        ("interface", "<u2"),
+        ("tunnel", "u1"),
+        ("version", "u1"),
+        ("tos", "u1"),
+        ("ttl", "u1"),
+        ("reserved", "<u2"),
+    ]
+)
+"""A flow's identity as the journal keeps it: 64 bytes, IPv4 addresses in the first four of sixteen.
+
+What is in network order is bytes here, since numpy turns big-endian fields round when it joins arrays.
+"""
+
+WORDS = FLOW.itemsize // 8
+WORDS_V4 = (0, 1, 2, 4, 6, 7)
+"""The words that can differ between two IPv4 flows; word 7 holds the version, so an IPv6 flow never matches an IPv4 one."""
+
+Words = npt.NDArray[np.uint64]
+_MULTIPLIERS = np.array(
+    [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5]
+    + [0xD6E8FEB86659FD93, 0xA0761D6478BD642F, 0xE7037ED1A0B428DB, 0x8EBC6AF09C88C6E3],
+    np.uint64,
+)
+
+
+def flow_words(batch: RecordBatch, frames: Frames, rows: IntArray, rtp_headers: npt.NDArray[np.uint8]) -> Words:
+    """Build the flow records of UDP frames.
+
+    Args:
+        batch: the batch the frames lie in.
+        frames: its layers.
+        rows: frame numbers, shape `(n,)`.
+        rtp_headers: UDP header and first 12 payload bytes of each, shape `(n, 20)`.
+
+    Returns:
+        The records as columns of 64-bit words, shape `(8, n)`: column `i` viewed as bytes is one `FLOW` record.
+    """
+    words = np.zeros((WORDS, len(rows)), np.uint64)
+    _link_words(words, batch, frames, rows)
+    _address_words(words, batch.buffer, frames.ip_start[rows], frames.ip_version[rows])
+    header = rtp_headers.view("<u4")
+    words[6] = header[:, 0]
+    words[6] |= header[:, 4].astype(np.uint64) << np.uint64(32)
+    words[7] |= batch.interface[rows]
+    words[7] |= frames.tunnel[rows].astype(np.uint64) << np.uint64(16)
+    words[7] |= frames.ip_version[rows].astype(np.uint64) << np.uint64(24)
+    return words
+
+
+def _link_words(words: Words, batch: RecordBatch, frames: Frames, rows: IntArray) -> None:
+    mac_start = frames.mac_start[rows]
+    has_mac = mac_start >= 0
+    mac = gather(batch.buffer, np.maximum(mac_start, 0), 12).view("<u4")
+    words[0] = mac[:, 0]
+    words[0] |= mac[:, 1].astype(np.uint64) << np.uint64(32)
+    words[1] = mac[:, 2]
+    if not has_mac.all():
+        words[:2, ~has_mac] = 0
+    vlan_outer = frames.vlan_outer[rows]
+    if vlan_outer.any():
+        words[1] |= vlan_outer.astype(np.uint64) << np.uint64(32)
+        words[1] |= frames.vlan_inner[rows].astype(np.uint64) << np.uint64(48)
+
+
+def _address_words(words: Words, buffer: npt.NDArray[np.uint8], ip_start: IntArray, version: npt.NDArray[np.uint8]) -> None:
+    """Addresses, and the traffic class with the hop limit in the high half of word 7."""
+    six = version == 6
+    header = gather(buffer, ip_start, 20)
+    quads = header.view("<u4")
+    words[2] = quads[:, 3]
+    words[4] = quads[:, 4]
+    words[7] = header[:, 1].astype(np.uint64) << np.uint64(32)
+    words[7] |= header[:, 8].astype(np.uint64) << np.uint64(40)
+    if six.any():
+        header = gather(buffer, ip_start[six], 40)
+        words[2:6, six] = np.ascontiguousarray(header[:, 8:40]).view("<u8").T
+        traffic_class = ((header[:, 0] & 0x0F) << 4) | (header[:, 1] >> 4)
+        words[7, six] = (traffic_class.astype(np.uint64) << np.uint64(32)) | (header[:, 7].astype(np.uint64) << np.uint64(40))
+
+
+class FlowTable:
+    """Open addressing over flow records. When it is full it starts afresh, which changes numbers but no meaning."""
+
+    def __init__(self, *, bits: int = 17) -> None:
+        self._bits = bits
+        self.capacity = min(1 << (bits - 1), 0xFFFF)
+        self.resets = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._slots = np.full(1 << self._bits, -1, np.int32)
+        self._words = np.zeros((WORDS, self.capacity), np.uint64)
+        self._used = 0
+
+    def records(self, numbers: npt.NDArray[np.uint16]) -> npt.NDArray[np.void]:
+        """Return the `FLOW` records behind flow numbers."""
+        return np.ascontiguousarray(self._words[:, numbers].T).view(FLOW).reshape(-1)
+
+    def number(self, words: Words) -> npt.NDArray[np.uint16]:
+        """Give each column of `words` (shape `(8, n)`) the number of its flow. Numbers hold until `resets` changes.
+
+        `n` must not exceed `capacity`, so that one batch always fits a fresh table.
+        """
+        compared = WORDS_V4 if not (words[3].any() or words[5].any()) else tuple(range(WORDS))
+        slot = (_hash(words, compared) >> np.uint64(64 - self._bits)).astype(np.int64)
+        numbers = np.empty(words.shape[1], np.int32)
+        pending = np.arange(words.shape[1])
+        while len(pending):
+            found = self._slots[slot[pending]]
+            fresh = found < 0
+            if fresh.any():
+                if not self._insert(words, pending[fresh], slot):
+                    self._clear()
+                    self.resets += 1
+                    return self.number(words)
+                continue
+            same = np.ones(len(pending), bool)
+            for word in compared:
+                same &= self._words[word, found] == words[word, pending]
+            numbers[pending[same]] = found[same]
+            pending = pending[~same]
+            slot[pending] = (slot[pending] + 1) & ((1 << self._bits) - 1)
+        return numbers.astype(np.uint16)
+
+    def _insert(self, words: Words, rows: IntArray, slot: IntArray) -> bool:
+        """Insert one new flow for each distinct empty slot among `rows`, in order of appearance; False when full."""
+        taken, first = np.unique(slot[rows], return_index=True)
+        order = np.argsort(first)
+        taken, rows = taken[order], rows[first[order]]
+        if self._used + len(rows) > self.capacity:
+            return False
+        numbers = np.arange(self._used, self._used + len(rows))
+        self._words[:, numbers] = words[:, rows]
+        self._slots[taken] = numbers
+        self._used += len(rows)
+        return True
+
+
+def _hash(words: Words, compared: tuple[int, ...]) -> Words:
+    mixed = words[compared[0]] * _MULTIPLIERS[compared[0]]
+    for word in compared[1:]:
+        mixed ^= mixed >> np.uint64(29)
+        mixed += words[word] * _MULTIPLIERS[word]
+    mixed ^= mixed >> np.uint64(32)
+    mixed *= _MULTIPLIERS[0]
+    return mixed

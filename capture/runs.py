@@ -1,0 +1,202 @@
+"""Runs of RTP: what the journal holds of each source and destination, without pauses of more than 30 s.
+
+A run says where its packets lie in the journal; it does not hold them. Runs are found by transport address, because that is what
+the signalling gives. Copies of one stream on several interfaces, VLANs or tunnels share a run.
+"""
+
+from array import array
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from crc32c import crc32c
+
+from capture.endpoint import Endpoint
+from capture.errors import JournalError
+from capture.flows import FLOW
+from capture.journal import ROW_PREFIX_BYTES, MediaBlock
+from capture.packets import Extent
+
+PAUSE_NS = 30_000_000_000
+"""A longer pause ends a run; unsignalled media is complete then."""
+_WORDS = 3
+_INLINE = 1 << 63
+"""Addresses from here on are packets held by the table itself."""
+
+StreamKey = tuple[Endpoint, Endpoint, int]
+"""Source, destination, SSRC."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Run:
+    """One stream from its first packet to the pause after its last."""
+
+    number: int
+    """Number in the table, in order of appearance."""
+    source: Endpoint
+    destination: Endpoint
+    ssrc: int
+    first_ns: int
+    last_ns: int
+    rows: int = 0
+    """Packets, copies included."""
+    packed: "array[int]" = field(default_factory=lambda: array("Q"))
+    """Extents: address; rows, captured, wire; checksum."""
+    claimed: list[tuple[int, int]] = field(default_factory=list)
+    """Capture time spans, ends included, that belong to calls."""
+
+    @property
+    def key(self) -> StreamKey:
+        """What makes two runs the same stream."""
+        return self.source, self.destination, self.ssrc
+
+    def add(self, extent: Extent) -> None:
+        """Remember where packets lie."""
+        shape = extent.rows << 32 | extent.captured << 16 | extent.wire
+        self.packed.extend((extent.address, shape, extent.crc))
+        self.rows += extent.rows
+
+    def extents(self) -> list[Extent]:
+        """Return where the packets lie, in order."""
+        words = self.packed
+        return [
+            Extent(words[i], words[i + 1] >> 32, words[i + 1] >> 16 & 0xFFFF, words[i + 1] & 0xFFFF, words[i + 2])
+            for i in range(0, len(words), _WORDS)
+        ]
+
+    def keep(self, numbers: set[int]) -> list[Extent]:
+        """Forget all extents but some, by their place in `extents`; return the others."""
+        extents = self.extents()
+        kept = array("Q")
+        for number in sorted(numbers):
+            kept.extend(self.packed[number * _WORDS : (number + 1) * _WORDS])
+        self.packed = kept
+        return [extent for number, extent in enumerate(extents) if number not in numbers]
+
+    def free_spans(self) -> list[tuple[int, int]]:
+        """Return the capture time spans, ends included, that belong to no call yet."""
+        spans, cursor = [], self.first_ns
+        for low, high in sorted(self.claimed):
+            if low > cursor:
+                spans.append((cursor, min(low - 1, self.last_ns)))
+            cursor = max(cursor, high + 1)
+        if cursor <= self.last_ns:
+            spans.append((cursor, self.last_ns))
+        return spans
+
+    def oldest(self) -> int | None:
+        """Return the journal address below which this run needs nothing."""
+        return next((word for word in self.packed[::_WORDS] if word < _INLINE), None)
+
+
+@dataclass(slots=True, kw_only=True)
+class RunTable:
+    """All runs that something may still be made of."""
+
+    max_runs: int = 500_000
+    """Beyond, the media is not followed, and counted."""
+    overflowed: int = 0
+    inline: dict[int, bytes] = field(default_factory=dict)
+    """Rows of packets that came in fragments, by address."""
+    next_inline: int = _INLINE
+    by_number: dict[int, Run] = field(default_factory=dict)
+    """Every run, in order of appearance."""
+    begun: list[Run] = field(default_factory=list)
+    """Runs that are new; the caller takes them away."""
+    next_number: int = 0
+    _current: dict[StreamKey, Run] = field(default_factory=dict)
+    """The run each stream is in, or was in last."""
+    _by_endpoint: dict[Endpoint, list[Run]] = field(default_factory=dict)
+    """Runs that come from or go to an address."""
+    _by_flow: dict[bytes, StreamKey] = field(default_factory=dict)
+
+    def register(self, block: MediaBlock) -> None:
+        """Take note of a block's extents."""
+        extents = block.extents
+        flows = extents["flow"].copy().view(f"V{FLOW.itemsize}").tolist()
+        columns = zip(
+            flows,
+            extents["first_ns"].tolist(),
+            extents["last_ns"].tolist(),
+            extents["address"].tolist(),
+            extents["rows"].tolist(),
+            extents["captured"].tolist(),
+            extents["wire"].tolist(),
+            extents["crc"].tolist(),
+            strict=True,
+        )
+        for flow, first_ns, last_ns, address, rows, captured, wire, crc in columns:
+            key = self._by_flow.get(flow)
+            if key is None:
+                key = self._stream_key(flow)
+            self._add(key, first_ns, last_ns, Extent(address, rows, captured, wire, crc))
+
+    def add_packet(self, key: StreamKey, ts_ns: int, payload: bytes) -> None:
+        """Take an RTP packet that was put together from fragments."""
+        row = ts_ns.to_bytes(ROW_PREFIX_BYTES, "little") + payload
+        self.inline[self.next_inline] = row
+        self._add(key, ts_ns, ts_ns, Extent(self.next_inline, 1, len(payload), len(payload), crc32c(row)))
+        self.next_inline += 1
+
+    def read_inline(self, address: int, target: memoryview) -> bool:
+        """Fill `target` from a packet held here; False when the address is the journal's."""
+        if address < _INLINE:
+            return False
+        held = self.inline.get(address)
+        if held is None:
+            raise JournalError("packet is no longer held")
+        target[:] = held
+        return True
+
+    def at(self, endpoint: Endpoint) -> list[Run]:
+        """Return the runs from or to an address."""
+        return self._by_endpoint.get(endpoint, [])
+
+    def remove(self, run: Run) -> None:
+        """Forget a run."""
+        for endpoint in {run.source, run.destination}:
+            runs = self._by_endpoint[endpoint]
+            runs.remove(run)
+            if not runs:
+                del self._by_endpoint[endpoint]
+        if self._current.get(run.key) is run:
+            del self._current[run.key]
+        for address in run.packed[::_WORDS]:
+            self.inline.pop(address, None)
+        if len(self._by_flow) > 2 * self.max_runs:
+            self._by_flow.clear()
+        del self.by_number[run.number]
+
+    def _add(self, key: StreamKey, first_ns: int, last_ns: int, extent: Extent) -> None:
+        run = self._current.get(key)
+        if run is None or first_ns - run.last_ns > PAUSE_NS:
+            if len(self._current) >= self.max_runs and run is None:
+                self.overflowed += extent.rows
+                return
+            run = self._begin(key, first_ns, last_ns)
+        run.add(extent)
+        run.first_ns = min(run.first_ns, first_ns)
+        run.last_ns = max(run.last_ns, last_ns)
+
+    def _begin(self, key: StreamKey, first_ns: int, last_ns: int) -> Run:
+        run = Run(number=self.next_number, source=key[0], destination=key[1], ssrc=key[2], first_ns=first_ns, last_ns=last_ns)
+        self.next_number += 1
+        self.by_number[run.number] = run
+        self.begun.append(run)
+        self._current[key] = run
+        for endpoint in {run.source, run.destination}:
+            self._by_endpoint.setdefault(endpoint, []).append(run)
+        return run
+
+    def _stream_key(self, flow: bytes) -> StreamKey:
+        record = np.frombuffer(flow, FLOW)[0]
+        size = 16 if record["version"] == 6 else 4
+        source = Endpoint(record["source"].tobytes()[:size], _number(record["source_port"]))
+        destination = Endpoint(record["destination"].tobytes()[:size], _number(record["destination_port"]))
+        key = (source, destination, _number(record["ssrc"]))
+        self._by_flow[flow] = key
+        return key
+
+
+def _number(field: npt.NDArray[np.uint8]) -> int:
+    return int.from_bytes(field.tobytes(), "big")

@@ -1,0 +1,1 @@
+"""Finished recordings on disk: parts, call records, the archive's layout."""

@@ -1,0 +1,102 @@
+"""The archive directory, as it is read: the call records in order of time. Writing is `writer`'s.
+
+DIR/recordings/YYYY/MM/DD/   finished parts
+    calls/YYYY/MM/DD/        call records, <call_id>.json
+    spool/  run/             drafts, lock
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from storage.call_record import CallRecord
+from storage.errors import ArchiveError, DamagedRecordError, from_os_error
+from storage.json_form import from_json
+from storage.layout import ID_DIGITS, day_folder
+from storage.timestamps import instant_ns
+
+MAX_RECORD_BYTES = 64 << 20
+"""No call record is larger; a larger file is damaged, or not ours."""
+
+
+class Archive:
+    """An archive directory. Reading needs no lock: what has its final name is complete and never changes."""
+
+    def __init__(self, root: Path) -> None:
+        """Raises ArchiveError when `root` exists and is not a directory."""
+        if os.path.lexists(root) and not os.path.isdir(root):
+            raise ArchiveError(f"{root} is not a directory")
+        self.root = root
+        """The archive directory."""
+        self.recordings = root / "recordings"
+        """Finished parts, in a folder for each local day."""
+        self.records = root / "calls"
+        """Call records, in a folder for each local day."""
+        self.spool = root / "spool"
+        """Drafts; empty while nobody writes."""
+        self.run = root / "run"
+        """Lock and process ids."""
+
+    def part_path(self, name: str) -> Path:
+        """Where the part of this file name lies."""
+        return self.recordings / day_folder(name) / name
+
+    def record_path(self, record: CallRecord) -> Path:
+        """Where this call record lies."""
+        return self.records / day_folder(record.started_at) / f"{record.call_id}.json"
+
+    def calls(self, report: Callable[[DamagedRecordError], None]) -> Iterator[CallRecord]:
+        """Every call record: days in order of local date, within a day by start, then id.
+
+        A file that is no valid record goes to `report` and is left out. Raises ArchiveError when there is no archive or
+        a folder cannot be read.
+        """
+        if not os.path.isdir(self.root):
+            raise ArchiveError(f"{self.root} is not a directory")
+        days = (day for year in _dated(self.records) for month in _dated(year) for day in _dated(month))
+        for day in days:
+            paths = _listing(day, lambda path: path.suffix == ".json" and not path.name.startswith("."))
+            found = [record for path in paths if (record := _read(path, report)) is not None]
+            yield from sorted(found, key=lambda record: (instant_ns(record.started_at), record.call_id))
+
+
+def read_record(path: Path) -> CallRecord:
+    """One call record from its file. Raises DamagedRecordError."""
+    subject = f"call record {path.stem[:ID_DIGITS]}"
+    try:
+        with path.open("rb") as stored:
+            content = stored.read(MAX_RECORD_BYTES + 1)
+    except OSError as error:
+        raise DamagedRecordError(f"{subject}: {error.strerror}") from error
+    try:
+        record = from_json(content, CallRecord)
+        instant_ns(record.started_at)
+    except (DamagedRecordError, ValueError) as error:
+        raise DamagedRecordError(f"{subject}: {error}") from error
+    if record.call_id != path.stem:
+        raise DamagedRecordError(f"{subject}: holds call {record.call_id[:ID_DIGITS]}")
+    return record
+
+
+def _read(path: Path, report: Callable[[DamagedRecordError], None]) -> CallRecord | None:
+    try:
+        return read_record(path)
+    except DamagedRecordError as error:
+        report(error)
+        return None
+
+
+def _dated(folder: Path) -> list[Path]:
+    """The year, month or day folders in `folder`."""
+    return _listing(folder, lambda path: path.name.isascii() and path.name.isdigit() and path.is_dir())
+
+
+def _listing(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
+    """Sorted paths in `folder`, none when it does not exist."""
+    try:
+        paths = [path for path in folder.iterdir() if wanted(path)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise from_os_error(error, "read a directory of the archive") from error
+    return sorted(paths)

@@ -1,0 +1,41 @@
+"""Errors of the archive. Messages name a call by the first digits of its id, never by its numbers or its file."""
+
+import errno
+
+
+class StorageError(Exception):
+    """Root of everything this package raises on purpose."""
+
+
+class ArchiveError(StorageError):
+    """The archive cannot be used: not a directory, no permission, a failing disk."""
+
+
+class ArchiveBusyError(StorageError):
+    """Another process is writing to this archive; it has one writer at a time."""
+
+
+class DiskFullError(StorageError):
+    """No space left, or over quota. Nothing of the file that did not fit is left behind."""
+
+
+class ConflictError(StorageError):
+    """A part or call record is there already with other content. The first one is kept: neither is ever edited."""
+
+
+class DamagedRecordError(StorageError):
+    """A call record in the archive cannot be read or is not one."""
+
+
+class SoundError(StorageError):
+    """Audio that does not fit its announcement: shape, type, number of frames, or too long for a WAV."""
+
+
+def from_os_error(error: OSError, doing: str) -> StorageError:
+    """The storage error for a failed system call; `doing` completes "cannot ...".
+
+    The path that `error` carries is left out of the message, because file names hold callers' numbers.
+    """
+    reason = error.strerror or type(error).__name__
+    kind = DiskFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else ArchiveError
+    return kind(f"cannot {doing}: {reason}")

@@ -1,0 +1,1 @@
+"""Tests of rokubox; they mirror the packages."""

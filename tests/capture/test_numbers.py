@@ -1,0 +1,63 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capture.numbers import MAX_FILE_CHARACTERS, canonical, file_safe
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("0312345678", "0312345678"),
+        ("03-1234-5678", "0312345678"),
+        ("(03) 1234.5678", "0312345678"),
+        ("+81312345678", "0312345678"),
+        ("+81-3-1234-5678", "0312345678"),
+        ("+81 (0)3 1234 5678", "0312345678"),
+        ("+810312345678", "0312345678"),
+        ("tel:+81-3-1234-5678;phone-context=+81", "0312345678"),
+        ("sip:+81312345678;npdi@carrier.example;user=phone", "0312345678"),
+        ("SIPS:0312345678@pbx.example", "0312345678"),
+        ("+1 202-555-0100", "+12025550100"),
+        ("0033142685300", "0033142685300"),
+        ("184-03-1234-5678", "1840312345678"),
+        ("*21#", "*21#"),
+        ("", ""),
+        ("Anonymous", "anonymous"),
+        ("john.doe", "john.doe"),
+        ("03\u20101234\u20135678", "0312345678"),
+    ],
+)
+def test_canonical(written: str, expected: str):
+    assert canonical(written) == expected
+
+
+@given(st.text(max_size=60))
+def test_canonical_is_stable(text: str):
+    assert canonical(canonical(text)) == canonical(text)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        ("0312345678", "0312345678"),
+        ("+81312345678", "+81312345678"),
+        ("john.doe_1", "john.doe_1"),
+        ("*21#0312345678", "-21-0312345678"),
+        ("../../etc/passwd", "..-..-etc-passwd"),
+        ("", "anonymous"),
+        ("Anonymous", "anonymous"),
+        ("unavailable", "anonymous"),
+        ("###", "anonymous"),
+        ("電話", "anonymous"),
+    ],
+)
+def test_file_safe(number: str, expected: str):
+    assert file_safe(number) == expected
+
+
+@given(st.text(max_size=200))
+def test_file_safe_is_always_a_file_name(text: str):
+    assert re.fullmatch(rf"[0-9A-Za-z+._-]{{1,{MAX_FILE_CHARACTERS}}}", file_safe(text))

@@ -1,0 +1,1 @@
+"""Delivery of finished recordings to the customer's systems."""
