@@ -13,7 +13,7 @@ from capture.sipcall import CallState, Exchange, Hold, MediaEpoch, Outcome, Side
 MAX_EXCHANGES = 32
 """Exchanges remembered for one call."""
 MAX_EPOCHS = 512
-"""Media epochs of one call; the oldest go first."""
+"""Media epochs of one call; the oldest go first, but what each side said last of each m-line stays."""
 MAX_M_LINES = 32
 """m-lines read of one description."""
 MAX_DESCRIPTIONS = 32
@@ -64,8 +64,7 @@ def hear(
         if not _is_known(call, epoch):
             call.media.append(epoch)
     if len(call.media) > MAX_EPOCHS:
-        call.overflow += len(call.media) - MAX_EPOCHS
-        del call.media[:-MAX_EPOCHS]
+        _drop_oldest(call, len(call.media) - MAX_EPOCHS)
     return True
 
 
@@ -96,6 +95,14 @@ def reject(call: SipCall, exchange: Exchange) -> bool:
     transaction = exchange.transaction
     call.media[:] = [epoch for epoch in call.media if epoch.transaction != transaction]
     return True
+
+
+def _drop_oldest(call: SipCall, count: int) -> None:
+    call.overflow += count
+    latest = {(epoch.side, epoch.m_line): index for index, epoch in enumerate(call.media)}
+    kept = set(latest.values())
+    dropped = set([index for index in range(len(call.media)) if index not in kept][:count])
+    call.media[:] = [epoch for index, epoch in enumerate(call.media) if index not in dropped]
 
 
 def _take_direction(exchange: Exchange, speaker: Side, direction: str) -> None:

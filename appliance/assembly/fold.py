@@ -74,6 +74,8 @@ class AssemblyState:
     now_ns: int = 0
     first_ns: int | None = None
     """Time of the first block."""
+    ended_ns: int | None = None
+    """Time of the end of input, once there is one."""
     signalling: Signalling = field(default_factory=Signalling)
     runs: RunTable = field(default_factory=RunTable)
     works: dict[str, Work] = field(default_factory=dict)
@@ -488,6 +490,9 @@ class Assembly:
         idle_ns = max(member.last_ns for member in group) + PAUSE_NS
         owner = self._owner(group)
         if idle_ns < state.now_ns:
+            if owner is not None:
+                members = {run.number for run in media.recognise(group, self._read_into)}
+                owner.runs = sorted({*owner.runs, *members})
             self._finish_medium(owner or self._begin_medium(group), group)
             return
         self._set(idle_ns + 1, Due.RUN, str(number))
@@ -521,14 +526,27 @@ class Assembly:
         return work
 
     def _finish_medium(self, work: Work | None, group: list[Run]) -> None:
+        """Write a medium that is over, and whatever else is free in its runs; then let go of them."""
         state = self.state
-        if work is not None:
-            work.runs = sorted({*work.runs, *(run.number for run in media.recognise(group, self._read_into))})
-            ended_ns = max(state.runs.by_number[number].last_ns for number in work.runs if number in state.runs.by_number)
-            joined_late = state.first_ns is not None and work.first_ns - state.first_ns <= NS
-            self._end_medium(work, Ending(cause=EndCause.MEDIA_TIMEOUT, ended_ns=ended_ns, joined_late=joined_late))
+        recorded: set[int] = set()
+        while work is not None:
+            members = [state.runs.by_number[number] for number in work.runs if number in state.runs.by_number]
+            recorded.update(work.runs)
+            self._end_medium(work, self._medium_ending(work, members))
+            for run in members:
+                run.claimed += run.free_spans()[:1]
+            work = self._begin_medium(group)
         for run in group:
-            self._drop(run, counted=work is None or run.number not in work.runs)
+            self._drop(run, counted=run.number not in recorded)
+
+    def _medium_ending(self, work: Work, members: list[Run]) -> Ending:
+        """Media that flows when the capture begins or ends is not whole."""
+        state = self.state
+        ended_ns = max((run.free_spans() or [(0, run.last_ns)])[0][1] for run in members)
+        joined_late = state.first_ns is not None and work.first_ns - state.first_ns <= NS
+        flowing = state.ended_ns is not None and state.ended_ns - ended_ns <= NS
+        cause = EndCause.CAPTURE_ENDED if flowing else EndCause.MEDIA_TIMEOUT
+        return Ending(cause=cause, ended_ns=ended_ns, joined_late=joined_late)
 
     def _end_medium(self, work: Work, ending: Ending) -> None:
         streams = media.streams(work, self.state.runs, ending.ended_ns)
@@ -571,20 +589,10 @@ class Assembly:
             if call.failure is not None and not call.is_over and call.answered_ns is None:
                 cause = call.failure.cause
             self._finish(call, Ending(cause=cause, ended_ns=ended, joined_late=self._joined_late(call)))
-        for run in list(state.runs.by_number.values()):
-            if run.number not in state.runs.by_number:
-                continue
-            group = media.group(run, state.runs)
-            work = self._owner(group) or self._begin_medium(group)
-            if work is not None and now_ns - max(member.last_ns for member in group) <= NS:
-                work.runs = sorted({*work.runs, *(member.number for member in media.recognise(group, self._read_into))})
-                joined_late = state.first_ns is not None and work.first_ns - state.first_ns <= NS
-                last_ns = max(member.last_ns for member in group)
-                self._end_medium(work, Ending(cause=EndCause.CAPTURE_ENDED, ended_ns=last_ns, joined_late=joined_late))
-                for member in group:
-                    self._drop(member, counted=member.number not in work.runs)
-            else:
-                self._finish_medium(work, group)
+        state.ended_ns = now_ns
+        while state.runs.by_number:
+            group = media.group(next(iter(state.runs.by_number.values())), state.runs)
+            self._finish_medium(self._owner(group) or self._begin_medium(group), group)
 
 
 def _companion_ending(companion: Work, ending: Ending) -> Ending:

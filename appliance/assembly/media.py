@@ -82,6 +82,11 @@ def _free_from(run: Run) -> int:
     return spans[0][0] if spans else run.first_ns
 
 
+def _free_until(run: Run) -> int:
+    spans = run.free_spans()
+    return spans[0][1] if spans else run.last_ns
+
+
 def streams(work: Work, runs: RunTable, close_ns: int) -> list[BoundStream]:
     """Return a medium's streams up to a time, those that began first ahead."""
     members = [runs.by_number[number] for number in work.runs if number in runs.by_number]
@@ -99,7 +104,7 @@ def streams(work: Work, runs: RunTable, close_ns: int) -> list[BoundStream]:
             key=run.key,
             runs=[run],
             from_ns=_free_from(run),
-            until_ns=close_ns,
+            until_ns=min(close_ns, _free_until(run)),
             score=0,
             media="audio",
             secured="",

@@ -180,3 +180,57 @@ def test_offer_of_the_callee_is_the_callees():
     dialog.establish()
     dialog.change(ANSWER, OFFER, by=CALLEE)
     assert len(only_call(dialog.packets).media) == 2, "a refresh adds no epoch"
+
+
+def test_everything_a_call_keeps_is_bounded():
+    dialog = Dialog()
+    dialog.establish()
+    for index in range(600):
+        held = "sendonly" if index % 2 else "sendrecv"
+        dialog.change(sdp(port=20000 + 2 * index, direction=held), sdp("192.0.2.20", 50000 + 2 * index))
+        dialog.request("INFO", body=b"Signal=1\r\n", kind="application/dtmf-relay")
+    for index in range(40):
+        dialog.response(200, body=sdp("192.0.2.20", 30000 + 2 * index), cseq=dialog.cseq[CALLER] - 1)
+    call = only_call(dialog.packets)
+    assert (len(call.media), len(call.holds), len(call.dtmf_info)) == (512, 300, 600)
+    assert call.overflow > 0
+    assert len(call.negotiation.counted_cseq[CALLER]) == 64
+
+
+def test_side_that_never_moved_is_not_forgotten():
+    dialog = Dialog()
+    dialog.establish()
+    for index in range(600):
+        dialog.change(sdp(port=20000 + 2 * index), ANSWER)
+    call = only_call(dialog.packets)
+    assert len(call.media) == 512
+    assert addresses(call, CALLEE) == [("192.0.2.20", 50000)]
+
+
+def test_lost_failure_of_a_reinvite_is_proved_by_its_ack():
+    dialog = Dialog()
+    dialog.establish()
+    dialog.request("INVITE", body=sdp(port=41000, direction="sendonly"), branch="one")
+    dialog.request("ACK", branch="one")
+    call = only_call(dialog.packets)
+    assert addresses(call, CALLER) == [("192.0.2.10", 40000)]
+    assert call.holds == []
+
+
+def test_lost_200_of_a_reinvite_is_proved_by_its_ack():
+    dialog = Dialog()
+    dialog.establish()
+    dialog.request("INVITE", body=sdp(port=41000, direction="sendonly"))
+    dialog.request("ACK")
+    call = only_call(dialog.packets)
+    assert [(hold.by, hold.start_ns) for hold in call.holds] == [(CALLER, dialog.packets[-1][0])]
+
+
+def test_fax_takes_the_place_of_audio_without_a_hold():
+    fax = b"v=0\r\nc=IN IP4 192.0.2.20\r\nm=image 50004 udptl t38\r\n"
+    dialog = Dialog()
+    dialog.establish()
+    dialog.change(fax, fax.replace(b"192.0.2.20", b"192.0.2.10"), by=CALLEE)
+    call = only_call(dialog.packets)
+    assert [epoch.media for epoch in call.media] == ["audio", "audio", "image", "image"]
+    assert call.holds == []
