@@ -23,7 +23,7 @@ from capture.records import RecordBatch
 from storage.archive import Archive
 from storage.writer import ArchiveWriter
 
-BATCH_BYTES = 8 << 20
+BATCH_BYTES = 16 << 20
 FORGET_EVERY_BLOCKS = 64
 """How often the journal is asked what it can drop."""
 

@@ -103,9 +103,9 @@ def _address_words(words: Words, buffer: npt.NDArray[np.uint8], ip_start: IntArr
 class FlowTable:
     """Open addressing over flow records. When it is full it starts afresh, which changes numbers but no meaning."""
 
-    def __init__(self, *, bits: int = 17) -> None:
+    def __init__(self, *, bits: int = 18) -> None:
         self._bits = bits
-        self.capacity = min(1 << (bits - 1), 0xFFFF)
+        self.capacity = 1 << (bits - 1)
         self.resets = 0
         self._clear()
 
@@ -114,11 +114,11 @@ class FlowTable:
         self._words = np.zeros((WORDS, self.capacity), np.uint64)
         self._used = 0
 
-    def records(self, numbers: npt.NDArray[np.uint16]) -> npt.NDArray[np.void]:
+    def records(self, numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.void]:
         """Return the `FLOW` records behind flow numbers."""
         return np.ascontiguousarray(self._words[:, numbers].T).view(FLOW).reshape(-1)
 
-    def number(self, words: Words) -> npt.NDArray[np.uint16]:
+    def number(self, words: Words) -> npt.NDArray[np.int32]:
         """Give each column of `words` (shape `(8, n)`) the number of its flow. Numbers hold until `resets` changes.
 
         `n` must not exceed `capacity`, so that one batch always fits a fresh table.
@@ -136,13 +136,16 @@ class FlowTable:
                     self.resets += 1
                     return self.number(words)
                 continue
+            candidates = words if len(pending) == words.shape[1] else words[:, pending]
             same = np.ones(len(pending), bool)
             for word in compared:
-                same &= self._words[word, found] == words[word, pending]
+                same &= self._words[word, found] == candidates[word]
+            if same.all() and candidates is words:
+                return found
             numbers[pending[same]] = found[same]
             pending = pending[~same]
             slot[pending] = (slot[pending] + 1) & ((1 << self._bits) - 1)
-        return numbers.astype(np.uint16)
+        return numbers
 
     def _insert(self, words: Words, rows: IntArray, slot: IntArray) -> bool:
         """Insert one new flow for each distinct empty slot among `rows`, in order of appearance; False when full."""

@@ -98,7 +98,7 @@ def gather(buffer: npt.NDArray[np.uint8], start: IntArray, size: int) -> npt.NDA
 
 def be16(buffer: npt.NDArray[np.uint8], start: IntArray) -> IntArray:
     """Read a big-endian 16-bit field at each offset."""
-    return (buffer[start].astype(np.int64) << 8) | buffer[start + 1]
+    return gather(buffer, start, 2).view(">u2")[:, 0].astype(np.int64)
 
 
 def parse(batch: RecordBatch) -> Frames:

@@ -27,8 +27,8 @@ from capture.sipwire import SipConnections, begins_like_sip
 
 UDP_HEADER_BYTES = 8
 RTP_HEADER_BYTES = 12
-WINDOW_ROWS = 49_152
-"""Most frames in one block; fewer than a flow table holds, so that the worst batch fits."""
+WINDOW_ROWS = 131_072
+"""Most frames in one block; no more than a flow table holds, so that the worst batch fits."""
 _STUN_COOKIE = 0x2112A442
 _ZRTP_COOKIE = 0x5A525450
 
@@ -176,7 +176,7 @@ class Intake:
         rows: list[Bytes] = []
         for size in _distinct(sizes):
             members = np.flatnonzero(sizes == size)
-            members = members[np.argsort(numbers[members], kind="stable")]
+            members = members[_by_flow(numbers[members])]
             payload_bytes = size >> 16
             piece = gather(batch.buffer, media.start[low + members] - ROW_PREFIX_BYTES, ROW_PREFIX_BYTES + payload_bytes)
             flow = numbers[members]
@@ -191,6 +191,12 @@ class Intake:
             extents.append(part)
             rows.append(piece)
         return (np.concatenate(extents) if extents else np.zeros(0, EXTENT)), rows
+
+
+def _by_flow(numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.intp]:
+    """Sort by flow, in capture order within one; numpy has a radix sort for 16 bits only."""
+    narrow = numbers.astype(np.uint16) if len(numbers) and numbers.max() <= 0xFFFF else numbers
+    return np.argsort(narrow, kind="stable")
 
 
 def _distinct(sizes: IntArray) -> list[int]:

@@ -91,7 +91,7 @@ def read(extents: Sequence[Extent], read_into: ReadInto) -> Packets:
     for piece, ((captured, wire), members) in enumerate(sizes.items()):
         rows, numbers = _read_rows(extents, members, captured, read_into, damaged)
         columns.append(_columns(piece, rows, wire, numbers))
-    joined = _join(columns, tuple(damaged))
+    joined = columns[0] if len(columns) == 1 and not damaged else _join(columns, tuple(damaged))
     if (np.diff(joined.arrival_ns) < 0).any():
         return joined.select(np.argsort(joined.arrival_ns, kind="stable"))
     return joined

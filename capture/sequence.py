@@ -63,37 +63,38 @@ def put_in_order(
     extended = extend_sequence(sequence, carry.sequence if carry else None)
     times = extend_timestamp(rtp_time, carry.rtp_time if carry else None)
     epoch = _epochs(extended, times, arrival_ns) + (carry.epoch if carry else 0)
+    if carry is None and n and (np.diff(extended) > 0).all() and epoch[0] == epoch[-1]:
+        nothing = np.zeros(0, np.int64)
+        return Sequenced(
+            index=np.arange(n),
+            sequence=extended,
+            rtp_time=times,
+            epoch=epoch,
+            duplicate=nothing,
+            original=nothing,
+            reordered=0,
+            before_carry=nothing,
+        )
     before = np.zeros(n, bool)
     if carry is not None:
         before = (epoch == carry.epoch) & (extended <= carry.sequence)
     candidates = np.flatnonzero(~before)
-    if len(candidates) and not before.any() and _in_order(extended, epoch):
-        order, same = candidates, np.zeros(n, bool)
-    else:
-        order = candidates[np.lexsort((times[candidates], extended[candidates], epoch[candidates]))]
-        same = np.zeros(len(order), bool)
-        same[1:] = (
-            (np.diff(extended[order]) == 0) & (np.diff(epoch[order]) == 0) & (np.diff(times[order]) == 0)
-        )
+    order = candidates[np.lexsort((times[candidates], extended[candidates], epoch[candidates]))]
+    same = np.zeros(len(order), bool)
+    same[1:] = (np.diff(extended[order]) == 0) & (np.diff(epoch[order]) == 0) & (np.diff(times[order]) == 0)
     kept = order[~same]
-    group = np.cumsum(~same) - 1
-    highest = np.maximum.accumulate(extended[candidates]) if len(candidates) else extended[candidates]
-    first_copies = np.isin(candidates, kept) if same.any() else np.ones(len(candidates), bool)
-    behind = (extended[candidates] < highest) & first_copies
+    first_copies = np.sort(kept)
+    highest = np.maximum.accumulate(extended[first_copies])
     return Sequenced(
         index=kept,
         sequence=extended[kept],
         rtp_time=times[kept],
         epoch=epoch[kept],
         duplicate=order[same],
-        original=kept[group[same]] if same.any() else kept[:0],
-        reordered=int(np.count_nonzero(behind)),
+        original=kept[(np.cumsum(~same) - 1)[same]],
+        reordered=int(np.count_nonzero(extended[first_copies] < highest)),
         before_carry=np.flatnonzero(before),
     )
-
-
-def _in_order(extended: IntArray, epoch: IntArray) -> bool:
-    return bool((np.diff(extended) > 0).all() and epoch[0] == epoch[-1])
 
 
 def _epochs(extended: IntArray, times: IntArray, arrival_ns: IntArray) -> IntArray:

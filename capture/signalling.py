@@ -7,7 +7,7 @@ IP fragments are put together (RFC 791, RFC 8200), TCP segments ordered (RFC 929
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from capture import frames as layers
 from capture import rtcp, sip
@@ -15,7 +15,7 @@ from capture.dialog import DialogTable
 from capture.endpoint import Endpoint
 from capture.errors import RtcpError, SipError
 from capture.fragments import FragmentReassembler
-from capture.frames import PROTOCOL_TCP, PROTOCOL_UDP, FrameKind, Frames
+from capture.frames import PROTOCOL_TCP, PROTOCOL_UDP, FrameKind
 from capture.records import RecordBatch
 from capture.rtcp import ReceiverReport, SenderReport
 from capture.sip import SipMessage
@@ -28,6 +28,7 @@ UDP_HEADER_BYTES = 8
 MAX_REMEMBERED = 65_536
 """Entries of each table of evidence; the oldest makes room."""
 _TLS_HANDSHAKE = 0x16
+_UDP, _TCP, _FRAGMENT = int(FrameKind.UDP), int(FrameKind.TCP), int(FrameKind.FRAGMENT)
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
@@ -97,12 +98,10 @@ class Signalling:
 
     def receive(self, batch: RecordBatch) -> Iterator[tuple[int, SipCall | None]]:
         """Read frames in order. Yields before each frame its time and None, and after it each call it changed."""
-        frames = layers.parse(batch)
-        for row, ts_ns in enumerate(batch.ts_ns.tolist()):
+        for ts_ns, cut, frame in _frames(batch):
             yield ts_ns, None
-            if batch.captured[row] < batch.wire[row]:
-                self.counters.truncated += 1
-            for call in self._frame(batch, frames, row, ts_ns):
+            self.counters.truncated += cut
+            for call in self._frame(ts_ns, frame):
                 yield ts_ns, call
 
     def finish(self, now_ns: int) -> list[SipCall]:
@@ -112,29 +111,20 @@ class Signalling:
             changed += self._chunks(now_ns, key, chunks)
         return changed
 
-    def _frame(self, batch: RecordBatch, frames: Frames, row: int, ts_ns: int) -> list[SipCall]:
-        kind = frames.kind[row]
-        if kind not in (FrameKind.UDP, FrameKind.TCP, FrameKind.FRAGMENT):
-            self.counters.other += 1
-            return []
-        ip_start, start, end = int(frames.ip_start[row]), int(frames.transport_start[row]), int(frames.transport_end[row])
-        data = batch.buffer[start:end].tobytes()
-        truncated = end - start < frames.transport_wire[row]
-        if frames.ip_version[row] == 4:
-            addresses = batch.buffer[ip_start + 12 : ip_start + 20].tobytes()
-        else:
-            addresses = batch.buffer[ip_start + 8 : ip_start + 40].tobytes()
-        protocol = int(frames.protocol[row])
-        if kind == FrameKind.FRAGMENT:
-            header = batch.buffer[ip_start : ip_start + 8].tobytes()
-            whole = self._fragment(ts_ns, addresses, protocol, header, data, truncated)
+    def _frame(self, ts_ns: int, frame: "_Frame") -> list[SipCall]:
+        protocol, data, truncated = frame.protocol, frame.data, frame.truncated
+        if frame.kind == _FRAGMENT:
+            whole = self._fragment(ts_ns, frame.addresses, protocol, frame.ip_head, data, truncated)
             if whole is None:
                 return []
             protocol, data = whole
             truncated = False
+        elif frame.kind not in (_UDP, _TCP):
+            self.counters.other += 1
+            return []
         if protocol == PROTOCOL_UDP:
-            return self._udp(ts_ns, addresses, data, truncated)
-        return self._tcp(ts_ns, addresses, data) if protocol == PROTOCOL_TCP else []
+            return self._udp(ts_ns, frame.addresses, data, truncated)
+        return self._tcp(ts_ns, frame.addresses, data) if protocol == PROTOCOL_TCP else []
 
     def _fragment(
         self, ts_ns: int, addresses: bytes, protocol: int, header: bytes, data: bytes, truncated: bool
@@ -246,6 +236,43 @@ class Signalling:
         self.counters.keying += 1
         _remember(self.protected, source, protection)
         _remember(self.protected, destination, protection)
+
+
+class _Frame(NamedTuple):
+    """What the layers of one frame say."""
+
+    kind: int
+    addresses: bytes
+    """Source and destination."""
+    protocol: int
+    ip_head: bytes
+    """The first eight bytes of the IP header."""
+    data: bytes
+    """Transport header and payload, as far as present."""
+    truncated: bool
+    """The IP header announces more."""
+
+
+def _frames(batch: RecordBatch) -> Iterator[tuple[int, bool, _Frame]]:
+    """Take a batch apart: capture time, whether the frame was cut, and the frame."""
+    layered = layers.parse(batch)
+    octets = batch.buffer.tobytes()
+    columns = zip(
+        batch.ts_ns.tolist(),
+        (batch.captured < batch.wire).tolist(),
+        layered.kind.tolist(),
+        layered.ip_version.tolist(),
+        layered.ip_start.tolist(),
+        layered.protocol.tolist(),
+        layered.transport_start.tolist(),
+        layered.transport_end.tolist(),
+        layered.transport_wire.tolist(),
+        strict=True,
+    )
+    for ts_ns, cut, kind, version, ip, protocol, start, end, wire in columns:
+        addresses = octets[ip + 12 : ip + 20] if version == 4 else octets[ip + 8 : ip + 40]
+        data = octets[start:end]
+        yield ts_ns, cut, _Frame(kind, addresses, protocol, octets[ip : ip + 8], data, len(data) < wire)
 
 
 def _endpoints(addresses: bytes, ports: bytes) -> tuple[Endpoint, Endpoint]:
