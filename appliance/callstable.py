@@ -2,14 +2,19 @@
 
 import sys
 
-from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from appliance import terminal
+from appliance.terminal import printable
 from storage.archive import Archive
 from storage.call_record import CallRecord
 from storage.errors import DamagedRecordError
 from storage.json_form import to_json_line
+
+FULL_WIDTH = 110
+"""From this many columns on there is room for the figures too."""
+_OFFSET_AT = 29
+"""Where the offset begins in a time of a record, behind nine digits of nanoseconds."""
 
 
 def show(archive: Archive, *, as_json: bool) -> int:
@@ -18,54 +23,58 @@ def show(archive: Archive, *, as_json: bool) -> int:
     if as_json:
         for call in archive.calls(damaged.append):
             sys.stdout.buffer.write(to_json_line(call))
-        sys.stdout.flush()
     else:
         calls = list(archive.calls(damaged.append))
-        console = Console()
-        console.print(table(calls))
-        console.print(f"{len(calls):,} calls")
-    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+        console = terminal.output()
+        if calls:
+            console.print(table(calls, console.width))
+        console.print(f"{len(calls):,} call{'s' * (len(calls) != 1)}")
     for error in damaged:
-        errors.print(f"rokubox: {error}", markup=False)
+        terminal.errors().print(f"rokubox: {printable(str(error))}")
     return len(damaged)
 
 
-def table(calls: list[CallRecord]) -> Table:
-    """Lay out calls for people."""
-    shown = Table(box=box.SIMPLE)
-    for name, justify in (
-        ("started", "left"),
-        ("dir", "left"),
-        ("caller", "left"),
-        ("callee", "left"),
-        ("length", "right"),
-        ("outcome", "left"),
-        ("reason", "left"),
-        ("complete", "right"),
-        ("MOS", "right"),
-        ("parts", "right"),
-        ("id", "left"),
-    ):
-        shown.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
+def table(calls: list[CallRecord], width: int) -> Table:
+    """Lay out calls for people in `width` columns; what does not fit goes on in the next line of its cell."""
+    offsets = {call.started_at[_OFFSET_AT:] for call in calls}
+    zone = offsets.pop() if len(offsets) == 1 else ""
+    shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    shown.add_column(f"started {zone}".strip(), no_wrap=True)
+    shown.add_column("dir", no_wrap=True)
+    shown.add_column("caller", overflow="fold")
+    shown.add_column("callee", overflow="fold")
+    shown.add_column("length", justify="right", no_wrap=True)
+    shown.add_column("outcome: reasons", min_width=13)
+    if width >= FULL_WIDTH:
+        shown.add_column("complete", justify="right", no_wrap=True)
+        shown.add_column("MOS", justify="right", no_wrap=True)
+        shown.add_column("parts", justify="right", no_wrap=True)
+        shown.add_column("id", no_wrap=True)
     for call in calls:
-        shown.add_row(*_row(call))
+        row = (*_row(call, with_offset=not zone), *_figures(call))
+        shown.add_row(*row[: len(shown.columns)])
     return shown
 
 
-def _row(call: CallRecord) -> tuple[str, ...]:
+def _row(call: CallRecord, *, with_offset: bool) -> tuple[str, ...]:
     started = call.started_at
     minutes, seconds = divmod(round(call.duration_s), 60)
+    reasons = ", ".join(call.reasons)
+    return (
+        f"{started[:10]} {started[11:19]}{started[_OFFSET_AT:] if with_offset else ''}",
+        call.direction.value,
+        printable(call.caller.number) or "-",
+        printable(call.callee.number or call.dialled) or "-",
+        f"{minutes}:{seconds:02d}",
+        f"{call.outcome}: {reasons}" if reasons else call.outcome.value,
+    )
+
+
+def _figures(call: CallRecord) -> tuple[str, ...]:
     heard = [side.mos for side in call.sides if side.mos is not None]
     return (
-        f"{started[:10]} {started[11:19]}{started[29:]}",
-        call.direction.value,
-        call.caller.number or "-",
-        call.callee.number or call.dialled or "-",
-        f"{minutes}:{seconds:02d}",
-        call.outcome.value,
-        ", ".join(reason.value for reason in call.reasons) or "-",
         "-" if call.completeness is None else f"{call.completeness:.2f} %",
-        "-" if not heard else f"{min(heard):.2f}",
+        f"{min(heard):.2f}" if heard else "-",
         str(len(call.parts)),
         call.call_id[:10],
     )

@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from appliance import terminal
 from appliance.importer import Progress as Report
 
 
 @contextmanager
 def shown(what: str) -> Iterator[Report]:
     """Show bytes done of bytes in all on standard error while the block runs."""
-    console = Console(stderr=True)
+    console = terminal.errors()
     if not console.is_terminal:
         yield lambda _done, _total: None
         return

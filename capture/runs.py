@@ -20,7 +20,7 @@ from capture.packets import Extent
 PAUSE_NS = 30_000_000_000
 """A longer pause ends a run; unsignalled media is complete then."""
 _WORDS = 3
-_INLINE = 1 << 63
+INLINE = 1 << 63
 """Addresses from here on are packets held by the table itself."""
 
 StreamKey = tuple[Endpoint, Endpoint, int]
@@ -49,12 +49,6 @@ class Run:
     def key(self) -> StreamKey:
         """What makes two runs the same stream."""
         return self.source, self.destination, self.ssrc
-
-    def add(self, extent: Extent) -> None:
-        """Remember where packets lie."""
-        shape = extent.rows << 32 | extent.captured << 16 | extent.wire
-        self.packed.extend((extent.address, shape, extent.crc))
-        self.rows += extent.rows
 
     def extents(self) -> list[Extent]:
         """Return where the packets lie, in order."""
@@ -86,7 +80,7 @@ class Run:
 
     def oldest(self) -> int | None:
         """Return the journal address below which this run needs nothing."""
-        return next((word for word in self.packed[::_WORDS] if word < _INLINE), None)
+        return next((word for word in self.packed[::_WORDS] if word < INLINE), None)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,7 +92,7 @@ class RunTable:
     overflowed: int = 0
     inline: dict[int, bytes] = field(default_factory=dict)
     """Rows of packets that came in fragments, by address."""
-    next_inline: int = _INLINE
+    next_inline: int = INLINE
     by_number: dict[int, Run] = field(default_factory=dict)
     """Every run, in order of appearance."""
     begun: list[Run] = field(default_factory=list)
@@ -108,45 +102,56 @@ class RunTable:
     """The run each stream is in, or was in last."""
     _by_endpoint: dict[Endpoint, list[Run]] = field(default_factory=dict)
     """Runs that come from or go to an address."""
-    _by_flow: dict[bytes, StreamKey] = field(default_factory=dict)
+    _by_flow: dict[bytes, Run] = field(default_factory=dict)
+    """The run each flow record was in last."""
 
     def register(self, block: MediaBlock) -> None:
         """Take note of a block's extents."""
         extents = block.extents
-        flows = extents["flow"].copy().view(f"V{FLOW.itemsize}").tolist()
+        rows = extents["rows"].astype(np.uint64)
+        shapes = rows << np.uint64(32) | extents["captured"].astype(np.uint64) << np.uint64(16) | extents["wire"]
         columns = zip(
-            flows,
+            extents["flow"].copy().view(f"V{FLOW.itemsize}").tolist(),
             extents["first_ns"].tolist(),
             extents["last_ns"].tolist(),
             extents["address"].tolist(),
-            extents["rows"].tolist(),
-            extents["captured"].tolist(),
-            extents["wire"].tolist(),
+            shapes.tolist(),
             extents["crc"].tolist(),
+            rows.tolist(),
             strict=True,
         )
-        for flow, first_ns, last_ns, address, rows, captured, wire, crc in columns:
-            key = self._by_flow.get(flow)
-            if key is None:
-                key = self._stream_key(flow)
-            self._add(key, first_ns, last_ns, Extent(address, rows, captured, wire, crc))
+        for flow, first_ns, last_ns, address, shape, crc, count in columns:
+            run = self._by_flow.get(flow)
+            if run is None or first_ns - run.last_ns > PAUSE_NS or run.number not in self.by_number:
+                run = self._run(_stream_key(flow), first_ns, last_ns, count)
+                if run is None:
+                    continue
+                self._by_flow[flow] = run
+            run.packed.extend((address, shape, crc))
+            run.rows += count
+            if last_ns > run.last_ns:
+                run.last_ns = last_ns
+            if first_ns < run.first_ns:
+                run.first_ns = first_ns
 
     def add_packet(self, key: StreamKey, ts_ns: int, payload: bytes) -> None:
         """Take an RTP packet that was put together from fragments."""
         row = ts_ns.to_bytes(ROW_PREFIX_BYTES, "little") + payload
+        run = self._run(key, ts_ns, ts_ns, 1)
+        if run is None:
+            return
+        run.packed.extend((self.next_inline, 1 << 32 | len(payload) << 16 | len(payload), crc32c(row)))
+        run.rows += 1
+        run.first_ns, run.last_ns = min(run.first_ns, ts_ns), max(run.last_ns, ts_ns)
         self.inline[self.next_inline] = row
-        self._add(key, ts_ns, ts_ns, Extent(self.next_inline, 1, len(payload), len(payload), crc32c(row)))
         self.next_inline += 1
 
-    def read_inline(self, address: int, target: memoryview) -> bool:
-        """Fill `target` from a packet held here; False when the address is the journal's."""
-        if address < _INLINE:
-            return False
+    def read_inline(self, address: int, target: memoryview) -> None:
+        """Fill `target` from a packet held here."""
         held = self.inline.get(address)
         if held is None:
             raise JournalError("packet is no longer held")
         target[:] = held
-        return True
 
     def at(self, endpoint: Endpoint) -> list[Run]:
         """Return the runs from or to an address."""
@@ -167,16 +172,15 @@ class RunTable:
             self._by_flow.clear()
         del self.by_number[run.number]
 
-    def _add(self, key: StreamKey, first_ns: int, last_ns: int, extent: Extent) -> None:
+    def _run(self, key: StreamKey, first_ns: int, last_ns: int, rows: int) -> Run | None:
+        """Return the run that packets belong to, a new one after a pause; None when there are too many."""
         run = self._current.get(key)
-        if run is None or first_ns - run.last_ns > PAUSE_NS:
-            if len(self._current) >= self.max_runs and run is None:
-                self.overflowed += extent.rows
-                return
-            run = self._begin(key, first_ns, last_ns)
-        run.add(extent)
-        run.first_ns = min(run.first_ns, first_ns)
-        run.last_ns = max(run.last_ns, last_ns)
+        if run is not None and first_ns - run.last_ns <= PAUSE_NS:
+            return run
+        if run is None and len(self._current) >= self.max_runs:
+            self.overflowed += rows
+            return None
+        return self._begin(key, first_ns, last_ns)
 
     def _begin(self, key: StreamKey, first_ns: int, last_ns: int) -> Run:
         run = Run(number=self.next_number, source=key[0], destination=key[1], ssrc=key[2], first_ns=first_ns, last_ns=last_ns)
@@ -188,14 +192,13 @@ class RunTable:
             self._by_endpoint.setdefault(endpoint, []).append(run)
         return run
 
-    def _stream_key(self, flow: bytes) -> StreamKey:
-        record = np.frombuffer(flow, FLOW)[0]
-        size = 16 if record["version"] == 6 else 4
-        source = Endpoint(record["source"].tobytes()[:size], _number(record["source_port"]))
-        destination = Endpoint(record["destination"].tobytes()[:size], _number(record["destination_port"]))
-        key = (source, destination, _number(record["ssrc"]))
-        self._by_flow[flow] = key
-        return key
+
+def _stream_key(flow: bytes) -> StreamKey:
+    record = np.frombuffer(flow, FLOW)[0]
+    size = 16 if record["version"] == 6 else 4
+    source = Endpoint(record["source"].tobytes()[:size], _number(record["source_port"]))
+    destination = Endpoint(record["destination"].tobytes()[:size], _number(record["destination_port"]))
+    return source, destination, _number(record["ssrc"])
 
 
 def _number(field: npt.NDArray[np.uint8]) -> int:

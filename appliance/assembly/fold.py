@@ -34,7 +34,7 @@ from capture.endpoint import Endpoint
 from capture.journal import Block, EventBlock, MediaBlock, SignallingBlock
 from capture.packets import ReadInto
 from capture.rules import Decision, RuleReason
-from capture.runs import PAUSE_NS, Run, RunTable
+from capture.runs import INLINE, PAUSE_NS, Run, RunTable
 from capture.signalling import Signalling
 from capture.sipcall import EndCause, SipCall
 from dsp.timeline import SAMPLE_NS
@@ -132,7 +132,9 @@ class Assembly:
         return min((oldest for run in self.state.runs.by_number.values() if (oldest := run.oldest()) is not None), default=None)
 
     def _read_into(self, address: int, target: memoryview) -> None:
-        if not self.state.runs.read_inline(address, target):
+        if address >= INLINE:
+            self.state.runs.read_inline(address, target)
+        else:
             self._journal(address, target)
 
     # --- time ---

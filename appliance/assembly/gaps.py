@@ -33,10 +33,15 @@ class Loss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Gap:
+    """A stretch before a speech packet in which nothing arrived, for one cause."""
+
+    row: int
+    """The speech packet that comes after it."""
     begin: int
     end: int
     cause: FillCause
-    missing: int
+    elsewhere: int = 0
+    """Numbers passed over that were not lost: during a hold the sender spoke to somebody else."""
 
 
 def explain(track: Track, consumed: int, first: int, last: int, held: Spans) -> tuple[list[Fill], Loss]:
@@ -54,8 +59,12 @@ def explain(track: Track, consumed: int, first: int, last: int, held: Spans) -> 
         for gap in gaps
         if max(gap.begin, first) < min(gap.end, last)
     ]
+    # A gap that a cut goes through is counted once, in the part in which it ends.
+    return entries, _count(track, consumed, [gap for gap in gaps if gap.row < consumed])
+
+
+def _count(track: Track, consumed: int, gaps: list[_Gap]) -> Loss:
     loss = Loss(network_spans=[], capture_spans=[])
-    loss.packets = _missing_numbers(track, consumed)
     for gap in gaps:
         if gap.cause is FillCause.LOSS:
             loss.network_spans.append((gap.begin, gap.end))
@@ -63,11 +72,10 @@ def explain(track: Track, consumed: int, first: int, last: int, held: Spans) -> 
         elif gap.cause is FillCause.CAPTURE_LOSS:
             loss.capture_spans.append((gap.begin, gap.end))
             loss.captured_packets += 1
-        elif gap.cause is FillCause.HOLD:
-            loss.packets = max(0, loss.packets - gap.missing)
+    loss.packets = max(0, _missing_numbers(track, consumed) - sum(gap.elsewhere for gap in gaps))
     spans = loss.network_spans + loss.capture_spans
     loss.longest_samples = max((end - begin for begin, end in spans), default=0)
-    return entries, loss
+    return loss
 
 
 def _gaps(track: Track, rows: int, held: Spans) -> list[_Gap]:
@@ -77,44 +85,84 @@ def _gaps(track: Track, rows: int, held: Spans) -> list[_Gap]:
     earlier = track.state.end_sample
     start = track.start[:rows]
     begin = np.concatenate(([start[0] if earlier is None else earlier], track.end[: rows - 1]))
-    return [_judge(track, row, int(begin[row]), int(start[row]), held) for row in np.flatnonzero(start > begin).tolist()]
+    gaps: list[_Gap] = []
+    for row in np.flatnonzero(start > begin).tolist():
+        gaps += _judge(track, row, int(begin[row]), int(start[row]), held)
+    return gaps
 
 
-def _judge(track: Track, row: int, begin: int, end: int, held: Spans) -> _Gap:
-    """Decide why nothing arrived before a speech packet."""
+def _judge(track: Track, row: int, begin: int, end: int, held: Spans) -> list[_Gap]:
+    """Decide why nothing arrived before a speech packet: one gap, or several side by side."""
+    cut = min(track.cut_bytes(row - 1), end - begin)
+    lost, absent = _lost(track, row, begin + cut, end)
+    hold = next((span for span in held if 2 * (min(end, span[1]) - max(begin, span[0])) > end - begin), None)
+    if hold is not None and 2 * _length(lost) > end - begin and 2 * (end - begin) > hold[1] - hold[0]:
+        return [_Gap(row=row, begin=begin, end=end, cause=FillCause.HOLD, elsewhere=absent)]
+    cause = FillCause.HOLD if hold is not None else _silence(track, row)
+    gaps = [_Gap(row=row, begin=begin, end=begin + cut, cause=FillCause.CAPTURE_LOSS)]
+    cursor = begin + cut
+    for low, high in lost:
+        gaps.append(_Gap(row=row, begin=cursor, end=low, cause=cause))
+        gaps.append(_Gap(row=row, begin=low, end=high, cause=FillCause.LOSS))
+        cursor = high
+    gaps.append(_Gap(row=row, begin=cursor, end=end, cause=cause))
+    return [gap for gap in gaps if gap.begin < gap.end]
+
+
+def _lost(track: Track, row: int, begin: int, end: int) -> tuple[Spans, int]:
+    """Return where in a gap packets were lost, by the numbers and timestamps on both sides, and how many."""
+    ordered, here = track.ordered, int(track.audio[row])
+    size = int(track.samples[max(row - 1, 0)])
+    if row:
+        before = int(track.audio[row - 1])
+        known = slice(before, here + 1)
+        number, rtp_time, epoch = ordered.sequence[known], ordered.rtp_time[known], ordered.epoch[known]
+    elif (carried := track.state.sequence) is not None:
+        before = -1
+        number = np.concatenate(([carried.sequence], ordered.sequence[: here + 1]))
+        rtp_time = np.concatenate(([carried.rtp_time], ordered.rtp_time[: here + 1]))
+        epoch = np.concatenate(([carried.epoch], ordered.epoch[: here + 1]))
+    else:
+        return [], 0
+    missing = np.where(np.diff(epoch) == 0, np.diff(number) - 1, 0)
+    # Where the speech before the gap ends, in RTP time: the gap's first sample.
+    base = int(rtp_time[0]) + size + track.cut_bytes(row - 1)
+    spans: Spans = []
+    cursor = begin
+    for step in np.flatnonzero(missing > 0).tolist():
+        at = before + step
+        low = cursor if not step else max(begin + int(rtp_time[step]) + track.event_samples(at) - base, cursor)
+        high = end if at + 1 == here else min(begin + int(rtp_time[step + 1]) - base, end)
+        length = int(missing[step]) * size
+        if 2 * length < high - low:
+            # The marker is on the first packet after a silence (RFC 3551 section 4.1): what is missing came before it.
+            low, high = (low, low + length) if track.is_marked(at + 1) else (high - length, high)
+        if low < high:
+            spans.append((low, high))
+            cursor = high
+    return spans, int(missing[missing > 0].sum())
+
+
+def _silence(track: Track, row: int) -> FillCause:
+    """Decide why a sender was silent before a speech packet, no packet being missing."""
     ordered, here = track.ordered, int(track.audio[row])
     before = int(track.audio[row - 1]) if row else -1
-    number, epoch = _predecessor(track, before)
-    same = epoch is None or int(ordered.epoch[here]) == epoch
-    missing = int(ordered.sequence[here]) - number - (here - before) if same and number is not None else 0
-    return _Gap(begin=begin, end=end, cause=_cause(track, row, before, missing, same, begin, end, held), missing=max(missing, 0))
-
-
-def _predecessor(track: Track, before: int) -> tuple[int | None, int | None]:
-    """Return number and epoch of the packet before a gap, from the part before where need be."""
-    if before >= 0:
-        return int(track.ordered.sequence[before]), int(track.ordered.epoch[before])
-    carried = track.state.sequence
-    return (None, None) if carried is None else (carried.sequence, carried.epoch)
-
-
-def _cause(
-    track: Track, row: int, before: int, missing: int, same: bool, begin: int, end: int, held: Spans
-) -> FillCause:
-    if sum(max(0, min(end, high) - max(begin, low)) for low, high in held) * 2 > end - begin:
-        return FillCause.HOLD
-    if missing > 0:
-        return FillCause.LOSS
-    if before >= 0 and track.packets.missing_bytes[track.ordered.index[before]]:
-        return FillCause.CAPTURE_LOSS
-    between = track.kind[before + 1 : int(track.audio[row])]
+    between = track.kind[before + 1 : here]
     if (between == tracks.TELEPHONE_EVENT).any():
         return FillCause.DTMF
     if (between == tracks.COMFORT_NOISE).any():
         return FillCause.COMFORT_NOISE
+    carried = track.state.sequence
+    epoch = int(ordered.epoch[before]) if row else carried.epoch if carried is not None else None
     line = track.placement.line
-    moved = not same or (row > 0 and line[row] != line[row - 1]) or bool((between == tracks.OTHER).any())
+    moved = epoch is not None and int(ordered.epoch[here]) != epoch
+    moved |= row > 0 and bool(line[row] != line[row - 1])
+    moved |= bool((between == tracks.OTHER).any())
     return FillCause.DISCONTINUITY if moved else FillCause.SILENCE_SUPPRESSION
+
+
+def _length(spans: Spans) -> int:
+    return sum(high - low for low, high in spans)
 
 
 def _missing_numbers(track: Track, consumed: int) -> int:

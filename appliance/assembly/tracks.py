@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from capture import packets as journal_packets
 from capture.errors import UnsupportedSuiteError
+from capture.journal import ROW_PREFIX_BYTES
 from capture.packets import Packets
 from capture.runs import StreamKey
 from capture.sequence import Sequenced, SequenceCarry, put_in_order
@@ -24,6 +25,8 @@ BoolArray = npt.NDArray[np.bool_]
 OTHER, PCMU, PCMA, COMFORT_NOISE, TELEPHONE_EVENT = range(5)
 _KINDS = {"PCMU": PCMU, "PCMA": PCMA, "CN": COMFORT_NOISE, "TELEPHONE-EVENT": TELEPHONE_EVENT}
 _EVENT_BYTES = 4
+_MARKER_BYTE = ROW_PREFIX_BYTES + 1
+"""Where a journal row has marker and payload type."""
 LAWS = {PCMU: Law.PCMU, PCMA: Law.PCMA}
 
 
@@ -46,6 +49,8 @@ class StreamState:
     line: TimelineCarry | None = None
     end_sample: int | None = None
     """Sample of the call behind the last packet placed."""
+    cut_bytes: int = 0
+    """Payload bytes that the snap length cut off the last packet placed."""
     closed_ns: int = -1
     """Capture time up to which packets were taken into earlier parts."""
     undecrypted: int = 0
@@ -103,6 +108,25 @@ class Track:
         if not len(line) or line[-1] == 0:
             return self.audio[:consumed]
         return self.audio[:consumed][line == np.bincount(line).argmax()]
+
+    def cut_bytes(self, row: int) -> int:
+        """Return how many payload bytes the snap length cut off a speech packet; row -1 is the part before's last."""
+        if row < 0:
+            return self.state.cut_bytes
+        return int(self.packets.missing_bytes[self.ordered.index[self.audio[row]]])
+
+    def is_marked(self, at: int) -> bool:
+        """Whether a packet of `ordered` has the marker bit."""
+        index = self.ordered.index[at]
+        return bool(self.packets.pieces[self.packets.piece[index]][self.packets.row[index], _MARKER_BYTE] & 0x80)
+
+    def event_samples(self, at: int) -> int:
+        """Return how long the telephone event in a packet of `ordered` lasted; 0 for any other packet."""
+        index = int(self.ordered.index[at])
+        if self.kind[at] != TELEPHONE_EVENT or self.packets.payload_bytes[index] < _EVENT_BYTES:
+            return 0
+        _, _, high, low = _payload(self.packets, index, _EVENT_BYTES)
+        return high << 8 | low
 
     def jitter(self, line: IntArray) -> Jitter:
         """Interarrival jitter of the packets of a line."""
@@ -195,6 +219,7 @@ def carry(track: Track, consumed: int) -> None:
     anchor_ns = int(track.placement.anchors_ns[track.placement.line[consumed - 1]])
     state.line = TimelineCarry(anchor_ns=anchor_ns, transit_ns=arrival_ns - rtp_time * SAMPLE_NS)
     state.end_sample = int(track.start[consumed - 1] + track.samples[consumed - 1])
+    state.cut_bytes = track.cut_bytes(consumed - 1)
 
 
 def _kinds(codecs: dict[int, str]) -> npt.NDArray[np.uint8]:
