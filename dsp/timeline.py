@@ -95,6 +95,8 @@ def _mend_lone(rtp_time: IntArray, samples: IntArray) -> IntArray:
     if len(rtp_time) < 3:
         return rtp_time
     steps = np.diff(rtp_time) - samples[:-1]
+    if not steps.any():
+        return rtp_time
     across = rtp_time[2:] - rtp_time[:-2] - samples[:-2] - samples[1:-1]
     lone = np.flatnonzero((steps[:-1] != 0) & (steps[1:] != 0) & (across == 0)) + 1
     if not len(lone):
