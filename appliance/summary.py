@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from appliance.importer import FileReport, ImportReport
+from appliance.terminal import printable
 from storage.archive import Archive
 from storage.call_record import CallRecord
 
@@ -20,11 +21,11 @@ def show(console: Console, report: ImportReport, archive: Archive) -> None:
     console.print(_completeness(calls))
     for file in report.files:
         for line in _remarks(file):
-            console.print(line, markup=False)
+            console.print(printable(line))
     for conflict in report.publisher.conflicts:
-        console.print(f"kept what was there: {conflict}", markup=False)
-    console.print(f"recordings: {archive.recordings}", markup=False)
-    console.print(f"call records: {archive.records}", markup=False)
+        console.print(f"kept what was there: {conflict}")
+    console.print(printable(f"recordings: {archive.recordings}"))
+    console.print(printable(f"call records: {archive.records}"))
 
 
 def _outcomes(calls: Iterable[CallRecord]) -> Table:
@@ -53,6 +54,7 @@ def _fates(report: ImportReport) -> Table:
         ("  too late", late),
         ("  not RTP after all", counters.not_rtp),
         ("  not wanted by any rule", counters.not_wanted),
+        ("  not followed, too many streams", state.runs.overflowed),
         ("signalling", intake.signalling),
         ("  SIP messages", signalling.sip),
         ("  SIP malformed", signalling.sip_malformed),
@@ -92,9 +94,9 @@ def _remarks(file: FileReport) -> list[str]:
     if file.damage:
         remarks.append(f"{file.path}: {file.damage}; everything before it was imported")
     if file.truncated:
-        remarks.append(f"{file.path}: {file.truncated:,} packets are cut by the snap length")
+        remarks.append(f"{file.path}: {file.truncated:,} packet(s) not whole in the file; what is there was used")
     if file.missing_time:
-        remarks.append(f"{file.path}: {file.missing_time:,} packets have no time; that of the one before was taken")
+        remarks.append(f"{file.path}: {file.missing_time:,} packet(s) without a time; that of the one before was taken")
     if file.skipped_blocks:
-        remarks.append(f"{file.path}: {file.skipped_blocks:,} blocks of unknown kind skipped")
+        remarks.append(f"{file.path}: {file.skipped_blocks:,} block(s) of unknown kind skipped")
     return remarks

@@ -87,9 +87,12 @@ class Run:
 class RunTable:
     """All runs that something may still be made of."""
 
-    max_runs: int = 500_000
+    max_runs: int = 100_000
     """Beyond, the media is not followed, and counted."""
+    max_runs_at_endpoint: int = 1024
+    """Likewise of one address: a sender that makes up SSRCs must not cost more than itself."""
     overflowed: int = 0
+    """Packets that were not followed."""
     inline: dict[int, bytes] = field(default_factory=dict)
     """Rows of packets that came in fragments, by address."""
     next_inline: int = INLINE
@@ -159,7 +162,7 @@ class RunTable:
 
     def remove(self, run: Run) -> None:
         """Forget a run."""
-        for endpoint in {run.source, run.destination}:
+        for endpoint in dict.fromkeys((run.source, run.destination)):
             runs = self._by_endpoint[endpoint]
             runs.remove(run)
             if not runs:
@@ -177,7 +180,8 @@ class RunTable:
         run = self._current.get(key)
         if run is not None and first_ns - run.last_ns <= PAUSE_NS:
             return run
-        if run is None and len(self._current) >= self.max_runs:
+        busiest = max(len(self.at(key[0])), len(self.at(key[1])))
+        if len(self.by_number) >= self.max_runs or busiest >= self.max_runs_at_endpoint:
             self.overflowed += rows
             return None
         return self._begin(key, first_ns, last_ns)
@@ -188,7 +192,7 @@ class RunTable:
         self.by_number[run.number] = run
         self.begun.append(run)
         self._current[key] = run
-        for endpoint in {run.source, run.destination}:
+        for endpoint in dict.fromkeys((run.source, run.destination)):
             self._by_endpoint.setdefault(endpoint, []).append(run)
         return run
 

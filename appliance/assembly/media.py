@@ -10,6 +10,7 @@ from capture.binding import BoundStream
 from capture.endpoint import Endpoint
 from capture.packets import ReadInto
 from capture.probation import Probation, Recognition
+from capture.rtp import MIN_SEQUENTIAL
 from capture.rules import Decision
 from capture.runs import Run, RunTable
 from capture.sdpattributes import STATIC_CODECS
@@ -40,7 +41,9 @@ def has_free(run: Run, late_ns: int) -> bool:
 
 def recognise(group: list[Run], read_into: ReadInto) -> list[Run]:
     """Return the runs that are RTP by RFC 3550 A.1, judged by their free packets."""
-    return [run for run in group if verdict(run, read_into) is not Recognition.UNKNOWN]
+    return [
+        run for run in group if run.rows >= MIN_SEQUENTIAL and verdict(run, read_into) is not Recognition.UNKNOWN
+    ]
 
 
 def verdict(run: Run, read_into: ReadInto) -> Recognition:
