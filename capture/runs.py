@@ -16,6 +16,7 @@ from capture.errors import JournalError
 from capture.flows import FLOW
 from capture.journal import ROW_PREFIX_BYTES, MediaBlock
 from capture.packets import Extent
+from capture.rtp import MIN_SEQUENTIAL
 
 PAUSE_NS = 30_000_000_000
 """A longer pause ends a run; unsignalled media is complete then."""
@@ -90,7 +91,8 @@ class RunTable:
     max_runs: int = 100_000
     """Beyond, the media is not followed, and counted."""
     max_runs_at_endpoint: int = 1024
-    """Likewise of one address: a sender that makes up SSRCs must not cost more than itself."""
+    """Likewise of one address, for single packets: a sender that makes up SSRCs must not cost more than itself, nor keep
+    a call out. Streams of several packets have eight times the room."""
     overflowed: int = 0
     """Packets that were not followed."""
     inline: dict[int, bytes] = field(default_factory=dict)
@@ -181,7 +183,8 @@ class RunTable:
         if run is not None and first_ns - run.last_ns <= PAUSE_NS:
             return run
         busiest = max(len(self.at(key[0])), len(self.at(key[1])))
-        if len(self.by_number) >= self.max_runs or busiest >= self.max_runs_at_endpoint:
+        room = self.max_runs_at_endpoint * (8 if rows >= MIN_SEQUENTIAL else 1)
+        if len(self.by_number) >= self.max_runs or busiest >= room:
             self.overflowed += rows
             return None
         return self._begin(key, first_ns, last_ns)
