@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from appliance.audit import Account, Difference, TsharkAccount, unexplained
+from appliance.terminal import printable
 
 EXIT_AGREED = 0
 """Both accounts agree, or every difference is explained."""
@@ -24,7 +26,7 @@ def show(console: Console, ours: Account, theirs: TsharkAccount, differences: Se
     """Print both accounts side by side, each difference with its explanation, and the verdict."""
     console.print(_totals(ours, theirs))
     if theirs.damage:
-        console.print(f"tshark on the file: {escape(theirs.damage)}")
+        console.print(printable(f"tshark on the file: {theirs.damage}"))
     if differences:
         console.print(_differences(differences))
     console.print(_verdict(differences))
@@ -68,7 +70,7 @@ def _figures(ours: Account, theirs: TsharkAccount) -> tuple[tuple[str, int, int]
 
 
 def _totals(ours: Account, theirs: TsharkAccount) -> Table:
-    table = Table(title="Account of the capture")
+    table = Table(title="Account of the capture", title_justify="left", box=box.SIMPLE)
     table.add_column("figure")
     table.add_column("rokubox", justify="right")
     table.add_column("tshark", justify="right")
@@ -78,19 +80,19 @@ def _totals(ours: Account, theirs: TsharkAccount) -> Table:
 
 
 def _differences(differences: Sequence[Difference]) -> Table:
-    table = Table(title="Differences")
-    for heading in ("what", "which"):
-        table.add_column(heading, overflow="fold")
+    table = Table(title="Differences", title_justify="left", box=box.SIMPLE)
+    table.add_column("what", no_wrap=True)
+    table.add_column("which", overflow="fold")
     for heading in ("rokubox", "tshark"):
         table.add_column(heading, justify="right")
     table.add_column("explanation", overflow="fold")
     for difference in differences:
         table.add_row(
             difference.subject.value,
-            escape(difference.name),
+            Text(printable(difference.name)),
             f"{difference.ours:,}",
             f"{difference.tshark:,}",
-            escape(difference.explanation) or "[bold red]unexplained[/]",
+            Text(printable(difference.explanation)) if difference.explanation else Text("unexplained", "bold red"),
         )
     return table
 

@@ -13,6 +13,8 @@ from storage.json_form import to_json_line
 
 FULL_WIDTH = 110
 """From this many columns on there is room for the figures too."""
+ONE_LINE_WIDTH = 150
+"""From this many columns on the reasons stand beside the outcome, not below it."""
 _OFFSET_AT = 29
 """Where the offset begins in a time of a record, behind nine digits of nanoseconds."""
 
@@ -35,23 +37,24 @@ def show(archive: Archive, *, as_json: bool) -> int:
 
 
 def table(calls: list[CallRecord], width: int) -> Table:
-    """Lay out calls for people in `width` columns; what does not fit goes on in the next line of its cell."""
+    """Lay out calls for people in `width` columns; a long number goes on in the next line of its cell."""
     offsets = {call.started_at[_OFFSET_AT:] for call in calls}
     zone = offsets.pop() if len(offsets) == 1 else ""
-    shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    between = " " if width >= ONE_LINE_WIDTH else "\n"
+    shown = Table(box=None, padding=(0, 2 if width >= FULL_WIDTH else 1, 0, 0), pad_edge=False, header_style="bold")
     shown.add_column(f"started {zone}".strip(), no_wrap=True)
     shown.add_column("dir", no_wrap=True)
     shown.add_column("caller", overflow="fold")
     shown.add_column("callee", overflow="fold")
     shown.add_column("length", justify="right", no_wrap=True)
-    shown.add_column("outcome: reasons", min_width=13)
+    shown.add_column("outcome", no_wrap=True)
     if width >= FULL_WIDTH:
         shown.add_column("complete", justify="right", no_wrap=True)
         shown.add_column("MOS", justify="right", no_wrap=True)
         shown.add_column("parts", justify="right", no_wrap=True)
         shown.add_column("id", no_wrap=True)
     for call in calls:
-        row = (*_row(call, with_offset=not zone), *_figures(call))
+        row = (*_row(call, with_offset=not zone), between.join(_outcome(call)), *_figures(call))
         shown.add_row(*row[: len(shown.columns)])
     return shown
 
@@ -59,15 +62,18 @@ def table(calls: list[CallRecord], width: int) -> Table:
 def _row(call: CallRecord, *, with_offset: bool) -> tuple[str, ...]:
     started = call.started_at
     minutes, seconds = divmod(round(call.duration_s), 60)
-    reasons = ", ".join(call.reasons)
+    hours, minutes = divmod(minutes, 60)
     return (
         f"{started[:10]} {started[11:19]}{started[_OFFSET_AT:] if with_offset else ''}",
         call.direction.value,
         printable(call.caller.number) or "-",
         printable(call.callee.number or call.dialled) or "-",
-        f"{minutes}:{seconds:02d}",
-        f"{call.outcome}: {reasons}" if reasons else call.outcome.value,
+        f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}",
     )
+
+
+def _outcome(call: CallRecord) -> tuple[str, ...]:
+    return (f"{call.outcome}:", *call.reasons) if call.reasons else (call.outcome.value,)
 
 
 def _figures(call: CallRecord) -> tuple[str, ...]:

@@ -5,20 +5,38 @@ import hashlib
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
-import msgspec
 from msgspec import Meta
 
 from appliance.assembly.settings import NS, AssemblySettings, Legs, Record
 from appliance.errors import ConfigurationError
+from appliance.tomltree import NOT_IN_FILE, Check, build, repeated
+from capture.numbers import canonical
 from capture.rules import Enterprise, LineRule
 from storage.vocabulary import Form, Pcm
 
+SIP_PORTS = (5060, 5061)
+
+
+def _zone_problem(name: str) -> str:
+    return "" if name in available_timezones() else f"no time zone {name!r}; write one like 'Asia/Tokyo'"
+
+
+def _number_problem(number: str) -> str:
+    return "" if canonical(number) else "no digits or letters in it"
+
+
+def _prefix_problem(prefix: str) -> str:
+    return "" if canonical(prefix).startswith("00") else "must begin with 00"
+
+
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(ge=0, le=60)]
-SIP_PORTS = (5060, 5061)
+Zone = Annotated[str, Check(_zone_problem)]
+Number = Annotated[str, Meta(min_length=1, max_length=64), Check(_number_problem)]
+Prefix = Annotated[str, Meta(min_length=2, max_length=64), Check(_prefix_problem)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +49,7 @@ class Site:
     """Name of the site."""
     serial: str = ""
     """Serial number of the box."""
-    time_zone: str = "Asia/Tokyo"
+    time_zone: Zone = "Asia/Tokyo"
     """Time zone of file names and records, an IANA name."""
 
 
@@ -71,7 +89,7 @@ class Recording:
 class Line:
     """`[[enterprise.lines]]`: one contracted line."""
 
-    number: Annotated[str, Meta(min_length=1, max_length=64)]
+    number: Number
     """Its number, in any notation."""
     record: bool = True
     """Recording is switched on."""
@@ -81,7 +99,7 @@ class Line:
 class EnterpriseRules:
     """`[enterprise.rules]`: what is recorded beyond the fixed rules."""
 
-    allow_00: tuple[str, ...] = ()
+    allow_00: tuple[Prefix, ...] = ()
     """Beginnings of dialled numbers that are recorded although they begin with 00."""
     unsignalled: bool = False
     """Media that no signalling announces is recorded too."""
@@ -116,7 +134,7 @@ class Configuration:
     recording: Recording = field(default_factory=Recording)
     enterprise: tuple[EnterpriseTable, ...] = ()
     storage: Storage = field(default_factory=Storage)
-    digest: str | None = None
+    digest: str | None = field(default=None, metadata=NOT_IN_FILE)
     """SHA-256 of the text; null without a file."""
 
     @property
@@ -165,10 +183,9 @@ def read(path: Path) -> Configuration:
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     try:
-        text = raw.decode()
-        tree = tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"{path}: not TOML: {error}") from error
+        tree = tomllib.loads(raw.decode("utf-8-sig"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigurationError(f"{path}: not TOML: {' '.join(str(error).split())}") from error
     configuration, problems = parse(tree)
     if configuration is None:
         raise ConfigurationError("\n".join(f"{path}: {problem}" for problem in problems))
@@ -177,66 +194,8 @@ def read(path: Path) -> Configuration:
 
 def parse(tree: dict[str, Any]) -> tuple[Configuration | None, list[str]]:
     """Validate a parsed TOML tree: the configuration, or None and every problem."""
-    problems: list[str] = []
-    tree = {key: value for key, value in tree.items() if key != "digest"} if "digest" in tree else tree
-    value = _table(tree, Configuration, "", problems)
-    if value is not None:
-        problems += _across(value)
-    return (None if problems else value), problems
-
-
-def _across(configuration: Configuration) -> list[str]:
-    """Find what is wrong only in the whole."""
-    problems = []
-    if configuration.site.time_zone not in available_timezones():
-        problems.append(f"site.time_zone: no time zone {configuration.site.time_zone!r}; write one like 'Asia/Tokyo'")
-    for name, values in (
-        ("enterprise.id", [table.id for table in configuration.enterprise]),
-        ("span.interface", [span.interface for span in configuration.span if span.interface]),
-    ):
-        problems += [f"{name}: {value!r} is there twice" for value in dict.fromkeys(values) if values.count(value) > 1]
-    return problems
-
-
-def _table(value: Any, kind: type, path: str, problems: list[str]) -> Any:
-    """Build one table; note every key that is unknown, missing or of the wrong kind."""
-    if not isinstance(value, dict):
-        problems.append(f"{path}: must be a table")
-        return None
-    hints = get_type_hints(kind, include_extras=True)
-    known = {entry.name: entry for entry in dataclasses.fields(kind) if entry.name != "digest"}
-    for key in value.keys() - known.keys():
-        problems.append(f"{_join(path, key)}: unknown key; known here: {', '.join(known)}")
-    before = len(problems)
-    arguments = {
-        key: _value(value[key], hints[key], _join(path, key), problems) for key in known if key in value
-    }
-    for key, entry in known.items():
-        has_default = entry.default is not dataclasses.MISSING or entry.default_factory is not dataclasses.MISSING
-        if key not in value and not has_default:
-            problems.append(f"{_join(path, key)}: is missing")
-    return None if len(problems) > before else kind(**arguments)
-
-
-def _value(value: Any, kind: Any, path: str, problems: list[str]) -> Any:
-    if dataclasses.is_dataclass(kind):
-        return _table(value, kind, path, problems)  # type: ignore[arg-type]
-    item = getattr(kind, "__args__", (None,))[0]
-    if dataclasses.is_dataclass(item):
-        if not isinstance(value, list):
-            problems.append(f"{path}: must be a list of tables, [[{path}]]")
-            return None
-        return tuple(_table(one, item, f"{path}[{n}]", problems) for n, one in enumerate(value))  # type: ignore[arg-type]
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        problems.append(f"{path}: {_plain(str(error))}")
-        return None
-
-
-def _plain(message: str) -> str:
-    return message[:1].lower() + message[1:].replace(" - at `$", " at `")
-
-
-def _join(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
+    configuration, problems = build(tree, Configuration)
+    problems += repeated(tree, "span", "interface")
+    problems += repeated(tree, "enterprise", "id")
+    problems += repeated(tree, "enterprise", "lines", "number", form=canonical)
+    return (None if problems else configuration), problems

@@ -24,6 +24,14 @@ _MAX_LISTED = 200
 """More streams than this are recounted without naming them on tshark's command line."""
 
 
+def tool() -> str:
+    """Return where tshark lies. Raises `ToolMissingError` when it is not installed."""
+    path = shutil.which("tshark")
+    if path is None:
+        raise ToolMissingError("tshark is not installed, the audit needs it (package tshark)")
+    return path
+
+
 def hold_against(capture: Path, ours: Account) -> tuple[TsharkAccount, tuple[Difference, ...]]:
     """Return tshark's account of `capture` and every difference from ours, explained where the figures allow it.
 
@@ -62,11 +70,8 @@ def recount(capture: Path, keys: Iterable[StreamKey], *, surplus: Iterable[Strea
 
 def _run(capture: Path, arguments: Sequence[str], read: Callable[[Iterable[str]], T]) -> tuple[T, str]:
     """Run tshark over `capture`; return what `read` makes of its lines, and its complaint when it failed."""
-    tool = shutil.which("tshark")
-    if tool is None:
-        raise ToolMissingError("tshark is not installed, the audit needs it (package tshark)")
     with tempfile.TemporaryDirectory(prefix="rokubox-audit-") as empty, tempfile.TemporaryFile() as complaints:
-        command = [tool, "-n", "-r", str(capture.absolute()), "--enable-heuristic", "rtp_udp", *arguments]
+        command = [tool(), "-n", "-r", str(capture.absolute()), "--enable-heuristic", "rtp_udp", *arguments]
         environment = os.environ | {"WIRESHARK_CONFIG_DIR": empty, "LC_ALL": "C.UTF-8"}
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints,

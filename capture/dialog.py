@@ -130,6 +130,11 @@ class DialogTable:
             expired.append(call)
         return expired
 
+    def go_on(self, call: SipCall, ns: int) -> None:
+        """Take back that a call's session ran out: its media went on until `ns`."""
+        call.go_on(ns)
+        self._set_timer(call)
+
     def next_deadline(self) -> int | None:
         """Packet time at which `expire` has something to do, None when never."""
         while self._timers:

@@ -42,9 +42,9 @@ class Sequenced:
     duplicate: IntArray
     """Packets of the arrival order left out: same epoch, number and timestamp as an earlier one."""
     original: IntArray
-    """The packet kept for each of `duplicate`."""
-    reordered: int
-    """Packets that arrived after one with a higher number."""
+    """The packet kept for each of `duplicate`: its place in `index`."""
+    reordered: IntArray
+    """Packets that arrived after one with a higher number: their places in `index`."""
     before_carry: IntArray
     """Packets of the arrival order that belong before the carry: too late for a part that is closed."""
 
@@ -76,16 +76,16 @@ def put_in_order(
     same = np.zeros(len(order), bool)
     same[1:] = (np.diff(extended[order]) == 0) & (np.diff(epoch[order]) == 0) & (np.diff(times[order]) == 0)
     kept = order[~same]
-    first_copies = np.sort(kept)
-    highest = np.maximum.accumulate(extended[first_copies])
+    arrived = np.argsort(kept)
+    numbers = extended[kept[arrived]]
     return Sequenced(
         index=kept,
         sequence=extended[kept],
         rtp_time=times[kept],
         epoch=epoch[kept],
         duplicate=order[same],
-        original=kept[(np.cumsum(~same) - 1)[same]],
-        reordered=int(np.count_nonzero(extended[first_copies] < highest)),
+        original=(np.cumsum(~same) - 1)[same],
+        reordered=np.sort(arrived[numbers < np.maximum.accumulate(numbers)]),
         before_carry=np.flatnonzero(before),
     )
 
@@ -100,7 +100,7 @@ def _unbroken(sequence: IntArray, rtp_time: IntArray, epoch: IntArray) -> Sequen
         epoch=epoch,
         duplicate=nothing,
         original=nothing,
-        reordered=0,
+        reordered=nothing,
         before_carry=nothing,
     )
 

@@ -316,6 +316,15 @@ class SipCall:
             if hold.end_ns is None:
                 hold.end_ns = ns
 
+    def go_on(self, ns: int) -> None:
+        """Takes back an end that was inferred: something of the call was seen at `ns`."""
+        for hold in self.holds:
+            if hold.end_ns == self.ended_ns:
+                hold.end_ns = None
+        self.state = CallState.ANSWERED
+        self.ended_ns, self.end_cause, self.ended_by = None, None, None
+        self.refreshed_ns = ns
+
 
 def call_key(call_id: str, from_tag: str) -> str:
     """Key of a call in the table."""

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 from pylibsrtp import Error, Policy, Session
 
 from capture.errors import UnsupportedSuiteError
@@ -27,6 +29,9 @@ SEARCHES = 16
 LOST_AFTER_FAILURES = 8
 """Failures in a row after which a stream that was once decrypted is searched for again."""
 
+_TAG_BYTES: Final = (4, 8, 10, 12, 14, 16, 20)
+"""What authentication (4, 8, 10 or 16 bytes) and a master key identifier (4) add to a payload."""
+_JUDGED_PACKETS: Final = 500
 _HEADER: Final = Struct("!BxHxxxxI")
 _SEQUENCE: Final = Struct("!H")
 _CYCLE: Final = 1 << 16
@@ -45,6 +50,23 @@ _SUITES: Final = {
     "AEAD_AES_128_GCM": _Suite(profile=Policy.SRTP_PROFILE_AEAD_AES_128_GCM, key_bytes=28),
     "AEAD_AES_256_GCM": _Suite(profile=Policy.SRTP_PROFILE_AEAD_AES_256_GCM, key_bytes=44),
 }
+
+
+def looks_protected(
+    sequence: npt.NDArray[np.uint16], rtp_time: npt.NDArray[np.uint32], payload_bytes: npt.NDArray[np.int64]
+) -> bool | None:
+    """Whether G.711 packets are SRTP: their payloads are longer than the time they take, by the authentication tag.
+
+    All arrays `(n,)`, in arrival order. None when no packet has a successor that tells.
+    """
+    sequence, rtp_time, payload_bytes = (each[:_JUDGED_PACKETS] for each in (sequence, rtp_time, payload_bytes))
+    following = np.flatnonzero(np.diff(sequence) == 1)
+    if not len(following):
+        return None
+    surplus = payload_bytes[following] - np.diff(rtp_time)[following].view(np.int32)
+    if 2 * np.count_nonzero(np.isin(surplus, _TAG_BYTES)) > len(surplus):
+        return True
+    return False if 2 * np.count_nonzero(surplus == 0) > len(surplus) else None
 
 
 class SrtpStream:

@@ -92,6 +92,8 @@ class StreamRecord:
     """Share of the samples at the codec's greatest level."""
     rtcp_reported_loss: Count | None
     """Packets lost by the receiver's own count (RFC 3550 section 6.4.1); null without RTCP."""
+    rtcp_clock_offset_ms: float | None
+    """Sender's wall clock minus the recorder's by its last sender report; null without RTCP."""
     fill: tuple[Fill, ...]
     """Stretches in which nothing arrived, in order."""
 

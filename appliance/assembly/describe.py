@@ -6,13 +6,19 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance.assembly import gaps, tracks
-from appliance.assembly.tracks import Track
+from appliance.assembly.tracks import StreamState, Track
 from appliance.assembly.work import SideTotals
+from capture.signalling import ClockReport
 from dsp import levels, quality
 from dsp.g711 import Law
-from storage.part_record import StreamRecord
+from dsp.timeline import SAMPLE_NS
+from storage.part_record import Fill, StreamRecord
 
 SAMPLES_PER_MS = 8
+NTP_EPOCH_S = 2_208_988_800
+"""1970 in seconds since 1900 (RFC 5905)."""
+MAX_REPORT_SAMPLES = 8000 * 3600
+"""A sender report further from its stream than an hour is not about it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +35,22 @@ class Share:
     """Holds, samples of the call."""
     final: bool
     """No later part follows."""
+    lasting: bool = False
+    """Nothing of its side is known to come after its last packet: up to the cut its silence is part of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """What RTCP said of a stream so far (RFC 3550 section 6.4)."""
+
+    loss: int | None
+    """Packets its receiver lost."""
+    clock: ClockReport | None
+    """Its sender's latest report: RTP time against wall clock."""
 
 
 def describe(
-    track: Track, share: Share, codes: npt.NDArray[np.uint8], reported_loss: int | None, totals: SideTotals
+    track: Track, share: Share, codes: npt.NDArray[np.uint8], reported: Reported, totals: SideTotals
 ) -> StreamRecord:
     """Give a stream's entry for a part and add its figures to the side's totals.
 
@@ -40,17 +58,22 @@ def describe(
         track: the stream, with speech in this part.
         share: the part.
         codes: the side's codes, shape `(samples of the part,)`.
-        reported_loss: what the receiver reported lost by RTCP.
+        reported: what RTCP said of the stream.
         totals: the side's figures so far, changed in place.
     """
     consumed = share.consumed
     fill, loss = gaps.explain(track, consumed, share.first, share.last, share.held)
     begin = share.first if track.state.end_sample is not None else int(track.start[0])
     end = int(track.end[-1]) if share.final else max(int(track.end[max(consumed - 1, 0)]), begin)
-    if consumed < len(track.audio) and not share.final:
+    reach = (begin if track.state.end_sample is None else track.state.end_sample, min(end, share.last))
+    if share.lasting and end < share.last:
+        silence = max(end, share.first)
+        cause = gaps.unfinished(silence, share.last, share.held, quiet=track.ends_quiet)
+        fill.append(Fill(silence - share.first, share.last - silence, cause))
+    if share.lasting or (consumed < len(track.audio) and not share.final):
         end = share.last
     low, high = max(begin, share.first) - share.first, min(end, share.last) - share.first
-    rows = track.consumed_rows(consumed)
+    rows = track.consumed_rows(consumed, final=share.final)
     packets = int(np.count_nonzero(track.kind[:rows] != tracks.OTHER))
     line = track.longest_line(consumed)
     jitter, drift = track.jitter(line), track.drift_ppm(line)
@@ -68,8 +91,8 @@ def describe(
         packets=packets,
         lost=loss.packets,
         capture_lost=loss.captured_packets,
-        duplicates=len(track.ordered.duplicate),
-        reordered=track.ordered.reordered,
+        duplicates=int(np.count_nonzero(track.ordered.original < rows)),
+        reordered=int(np.count_nonzero(track.ordered.reordered < rows)),
         too_late=len(track.too_late_ns),
         jitter_ms=round(jitter.last_ms, 3),
         jitter_max_ms=round(jitter.max_ms, 3),
@@ -79,11 +102,59 @@ def describe(
         mos_unconcealed=mos(packets, loss.packets, loss.runs, quality.BPL_UNCONCEALED),
         silence_share=share_of(sound.silent_frames, sound.frames),
         clipping_share=share_of(sound.clipped_samples, high - low),
-        rtcp_reported_loss=None if reported_loss is None else max(0, reported_loss),
+        rtcp_reported_loss=None if reported.loss is None else max(0, reported.loss),
+        rtcp_clock_offset_ms=_clock_offset_ms(track, reported.clock),
         fill=tuple(fill),
     )
-    _add(totals, record, loss, sound, (share.first + low, share.first + high))
+    _add(totals, record, loss, sound, reach)
     return record
+
+
+def describe_silent(state: StreamState, share: Share) -> StreamRecord:
+    """Give the entry of a stream of which nothing arrived in a part, though nothing else of its side did."""
+    samples = share.last - share.first
+    cause = gaps.unfinished(share.first, share.last, share.held, quiet=state.quiet)
+    return StreamRecord(
+        ssrc=f"0x{state.key[2]:08x}",
+        source=str(state.key[0]),
+        destination=str(state.key[1]),
+        payload_type=state.spoken[0],
+        codec=state.spoken[1],
+        decrypted=state.protected,
+        first_sample=0,
+        samples=samples,
+        packets=0,
+        lost=0,
+        capture_lost=0,
+        duplicates=0,
+        reordered=0,
+        too_late=0,
+        jitter_ms=0.0,
+        jitter_max_ms=0.0,
+        longest_gap_ms=0.0,
+        drift_ppm=None,
+        mos=None,
+        mos_unconcealed=None,
+        silence_share=1.0,
+        clipping_share=0.0,
+        rtcp_reported_loss=None,
+        rtcp_clock_offset_ms=None,
+        fill=(Fill(0, samples, cause),),
+    )
+
+
+def _clock_offset_ms(track: Track, report: ClockReport | None) -> float | None:
+    """Sender's wall clock minus ours: a sender report gives the NTP time of an RTP instant, our time line its capture time."""
+    if report is None or not report.ntp or not track.has_audio:
+        return None
+    row = int(track.audio[-1])
+    latest = int(track.ordered.rtp_time[row])
+    instant = latest + (report.rtp_time - latest + (1 << 31)) % (1 << 32) - (1 << 31)
+    if abs(instant - latest) > MAX_REPORT_SAMPLES:
+        return None
+    ours_ns = int(track.placement.anchors_ns[track.placement.line[-1]]) + instant * SAMPLE_NS
+    theirs_ns = (report.ntp - (NTP_EPOCH_S << 32)) * 1_000_000_000 >> 32
+    return round((theirs_ns - ours_ns) / 1e6, 1)
 
 
 def mos(packets: int, lost: int, runs: int, bpl: float) -> float | None:

@@ -154,6 +154,7 @@ class Assembly:
             state.now_ns = max(state.now_ns, upcoming)
             if timer is not None and timer <= upcoming:
                 for call in dialogs.expire(upcoming):
+                    self._weigh_expiry(call)
                     self._note(call)
             else:
                 _, what, key = heapq.heappop(state.due)
@@ -275,6 +276,16 @@ class Assembly:
             return
         call.end(last, EndCause.MEDIA_TIMEOUT)
         self._note(call)
+
+    def _weigh_expiry(self, call: SipCall) -> None:
+        """A session that ran out while media flow goes on; otherwise the media tell when it really ended."""
+        if call.end_cause is not EndCause.SESSION_EXPIRED or call.answered_ns is None or call.ended_ns is None:
+            return
+        last = binding.silent_since(call, self.state.runs, call.answered_ns, self.settings.media_timeout_ns)
+        if last > call.ended_ns:
+            self.state.signalling.dialogs.go_on(call, last)
+        elif last > call.answered_ns and not call.held_at(last):
+            call.ended_ns = last
 
     def _cut_due(self, key: str) -> None:
         work = self.state.works.get(key)

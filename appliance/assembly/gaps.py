@@ -63,6 +63,19 @@ def explain(track: Track, consumed: int, first: int, last: int, held: Spans) -> 
     return entries, _count(track, consumed, [gap for gap in gaps if gap.row < consumed])
 
 
+def unfinished(begin: int, end: int, held: Spans, *, quiet: bool) -> FillCause:
+    """Name the cause of a silence that goes on at a cut: what did not arrive is lost until later packets tell otherwise.
+
+    Args:
+        begin, end: the silence up to the cut, samples of the call.
+        held: when the call was on hold.
+        quiet: the sender had announced comfort noise.
+    """
+    if _hold_around(begin, end, held) is not None:
+        return FillCause.HOLD
+    return FillCause.COMFORT_NOISE if quiet else FillCause.LOSS
+
+
 def _count(track: Track, consumed: int, gaps: list[_Gap]) -> Loss:
     loss = Loss(network_spans=[], capture_spans=[])
     for gap in gaps:
@@ -95,7 +108,7 @@ def _judge(track: Track, row: int, begin: int, end: int, held: Spans) -> list[_G
     """Decide why nothing arrived before a speech packet: one gap, or several side by side."""
     cut = min(track.cut_bytes(row - 1), end - begin)
     lost, absent = _lost(track, row, begin + cut, end)
-    hold = next((span for span in held if 2 * (min(end, span[1]) - max(begin, span[0])) > end - begin), None)
+    hold = _hold_around(begin, end, held)
     if hold is not None and 2 * _length(lost) > end - begin and 2 * (end - begin) > hold[1] - hold[0]:
         return [_Gap(row=row, begin=begin, end=end, cause=FillCause.HOLD, elsewhere=absent)]
     cause = FillCause.HOLD if hold is not None else _silence(track, row)
@@ -107,6 +120,11 @@ def _judge(track: Track, row: int, begin: int, end: int, held: Spans) -> list[_G
         cursor = high
     gaps.append(_Gap(row=row, begin=cursor, end=end, cause=cause))
     return [gap for gap in gaps if gap.begin < gap.end]
+
+
+def _hold_around(begin: int, end: int, held: Spans) -> tuple[int, int] | None:
+    """Return the hold that covers more than half of a gap."""
+    return next((span for span in held if 2 * (min(end, span[1]) - max(begin, span[0])) > end - begin), None)
 
 
 def _lost(track: Track, row: int, begin: int, end: int) -> tuple[Spans, int]:

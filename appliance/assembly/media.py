@@ -16,6 +16,7 @@ from capture.runs import Run, RunTable
 from capture.sdpattributes import STATIC_CODECS
 from capture.signalling import Signalling
 from capture.sipcall import Side, SipCall
+from capture.srtp import looks_protected
 from storage.call_record import UnrecordedStream
 from storage.records import Link, Links
 from storage.timestamps import rfc3339
@@ -51,21 +52,17 @@ def verdict(run: Run, read_into: ReadInto) -> Recognition:
     packets = journal_packets.read(run.extents()[:64], read_into)
     probation = Probation()
     probation.feed(packets.sequence, packets.rtp_time, packets.payload_type, packets.payload_bytes)
-    if probation.verdict is Recognition.UNKNOWN and _looks_encrypted(packets):
+    if probation.verdict is Recognition.UNKNOWN and _is_protected(packets):
         return Recognition.OTHER
     return probation.verdict
 
 
-def _looks_encrypted(packets: journal_packets.Packets) -> bool:
-    """Whether payloads are G.711 with an SRTP authentication tag (RFC 3711): longer than their time by 4 or 10 bytes."""
+def _is_protected(packets: journal_packets.Packets) -> bool:
+    """Whether these are SRTP packets that carry G.711."""
     static = np.isin(packets.payload_type, (0, 8))
     if len(packets) < 3 or not static.all():
         return False
-    order = np.argsort(packets.sequence, kind="stable")
-    advance = np.diff(packets.rtp_time[order].astype(np.int64))
-    following = np.diff(packets.sequence[order].astype(np.int64)) == 1
-    surplus = packets.payload_bytes[order][:-1] - advance
-    return bool(following.any() and np.isin(surplus[following], (4, 10)).mean() > 0.5)
+    return bool(looks_protected(packets.sequence, packets.rtp_time, packets.payload_bytes))
 
 
 def begin(group: list[Run], decision: Decision) -> Work:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from appliance.assembly import sides, tracks
-from appliance.assembly.describe import Share, describe
+from appliance.assembly.describe import Reported, Share, describe, describe_silent
 from appliance.assembly.settings import NS, AssemblySettings
 from appliance.assembly.sides import Side as Channel
 from appliance.assembly.tracks import StreamState, Track
@@ -68,7 +68,6 @@ class Renderer:
             if member is None:
                 state = StreamState(key=stream.key, codecs=codecs_of(stream))
                 state.keys = keys_of(stream)
-                state.protected = bool(stream.secured) and bool(state.keys)
             else:
                 state = member.state
                 stream.side = member.side
@@ -77,6 +76,8 @@ class Renderer:
             limit = min(stream.until_ns, close_ns)
             wanted = (everything.arrival_ns >= stream.from_ns) & (everything.arrival_ns <= limit)
             packets = everything if wanted.all() else everything.select(wanted)
+            if member is None:
+                state.protected = tracks.is_protected(packets, state.codecs, negotiated=bool(stream.secured))
             beyond = set(np.unique(everything.extent[everything.arrival_ns > limit]).tolist()) if not wanted.all() else set()
             placed.append(Placed(stream=stream, track=tracks.lay(state, packets, origin_ns), beyond=beyond))
         return placed
@@ -137,15 +138,23 @@ class Renderer:
         for side in SIDES:
             channel = sides.compose([one.track for one in chosen[side]], first, samples)
             channels[side], streams[side] = channel, []
+            latest = max(chosen[side], key=lambda one: int(one.track.end[-1]), default=None)
+            dormant = None if final or latest is not None else work.latest(side)
+            if dormant is not None:
+                share = Share(first=first, last=last, consumed=0, held=held, final=False)
+                streams[side].append(describe_silent(dormant, share))
             for one in chosen[side]:
                 one.consumed = len(one.track.audio) if final else int(np.searchsorted(one.track.end, last, side="right"))
-                share = Share(first=first, last=last, consumed=one.consumed, held=held, final=final)
-                if int(one.track.start[0]) < last:
-                    loss = self.signalling.losses.get((one.stream.key[0].ip, one.stream.key[2]))
-                    streams[side].append(describe(one.track, share, channel.codes, loss, work.totals[side]))
+                lasting = not final and one is latest and one.consumed == len(one.track.audio)
+                share = Share(first=first, last=last, consumed=one.consumed, held=held, final=final, lasting=lasting)
+                if int(one.track.start[0]) < last or one.track.state.end_sample is not None:
+                    named = (one.stream.key[0].ip, one.stream.key[2])
+                    reported = Reported(loss=self.signalling.losses.get(named), clock=self.signalling.clocks.get(named))
+                    streams[side].append(describe(one.track, share, channel.codes, reported, work.totals[side]))
                 self._note_late(work, one)
-                rows = one.track.consumed_rows(one.consumed)
-                digits += [(at, side, digit, n) for digit, at, n in one.track.events(rows, work.origin_ns)]
+                events = one.track.events(work.origin_ns)
+                # Those after a cut are heard again in the next part, those before it were.
+                digits += [(at, side, digit, n) for digit, at, n in events if first <= at and (final or at < last)]
         digits.sort()
         return RenderedPart(
             number=work.next_part, first=first, samples=samples, channels=channels, streams=streams, digits=digits
@@ -162,7 +171,7 @@ class Renderer:
         for mine in chosen.values():
             for one in mine:
                 track = one.track
-                unused = track.ordered.index[track.consumed_rows(one.consumed) if one.consumed < len(track.audio) else len(track.ordered.index) :]
+                unused = track.ordered.index[track.consumed_rows(one.consumed, final=False) :]
                 keep = one.beyond | set(np.unique(track.packets.extent[unused]).tolist())
                 tracks.carry(track, one.consumed)
                 track.state.closed_ns = close_ns
@@ -202,7 +211,7 @@ class Renderer:
         for payload_type in np.unique(types).tolist():
             times = arrival_ns[types == payload_type]
             codec = one.track.state.codecs.get(payload_type, "")
-            reason = Reason.ENCRYPTED if one.stream.secured and codec in ("PCMU", "PCMA") else Reason.UNSUPPORTED_CODEC
+            reason = Reason.ENCRYPTED if one.track.is_unreadable else Reason.UNSUPPORTED_CODEC
             self._append_unrecorded(work, one.stream, payload_type, codec, len(times), int(times.min()), int(times.max()), reason)
 
     def _list_encrypted(self, work: Work, stream: BoundStream, packets: int) -> None:

@@ -12,7 +12,7 @@ from capture.journal import ROW_PREFIX_BYTES
 from capture.packets import Packets
 from capture.runs import StreamKey
 from capture.sequence import Sequenced, SequenceCarry, put_in_order
-from capture.srtp import SrtpStream
+from capture.srtp import SrtpStream, looks_protected
 from dsp import dtmf, timeline
 from dsp.g711 import Law
 from dsp.drift import drift_ppm
@@ -49,6 +49,10 @@ class StreamState:
     line: TimelineCarry | None = None
     end_sample: int | None = None
     """Sample of the call behind the last packet placed."""
+    spoken: tuple[int, str] = (0, "")
+    """Payload type and codec in the last part with speech."""
+    quiet: bool = False
+    """The sender announced comfort noise and has not spoken since."""
     cut_bytes: int = 0
     """Payload bytes that the snap length cut off the last packet placed."""
     closed_ns: int = -1
@@ -86,6 +90,16 @@ class Track:
         """Whether there is anything to hear."""
         return len(self.audio) > 0
 
+    @property
+    def ends_quiet(self) -> bool:
+        """Whether the last packet is comfort noise."""
+        return bool(len(self.kind) and self.kind[-1] == COMFORT_NOISE)
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether it is SRTP whose keys were not in the signalling."""
+        return self.state.protected and not self.state.keys
+
     def dominant_codec(self) -> tuple[int, str]:
         """Return payload type and codec of most packets, speech before anything else."""
         types = self.packets.payload_type[self.ordered.index]
@@ -96,9 +110,9 @@ class Track:
         payload_type = int(np.bincount(types).argmax())
         return payload_type, self.state.codecs.get(payload_type, "")
 
-    def consumed_rows(self, consumed: int) -> int:
-        """Return how many packets of `ordered` belong to the first `consumed` speech packets."""
-        if consumed == len(self.audio):
+    def consumed_rows(self, consumed: int, *, final: bool) -> int:
+        """Return how many packets of `ordered` belong to the first `consumed` speech packets; in the end, all."""
+        if final:
             return len(self.ordered.index)
         return int(self.audio[consumed - 1]) + 1 if consumed else 0
 
@@ -131,7 +145,7 @@ class Track:
     def jitter(self, line: IntArray) -> Jitter:
         """Interarrival jitter of the packets of a line."""
         index = self.ordered.index[line]
-        if self.ordered.reordered:
+        if len(self.ordered.reordered):
             arrival = np.argsort(index, kind="stable")
             line, index = line[arrival], index[arrival]
         return interarrival_jitter(self.packets.arrival_ns[index], self.ordered.rtp_time[line])
@@ -140,9 +154,9 @@ class Track:
         """Drift of the sender's clock over the packets of a line."""
         return drift_ppm(self.packets.arrival_ns[self.ordered.index[line]], self.ordered.rtp_time[line])
 
-    def events(self, rows: int, origin_ns: int) -> list[tuple[str, int, int]]:
-        """Return the keys pressed (RFC 4733) in the first `rows` packets of `ordered`: digit, position, samples."""
-        members = np.flatnonzero(self.kind[:rows] == TELEPHONE_EVENT)
+    def events(self, origin_ns: int) -> list[tuple[str, int, int]]:
+        """Return the keys pressed (RFC 4733): digit, position, samples."""
+        members = np.flatnonzero(self.kind == TELEPHONE_EVENT)
         index = self.ordered.index[members]
         long_enough = self.packets.payload_bytes[index] >= _EVENT_BYTES
         members, index = members[long_enough], index[long_enough]
@@ -169,6 +183,18 @@ def _payload(packets: Packets, index: int, size: int) -> list[int]:
     return [int(value) for value in row[start : start + size]]
 
 
+def is_protected(packets: Packets, codecs: dict[int, str], *, negotiated: bool) -> bool:
+    """Whether packets are SRTP: by their length where it tells, else as negotiated.
+
+    Encryption is often offered and not used, and ZRTP is used without a word in the signalling.
+    """
+    speech = np.isin(_kinds(codecs)[packets.payload_type], (PCMU, PCMA))
+    told = looks_protected(
+        packets.sequence[speech], packets.rtp_time[speech], packets.payload_bytes[speech] + packets.missing_bytes[speech]
+    )
+    return negotiated if told is None else told
+
+
 def lay(state: StreamState, packets: Packets, origin_ns: int) -> Track:
     """Order, decrypt and place the packets of one stream that are not yet in a part.
 
@@ -181,7 +207,8 @@ def lay(state: StreamState, packets: Packets, origin_ns: int) -> Track:
     late_ns = packets.arrival_ns[ordered.before_carry]
     if state.protected and state.keys:
         packets, ordered = _decrypt(state, packets, ordered)
-    kind = _kinds(state.codecs)[packets.payload_type[ordered.index]]
+    readable = state.keys or not state.protected
+    kind = _kinds(state.codecs if readable else {})[packets.payload_type[ordered.index]]
     size = packets.payload_bytes[ordered.index]
     audio = np.flatnonzero(((kind == PCMU) | (kind == PCMA)) & (size > 0))
     placement = timeline.place(
@@ -220,6 +247,8 @@ def carry(track: Track, consumed: int) -> None:
     state.line = TimelineCarry(anchor_ns=anchor_ns, transit_ns=arrival_ns - rtp_time * SAMPLE_NS)
     state.end_sample = int(track.start[consumed - 1] + track.samples[consumed - 1])
     state.cut_bytes = track.cut_bytes(consumed - 1)
+    state.spoken = track.dominant_codec()
+    state.quiet = track.ends_quiet
 
 
 def _kinds(codecs: dict[int, str]) -> npt.NDArray[np.uint8]:
@@ -241,8 +270,8 @@ def _decrypt(state: StreamState, packets: Packets, ordered: Sequenced) -> tuple[
         rtp_time=ordered.rtp_time[kept],
         epoch=ordered.epoch[kept],
         duplicate=ordered.duplicate,
-        original=ordered.original,
-        reordered=ordered.reordered,
+        original=np.searchsorted(kept, ordered.original),
+        reordered=np.flatnonzero(np.isin(kept, ordered.reordered)),
         before_carry=np.zeros(0, np.int64),
     )
 

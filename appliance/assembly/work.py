@@ -84,6 +84,11 @@ class Work:
     failed: Reason | None = None
     """Why parts could not be written."""
 
+    def latest(self, side: Side) -> StreamState | None:
+        """Return the side's stream that spoke last in the parts so far."""
+        states = [member.state for member in self.members.values() if member.side is side]
+        return max((s for s in states if s.end_sample is not None), key=lambda s: s.end_sample or 0, default=None)
+
     def sample_at(self, ns: int) -> int:
         """Return the call's sample at a capture time."""
         assert self.origin_ns is not None

@@ -82,6 +82,7 @@ def stream_record() -> StreamRecord:
         silence_share=0.25,
         clipping_share=0.0,
         rtcp_reported_loss=None,
+        rtcp_clock_offset_ms=None,
         fill=(Fill(160, 160, FillCause.LOSS), Fill(1600, 160, FillCause.HOLD)),
     )
 
