@@ -49,6 +49,8 @@ class SipEvidence:
 
     methods: frozenset[str]
     """Methods of the requests, and of the CSeq of the responses."""
+    invited: bool
+    """An INVITE itself was captured, not only responses to one."""
     invite_statuses: frozenset[int]
     """Status codes of the responses to INVITE."""
     to_tag_requests: frozenset[str]
@@ -152,8 +154,9 @@ def _invite_without_call(seen: SipEvidence) -> str:
         return (
             "malformed: mandatory header fields are missing in all that belongs to its INVITE (RFC 3261 section 8.1.1)"
         )
-    if seen.methods == {"INVITE"} and seen.invite_statuses and max(seen.invite_statuses) < 200:
-        return "only provisional responses were captured, neither the INVITE nor an answer"
+    if not seen.invited and not any(200 <= status < 300 for status in seen.invite_statuses):
+        statuses = ", ".join(map(str, sorted(seen.invite_statuses)))
+        return f"no INVITE with this Call-ID was captured and no answer, only {statuses} in response to one"
     return ""
 
 

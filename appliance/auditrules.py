@@ -13,6 +13,8 @@ MAX_DROPOUT = 3000
 MAX_MISORDER = 100
 """RFC 3550 appendix A.1: a packet at most this far behind is late, further behind it is a new start."""
 _MIN_SEQUENTIAL = 2
+_LONGEST_PACKET_SAMPLES = 8000
+"""No packet holds more than a second."""
 
 _AUDIO = frozenset({"g711a", "g711u", "pcma", "pcmu"})
 _EVENTS = frozenset({"telephone-event", "rtpevent"})
@@ -74,6 +76,10 @@ class Recount:
     """Jumps that are no loss but a new start of the sequence."""
     longest_run: int = 0
     """Most packets that followed each other without a gap."""
+    voice_steps: int = 0
+    """Steps from a G.711 packet to the next in sequence."""
+    steady_steps: int = 0
+    """Of these, with a timestamp that goes on by what a packet can hold."""
     payload_types: dict[int, int] = field(default_factory=dict)
     """Packets without duplicates by payload type."""
     _seen: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -81,6 +87,7 @@ class Recount:
     _highest: int = -1
     _received: int = 0
     _run: int = 0
+    _last: tuple[int, int] = (0, -1)
 
     def add(self, sequence: int, timestamp: int, payload_type: int) -> None:
         """Count one packet."""
@@ -92,6 +99,10 @@ class Recount:
         self.payload_types[payload_type] = self.payload_types.get(payload_type, 0) + 1
         self._place(sequence)
         self._received += 1
+        if self._run > 1 and self._last[1] in _AUDIO_TYPES:
+            self.voice_steps += 1
+            self.steady_steps += 0 < (timestamp - self._last[0]) & 0xFFFFFFFF <= _LONGEST_PACKET_SAMPLES
+        self._last = timestamp, payload_type
 
     def settle(self) -> "Recount":
         """Close the last segment and return the finished recount."""
@@ -132,6 +143,12 @@ def explain_absent(theirs: TsharkStream, recount: Recount | None) -> str:
     """Explain a stream that only tshark lists."""
     if recount is not None and recount.longest_run < _MIN_SEQUENTIAL:
         return "no two packets in sequence: not taken for RTP (RFC 3550 appendix A.1)"
+    if recount is not None and 2 * recount.steady_steps <= recount.voice_steps > 0:
+        uneven = recount.voice_steps - recount.steady_steps
+        return (
+            f"in {uneven} of {recount.voice_steps} steps from a G.711 packet to the next in sequence the timestamp "
+            "does not go on: not taken for RTP (RFC 3550 section 5.1)"
+        )
     payloads = {name.lower() for name in theirs.payloads}
     if payloads & _AUDIO:
         return ""

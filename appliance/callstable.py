@@ -40,7 +40,6 @@ def table(calls: list[CallRecord], width: int) -> Table:
     """Lay out calls for people in `width` columns; a long number goes on in the next line of its cell."""
     offsets = {call.started_at[_OFFSET_AT:] for call in calls}
     zone = offsets.pop() if len(offsets) == 1 else ""
-    between = " " if width >= ONE_LINE_WIDTH else "\n"
     shown = Table(box=None, padding=(0, 2 if width >= FULL_WIDTH else 1, 0, 0), pad_edge=False, header_style="bold")
     shown.add_column(f"started {zone}".strip(), no_wrap=True)
     shown.add_column("dir", no_wrap=True)
@@ -54,7 +53,7 @@ def table(calls: list[CallRecord], width: int) -> Table:
         shown.add_column("parts", justify="right", no_wrap=True)
         shown.add_column("id", no_wrap=True)
     for call in calls:
-        row = (*_row(call, with_offset=not zone), between.join(_outcome(call)), *_figures(call))
+        row = (*_row(call, with_offset=not zone), _outcome(call, one_line=width >= ONE_LINE_WIDTH), *_figures(call))
         shown.add_row(*row[: len(shown.columns)])
     return shown
 
@@ -72,8 +71,10 @@ def _row(call: CallRecord, *, with_offset: bool) -> tuple[str, ...]:
     )
 
 
-def _outcome(call: CallRecord) -> tuple[str, ...]:
-    return (f"{call.outcome}:", *call.reasons) if call.reasons else (call.outcome.value,)
+def _outcome(call: CallRecord, *, one_line: bool) -> str:
+    if not call.reasons:
+        return call.outcome.value
+    return f"{call.outcome}: {', '.join(call.reasons)}" if one_line else "\n".join((f"{call.outcome}:", *call.reasons))
 
 
 def _figures(call: CallRecord) -> tuple[str, ...]:

@@ -27,6 +27,8 @@ BATCH_BYTES = 16 << 20
 FORGET_EVERY_BLOCKS = 64
 """How often the journal is asked what it can drop."""
 
+START = "start"
+
 Progress = Callable[[int, int], None]
 """Told bytes read and bytes in all."""
 
@@ -110,8 +112,11 @@ class _Feed:
     _blocks: int = 0
 
     def batch(self, batch: RecordBatch) -> None:
-        if len(batch):
-            self.last_ns = max(self.last_ns or 0, int(batch.ts_ns.max()))
+        if not len(batch):
+            return
+        if self.last_ns is None:
+            self._event(int(batch.ts_ns[0]), START)
+        self.last_ns = max(self.last_ns or 0, int(batch.ts_ns.max()))
         for window in self.intake.windows(batch):
             self._window(window)
 
@@ -134,9 +139,12 @@ class _Feed:
 
     def finish(self) -> None:
         if self.last_ns is not None:
-            event = Event(ts_ns=self.last_ns, kind=END_OF_INPUT, detail={})
-            self.spool.append(journal.serialize_events([event]))
-            self.assembly.step(EventBlock(first_ns=self.last_ns, last_ns=self.last_ns, events=(event,)))
+            self._event(self.last_ns, END_OF_INPUT)
+
+    def _event(self, ts_ns: int, kind: str) -> None:
+        event = Event(ts_ns=ts_ns, kind=kind, detail={})
+        self.spool.append(journal.serialize_events([event]))
+        self.assembly.step(EventBlock(first_ns=ts_ns, last_ns=ts_ns, events=(event,)))
 
 
 def numbered(batches: Iterator[RecordBatch] | CaptureReader, file: int) -> Iterator[RecordBatch]:

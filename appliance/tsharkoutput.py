@@ -42,6 +42,7 @@ class _Dialogs:
     """Evidence of one Call-ID while it is gathered."""
 
     methods: set[str] = field(default_factory=set)
+    invited: bool = False
     invite_statuses: set[int] = field(default_factory=set)
     to_tag_requests: set[str] = field(default_factory=set)
     sound: bool = False
@@ -51,6 +52,7 @@ class _Dialogs:
         method = request or cseq
         self.methods |= {method} - {""}
         if request:
+            self.invited |= request == "INVITE"
             if message.get("sip_sip_to_tag"):
                 self.to_tag_requests.add(request)
         elif cseq == "INVITE":
@@ -120,6 +122,7 @@ def _evidence(dialogs: Mapping[str, _Dialogs]) -> dict[str, SipEvidence]:
     return {
         call_id: SipEvidence(
             methods=frozenset(seen.methods),
+            invited=seen.invited,
             invite_statuses=frozenset(seen.invite_statuses),
             to_tag_requests=frozenset(seen.to_tag_requests),
             sound=seen.sound,

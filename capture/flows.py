@@ -36,6 +36,9 @@ What is in network order is bytes here, since numpy turns big-endian fields roun
 WORDS = FLOW.itemsize // 8
 WORDS_V4 = (0, 1, 2, 4, 6, 7)
 """The words that can differ between two IPv4 flows; word 7 holds the version, so an IPv6 flow never matches an IPv4 one."""
+WORDS_V6 = tuple(range(WORDS))
+_VERSION_6 = np.uint64(2 << 24)
+"""The bit of word 7 that tells version 6 from version 4."""
 
 Words = npt.NDArray[np.uint64]
 _MULTIPLIERS = np.array(
@@ -123,7 +126,7 @@ class FlowTable:
 
         `n` must not exceed `capacity`, so that one batch always fits a fresh table.
         """
-        compared = WORDS_V4 if not (words[3].any() or words[5].any()) else tuple(range(WORDS))
+        compared = WORDS_V6 if (words[7] & _VERSION_6).any() else WORDS_V4
         slot = (_hash(words, compared) >> np.uint64(64 - self._bits)).astype(np.int64)
         numbers = np.empty(words.shape[1], np.int32)
         pending = np.arange(words.shape[1])
@@ -162,9 +165,12 @@ class FlowTable:
 
 
 def _hash(words: Words, compared: tuple[int, ...]) -> Words:
-    mixed = words[compared[0]] * _MULTIPLIERS[compared[0]]
-    for word in compared[1:]:
+    """Hash flows; those of IPv4 get the same value whether there are others beside them or not."""
+    mixed = words[WORDS_V4[0]] * _MULTIPLIERS[WORDS_V4[0]]
+    for word in WORDS_V4[1:]:
         mixed ^= mixed >> np.uint64(29)
+        mixed += words[word] * _MULTIPLIERS[word]
+    for word in sorted(set(compared) - set(WORDS_V4)):
         mixed += words[word] * _MULTIPLIERS[word]
     mixed ^= mixed >> np.uint64(32)
     mixed *= _MULTIPLIERS[0]

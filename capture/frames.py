@@ -35,7 +35,10 @@ PPP_IPV6 = 0x0057
 PROTOCOL_TCP = 6
 PROTOCOL_UDP = 17
 PROTOCOL_GRE = 47
-IPV6_EXTENSIONS = (0, 43, 51, 60, 135)
+IPV6_FRAGMENT = 44
+IPV6_FRAGMENT_BYTES = 8
+IPV6_AUTHENTICATION = 51
+IPV6_EXTENSIONS = (0, 43, IPV6_FRAGMENT, IPV6_AUTHENTICATION, 60, 135)
 MAX_VLAN_TAGS = 4
 MAX_EXTENSION_HEADERS = 8
 MAX_TUNNEL_DEPTH = 4
@@ -71,7 +74,7 @@ class Frames:
     protocol: npt.NDArray[np.uint8]
     """Protocol above IP, after IPv6 extension headers."""
     transport_start: IntArray
-    """Offset of the UDP or TCP header, or of a fragment's data."""
+    """Offset of the UDP or TCP header, of an IPv4 fragment's data, or of the IPv6 fragment header."""
     transport_end: IntArray
     """Offset behind the last byte that is present of what the IP header announces."""
     transport_wire: IntArray
@@ -131,6 +134,7 @@ class _Parser:
 
     def run(self) -> Frames:
         self._link_layer()
+        self.ethertype[self.layer >= self.end] = 0
         rows = self._internet_layer(np.arange(len(self.batch)))
         for _ in range(MAX_TUNNEL_DEPTH):
             rows = self._leave_tunnel(rows)
@@ -177,7 +181,7 @@ class _Parser:
             case _ if link in (LINK_RAW, LINK_IPV4, LINK_IPV6):
                 self._by_version(rows)
             case _ if link == LINK_PPP:
-                self._ppp(rows, header=2)
+                self._flexible_ppp(rows)
             case _ if link == LINK_PPP_ETHER:
                 self._ppp(rows, header=8)
 
@@ -201,8 +205,6 @@ class _Parser:
             if not len(rows):
                 break
             self._remove_tag(rows)
-        else:
-            self.ethertype[rows] = 0
         pppoe = np.flatnonzero(self.ethertype == ETHERTYPE_PPPOE_SESSION)
         if len(pppoe):
             self._ppp(pppoe, header=8)
@@ -270,18 +272,15 @@ class _Parser:
             if not len(extended):
                 break
             at = np.minimum(self.layer[rows[extended]] + header_bytes[extended], self.last)
-            size = self.buffer[at + 1].astype(np.int64)
-            authentication = protocol[extended] == 51
-            header_bytes[extended] += np.where(authentication, (size + 2) * 4, (size + 1) * 8)
+            header, size = protocol[extended], self.buffer[at + 1].astype(np.int64)
+            # A fragment header with offset 0 and no more fragments is an atomic fragment (RFC 6946): a whole packet.
+            part = (header == IPV6_FRAGMENT) & (be16(self.buffer, at + 2) & 0xFFF9 != 0)
+            fragment[extended] = part
+            kinds = [part, header == IPV6_FRAGMENT, header == IPV6_AUTHENTICATION]
+            header_bytes[extended] += np.select(kinds, [0, IPV6_FRAGMENT_BYTES, (size + 2) * 4], (size + 1) * 8)
             protocol[extended] = self.buffer[at]
-        at = np.minimum(self.layer[rows] + header_bytes, self.last)
-        fragment = protocol == 44
-        # A fragment header that says offset 0 and no more fragments is an atomic fragment (RFC 6946): a whole packet.
-        atomic = fragment & (be16(self.buffer, at + 2) & 0xFFF9 == 0)
-        protocol = np.where(atomic, self.buffer[at], protocol)
-        header_bytes[atomic] += 8
-        fragment &= ~atomic
-        fits = (header_bytes <= total) & (header_bytes <= self.end[rows] - self.layer[rows])
+        needed = header_bytes + IPV6_FRAGMENT_BYTES * fragment
+        fits = (needed <= total) & (needed <= self.end[rows] - self.layer[rows])
         self.kind[rows[~fits]] = FrameKind.DAMAGED
         self._place(rows[fits], 6, protocol[fits], header_bytes[fits], total[fits], fragment[fits])
         return rows[fits & ~fragment]
@@ -317,7 +316,8 @@ class _Parser:
         self.ethertype[rows] = np.select([protocol == 4, protocol == 41], [ETHERTYPE_IPV4, ETHERTYPE_IPV6], 0)
         self.layer[rows] = self.transport_start[rows]
         self._gre(rows[protocol == PROTOCOL_GRE])
-        inner = rows[np.isin(self.ethertype[rows], (ETHERTYPE_IPV4, ETHERTYPE_IPV6))]
+        whole = self.layer[rows] <= self.end[rows]
+        inner = rows[np.isin(self.ethertype[rows], (ETHERTYPE_IPV4, ETHERTYPE_IPV6)) & whole]
         self.tunnel[inner] += 1
         return inner
 
@@ -332,10 +332,10 @@ class _Parser:
         self.layer[rows] += header
         ppp = ethertype == ETHERTYPE_PPP
         self.ethertype[rows] = ethertype
-        self._enhanced_ppp(rows[ppp])
+        self._flexible_ppp(rows[ppp])
 
-    def _enhanced_ppp(self, rows: IntArray) -> None:
-        """PPP inside GRE may have its address and control bytes and a one-byte protocol field (RFC 1661, RFC 2637)."""
+    def _flexible_ppp(self, rows: IntArray) -> None:
+        """PPP that may have its address and control bytes and a one-byte protocol field (RFC 1661, RFC 1662, RFC 2637)."""
         if not len(rows):
             return
         framed = be16(self.buffer, self._at(rows)) == 0xFF03

@@ -29,6 +29,10 @@ UDP_HEADER_BYTES = 8
 RTP_HEADER_BYTES = 12
 WINDOW_ROWS = 131_072
 """Most frames in one block; no more than a flow table holds, so that the worst batch fits."""
+MAX_DATAGRAM_BYTES = 0xFFFF
+_TELLING_BYTES = 8
+"""Payload bytes that the signs of signalling lie in."""
+_INT64_MAX = (1 << 63) - 1
 _STUN_COOKIE = 0x2112A442
 _ZRTP_COOKIE = 0x5A525450
 
@@ -113,9 +117,12 @@ class Intake:
         start = frames.transport_start[udp]
         header = gather(batch.buffer, np.minimum(start, len(batch.buffer) - 32), UDP_HEADER_BYTES + RTP_HEADER_BYTES)
         half_words = header.view(">u2")
-        length = half_words[:, 2].astype(np.int64)
-        # A length of zero is a jumbogram or offloaded: the IP header's length holds then.
-        length = np.where(length == 0, frames.transport_wire[udp], np.minimum(length, frames.transport_wire[udp]))
+        announced, wire = half_words[:, 2].astype(np.int64), frames.transport_wire[udp]
+        length = np.minimum(announced, wire)
+        zero = announced == 0
+        if zero.any():
+            # A jumbogram or offloaded: the IP header's length holds then, as far as the journal can say it.
+            length[zero] = np.minimum(wire[zero], MAX_DATAGRAM_BYTES)
         captured = np.minimum(frames.transport_end[udp] - start, length) - UDP_HEADER_BYTES
         kind = header[:, 9]
         version_2 = (header[:, 8] >> 6 == 2) & (captured >= RTP_HEADER_BYTES)
@@ -124,7 +131,7 @@ class Intake:
         signalling = [udp[rtcp]]
         if not rtp.all():
             others = np.flatnonzero(~version_2 & (captured > 0))
-            signalling.append(udp[others[self._is_signalling(header[others], half_words[others])]])
+            signalling.append(udp[others[self._is_signalling(header[others], half_words[others], captured[others])]])
         whole = rtp.all()
         rows = udp if whole else udp[rtp]
         media = _Media(
@@ -139,7 +146,9 @@ class Intake:
         signalling.append(fragments[np.isin(frames.protocol[fragments], (layers.PROTOCOL_UDP, layers.PROTOCOL_TCP))])
         return media, np.sort(np.concatenate(signalling))
 
-    def _is_signalling(self, header: Bytes, half_words: npt.NDArray[np.uint16]) -> npt.NDArray[np.bool_]:
+    def _is_signalling(
+        self, header: Bytes, half_words: npt.NDArray[np.uint16], captured: IntArray
+    ) -> npt.NDArray[np.bool_]:
         """Which UDP packets that are not RTP belong to calls: `header` is UDP header and 12 payload bytes, shape `(n, 20)`."""
         words = header.view(">u4")
         first = header[:, 8]
@@ -147,7 +156,9 @@ class Intake:
         stun = (first < 4) & (words[:, 3] == _STUN_COOKIE)
         dtls = (first >= 20) & (first <= 25) & (header[:, 9] == 0xFE)
         zrtp = (first == 0x10) & (words[:, 3] == _ZRTP_COOKIE)
-        return on_sip_port | stun | dtls | zrtp | begins_like_sip(words[:, 2])
+        short_rtcp = (first >> 6 == 2) & (header[:, 9] >= 192) & (header[:, 9] <= 223)
+        content = short_rtcp | stun | dtls | zrtp | begins_like_sip(words[:, 2])
+        return on_sip_port | (content & (captured >= _TELLING_BYTES))
 
     def _count(self, frames: Frames, total: int, media: _Media, signalling: IntArray) -> None:
         by_kind = np.bincount(frames.kind, minlength=len(FrameKind))
@@ -213,7 +224,8 @@ def _bounds(clock: IntArray) -> list[int]:
     bounds = [0]
     while bounds[-1] < len(clock):
         low = bounds[-1]
-        high = int(np.searchsorted(clock, clock[low] + MAX_SPAN_NS, side="right"))
+        latest = min(int(clock[low]) + MAX_SPAN_NS, _INT64_MAX)
+        high = int(np.searchsorted(clock, latest, side="right"))
         bounds.append(min(high, low + WINDOW_ROWS))
     return bounds
 

@@ -38,8 +38,11 @@ class SipConnections:
         rows = frames.select(FrameKind.TCP)
         if not len(rows):
             return rows
+        rows = rows[frames.transport_end[rows] - frames.transport_start[rows] >= _TCP_HEADER_BYTES]
+        header = gather(batch.buffer, frames.transport_start[rows], _TCP_HEADER_BYTES)
+        sound = header[:, 12] >> 4 >= 5
+        rows, header = rows[sound], header[sound]
         start = frames.transport_start[rows]
-        header = gather(batch.buffer, np.minimum(start, len(batch.buffer) - 64), _TCP_HEADER_BYTES)
         payload = start + (header[:, 12] >> 4).astype(np.int64) * 4
         captured = frames.transport_end[rows] - payload
         flags = header[:, 13] & 0x07

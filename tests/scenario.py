@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,12 @@ def do_import(
 
 def media(seconds: float, seed: int, **changes: Any) -> MediaScript:
     """Speech of one party."""
-    return MediaScript(audio=speech(seconds, seed=seed), seed=seed, **changes)
+    return MediaScript(audio=_spoken(seconds, seed), seed=seed, **changes)
+
+
+@cache
+def _spoken(seconds: float, seed: int) -> Samples:
+    return speech(seconds, seed=seed)
 
 
 def call(call_id: str = "call@example", talk_s: float = 6.0, **changes: Any) -> CallScript:

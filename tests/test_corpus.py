@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(not CAPTURES, reason=ABSENT)
 TIME_LIMIT_S = 60
 INPUT_DAMAGED = 3
 DAMAGED = frozenset({"jnetpcap-truncated-file.pcap"})
-"""Captures that end in the middle of a packet."""
+"""Captures that end in the middle of a packet. What is there of it is read too; the manifest, like tshark, leaves it out."""
 WITHOUT_CALLS = frozenset(
     {"ndpi-vlan-gre-ppp-sip.pcapng", "sipp-dtmf-2833-1.pcap", "zeek-sip-junk.pcap", "zeek-sip-long-paths.pcap"}
 )
@@ -116,7 +116,7 @@ def test_file_is_accounted_for(name: str, imported: Callable[[str], Imported], t
     with tally.of("files"):
         run = imported(name)
         assert run.exit_code == (INPUT_DAMAGED if name in DAMAGED else 0), run.printed
-        frames = frames_of(name)
+        frames = frames_of(name) + (name in DAMAGED)
         told = re.search(rf"(?<![\d,])({frames}|{frames:,})(?![\d,])", run.printed)
         assert told, f"the summary does not tell of {frames} packets:\n{run.printed}"
         assert call_records(run.archive) or name in WITHOUT_CALLS, run.printed

@@ -14,7 +14,6 @@ from tests.archive_reading import StoredPart
 from tests.recorded_truth import differences
 from tests.scenario import (
     RATE_HZ,
-    Imported,
     call,
     channel,
     do_import,
@@ -27,6 +26,7 @@ from tests.scenario import (
 from tests.traffic.calls import Hold, PlayedCall
 from tests.traffic.g711 import PCMA
 from tests.traffic.media import Digit, impaired
+from tests.traffic.pcapwriter import frames_of
 from tests.traffic.signalling import Side
 
 CONFIG = "[recording]\nsegment_s = 30\n"
@@ -47,9 +47,8 @@ CALLS = {
     ),
     "cut in a hole": lambda: long_call(caller_media=media(LONG_S, 1, lost=frozenset(range(1400, 1600)))),
     "a hole longer than a part": lambda: long_call(caller_media=media(LONG_S, 1, lost=frozenset(range(1400, 3200)))),
-    "silence that goes on long after a cut": lambda: long_call(
-        caller_media=media(LONG_S, 1, suppressed_s=((29.9, 38.0),)),
-        callee_media=media(LONG_S, 2, quiet_s=((25.0, 72.0),)),
+    "comfort noise that goes on long after a cut": lambda: long_call(
+        callee_media=media(LONG_S, 2, quiet_s=((25.0, 72.0),))
     ),
     "cut in a hold": lambda: long_call(holds=(Hold(at_s=28.0, seconds=5.0, by=Side.CALLER),)),
     "a hold longer than a part": lambda: long_call(holds=(Hold(at_s=20.0, seconds=50.0, by=Side.CALLER),)),
@@ -81,11 +80,6 @@ CALLS = {
 }
 
 
-def imported(played: PlayedCall, folder: Path, config: str) -> Imported:
-    folder.mkdir()
-    return do_import(folder, played.packets, config=config)
-
-
 def added(parts: list[StoredPart]) -> dict[tuple[int, str], Counter[str]]:
     """The counted figures of each stream over all parts."""
     total: dict[tuple[int, str], Counter[str]] = {}
@@ -113,7 +107,9 @@ def filled(parts: list[StoredPart], side: int) -> list[list[Any]]:
 @pytest.mark.parametrize("name", CALLS)
 def test_parts_together_are_the_unsplit_recording(name: str, tmp_path: Path) -> None:
     played = CALLS[name]()
-    whole, split = imported(played, tmp_path / "whole", ""), imported(played, tmp_path / "split", CONFIG)
+    frames = frames_of(played.packets)
+    whole = do_import(_made(tmp_path / "whole"), frames)
+    split = do_import(_made(tmp_path / "split"), frames, config=CONFIG)
     assert differences(whole.archive, [played]) == []
     assert differences(split.archive, [played]) == []
     (one,), parts = whole.parts_of(whole.only), split.parts_of(split.only)
@@ -127,6 +123,21 @@ def test_parts_together_are_the_unsplit_recording(name: str, tmp_path: Path) -> 
     assert {key: split.only[key] for key in same} == {key: whole.only[key] for key in same}
     for mine, theirs in zip(split.only["sides"], whole.only["sides"], strict=True):
         assert {name: mine[name] for name in COUNTED} == {name: theirs[name] for name in COUNTED}
+
+
+def test_silence_that_goes_on_at_a_cut_is_explained_by_what_is_known(tmp_path: Path) -> None:
+    """At the cut nothing tells silence suppression from loss; the packet that ends the silence does."""
+    played = long_call(caller_media=media(LONG_S, 1, suppressed_s=((20.0, 70.0),)))
+    found = do_import(tmp_path, played.packets, config=CONFIG)
+    parts = found.parts_of(found.only)
+    assert [{cause for stream in streams(part, 0) for _, _, cause in stream["fill"]} for part in parts] == [
+        {"loss"},
+        {"loss"},
+        {"silence_suppression"},
+        set(),
+    ]
+    assert sum(samples for _, samples, _ in filled(parts, 0)) == 50 * RATE_HZ
+    assert (found.only["outcome"], found.only["network_lost_samples"]) == ("recorded", 0)
 
 
 def test_each_part_says_what_was_known_at_its_cut(tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ from tests.corpus_truth import ABSENT, CAPTURES, CORPUS, truth
 
 KEY = StreamKey(0x0000ABCD, "192.0.2.1:4000", "192.0.2.2:5000")
 PLAIN = TsharkStream(packets=100, lost=0, payloads=("g711U",))
-SEEN = SipEvidence(methods=frozenset({"INVITE"}), invite_statuses=frozenset(), to_tag_requests=frozenset(), sound=True)
+SEEN = SipEvidence(
+    methods=frozenset({"INVITE"}), invited=True, invite_statuses=frozenset(), to_tag_requests=frozenset(), sound=True
+)
 NOTHING = Account(packets=0, sip_calls=frozenset(), answered=frozenset(), streams={})
 EMPTY = TsharkAccount(packets=0, sip={}, streams={})
 
@@ -147,8 +149,13 @@ def test_a_call_that_only_we_list(evidence: SipEvidence | None, explanation: str
     [
         (SEEN, ""),
         (replace(SEEN, sound=False), "malformed"),
-        (replace(SEEN, invite_statuses=frozenset({100, 183})), "only provisional responses"),
+        (replace(SEEN, invite_statuses=frozenset({100, 183})), ""),
         (replace(SEEN, invite_statuses=frozenset({180, 486})), ""),
+        (
+            replace(SEEN, invited=False, invite_statuses=frozenset({407, 100})),
+            "no INVITE with this Call-ID was captured",
+        ),
+        (replace(SEEN, invited=False, invite_statuses=frozenset({100, 200})), ""),
     ],
 )
 def test_a_call_that_only_tshark_lists(evidence: SipEvidence, explanation: str) -> None:
@@ -187,6 +194,22 @@ class TestRecount:
     def test_a_first_packet_that_came_late_is_inside(self) -> None:
         counted = recount([11, 10, 12])
         assert (counted.packets, counted.lost) == (3, 0)
+
+    def test_timestamps_that_do_not_go_on_with_the_sequence(self) -> None:
+        counted = Recount()
+        for number, timestamp, payload_type in (
+            (1, 0, 99),
+            (2, 160, 0),
+            (3, 8, 0),
+            (4, 168, 0),
+            (6, 0, 0),
+            (7, 9000, 8),
+        ):
+            counted.add(number, timestamp, payload_type)
+        assert (counted.voice_steps, counted.steady_steps) == (3, 1)
+        assert recount(list(range(65_530, 65_540))).steady_steps == 9
+        [found] = of_stream(None, PLAIN, counted.settle())
+        assert found.explanation.startswith("in 2 of 3 steps from a G.711 packet to the next in sequence")
 
     def test_the_longest_run(self) -> None:
         assert recount([1, 2, 3, 9, 10, 20]).longest_run == 3

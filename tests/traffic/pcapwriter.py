@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -181,11 +182,13 @@ def checksum(octets: bytes) -> int:
     return ~total & 0xFFFF
 
 
+@cache
 def packed(host: str) -> bytes:
     """4 or 16 bytes."""
     return ipaddress.ip_address(host).packed
 
 
+@cache
 def mac(host: str, seed: int = 0) -> bytes:
     """A locally administered MAC address made of the IP address."""
     return bytes([0x02, seed & 0xFF]) + packed(host)[-4:]
