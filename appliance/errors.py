@@ -15,3 +15,7 @@ class ToolFailedError(ApplianceError):
 
 class ConfigurationError(ApplianceError):
     """The configuration cannot be used; one line for every problem."""
+
+
+class SnapshotError(ApplianceError):
+    """A snapshot of assembly's state cannot be used."""

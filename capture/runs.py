@@ -41,7 +41,7 @@ class Run:
     last_ns: int
     rows: int = 0
     """Packets, copies included."""
-    packed: "array[int]" = field(default_factory=lambda: array("Q"))
+    packed: array = field(default_factory=lambda: array("Q"))  # type: ignore[type-arg]  # no subscript before 3.12
     """Extents: address; rows, captured, wire; checksum."""
     claimed: list[tuple[int, int]] = field(default_factory=list)
     """Capture time spans, ends included, that belong to calls."""
@@ -85,30 +85,57 @@ class Run:
 
 
 @dataclass(slots=True, kw_only=True)
-class RunTable:
-    """All runs that something may still be made of."""
+class RunState:
+    """Everything the table knows: goes into a snapshot, and a table made from it goes on the same."""
 
-    max_runs: int = 100_000
-    """Beyond, the media is not followed, and counted."""
-    max_runs_at_endpoint: int = 1024
-    """Likewise of one address, for single packets: a sender that makes up SSRCs must not cost more than itself, nor keep
-    a call out. Streams of several packets have eight times the room."""
-    overflowed: int = 0
-    """Packets that were not followed."""
+    by_number: dict[int, Run] = field(default_factory=dict)
+    """Every run, in order of appearance."""
+    next_number: int = 0
     inline: dict[int, bytes] = field(default_factory=dict)
     """Rows of packets that came in fragments, by address."""
     next_inline: int = INLINE
-    by_number: dict[int, Run] = field(default_factory=dict)
-    """Every run, in order of appearance."""
-    begun: list[Run] = field(default_factory=list)
-    """Runs that are new; the caller takes them away."""
-    next_number: int = 0
-    _current: dict[StreamKey, Run] = field(default_factory=dict)
-    """The run each stream is in, or was in last."""
-    _by_endpoint: dict[Endpoint, list[Run]] = field(default_factory=dict)
-    """Runs that come from or go to an address."""
-    _by_flow: dict[bytes, Run] = field(default_factory=dict)
-    """The run each flow record was in last."""
+    overflowed: int = 0
+    """Packets that were not followed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """Bounds of the table."""
+
+    runs: int = 100_000
+    """Beyond, the media is not followed, and counted."""
+    at_endpoint: int = 1024
+    """Likewise of one address, for single packets: a sender that makes up SSRCs must not cost more than itself, nor keep a
+    call out. Streams of several packets have eight times the room."""
+
+
+class RunTable:
+    """All runs that something may still be made of."""
+
+    def __init__(self, state: RunState | None = None, limits: RunLimits | None = None) -> None:
+        """Goes on from `state`, which this table then owns; an empty table without one."""
+        self.state = state or RunState()
+        self.begun: list[Run] = []
+        """Runs that are new; the caller takes them away."""
+        self._limits = limits or RunLimits()
+        self._current: dict[StreamKey, Run] = {}
+        """The run each stream is in, or was in last."""
+        self._by_endpoint: dict[Endpoint, list[Run]] = {}
+        """Runs that come from or go to an address."""
+        self._by_flow: dict[bytes, Run] = {}
+        """The run each flow record was in last."""
+        for run in self.state.by_number.values():
+            self._index(run)
+
+    @property
+    def by_number(self) -> dict[int, Run]:
+        """Every run, in order of appearance; only `remove` may take one out."""
+        return self.state.by_number
+
+    @property
+    def overflowed(self) -> int:
+        """Packets that were not followed."""
+        return self.state.overflowed
 
     def register(self, block: MediaBlock) -> None:
         """Take note of a block's extents."""
@@ -125,13 +152,14 @@ class RunTable:
             rows.tolist(),
             strict=True,
         )
+        by_flow, by_number = self._by_flow, self.state.by_number
         for flow, first_ns, last_ns, address, shape, crc, count in columns:
-            run = self._by_flow.get(flow)
-            if run is None or first_ns - run.last_ns > PAUSE_NS or run.number not in self.by_number:
+            run = by_flow.get(flow)
+            if run is None or first_ns - run.last_ns > PAUSE_NS or run.number not in by_number:
                 run = self._run(_stream_key(flow), first_ns, last_ns, count)
                 if run is None:
                     continue
-                self._by_flow[flow] = run
+                by_flow[flow] = run
             run.packed.extend((address, shape, crc))
             run.rows += count
             if last_ns > run.last_ns:
@@ -145,15 +173,16 @@ class RunTable:
         run = self._run(key, ts_ns, ts_ns, 1)
         if run is None:
             return
-        run.packed.extend((self.next_inline, 1 << 32 | len(payload) << 16 | len(payload), crc32c(row)))
+        address = self.state.next_inline
+        run.packed.extend((address, 1 << 32 | len(payload) << 16 | len(payload), crc32c(row)))
         run.rows += 1
         run.first_ns, run.last_ns = min(run.first_ns, ts_ns), max(run.last_ns, ts_ns)
-        self.inline[self.next_inline] = row
-        self.next_inline += 1
+        self.state.inline[address] = row
+        self.state.next_inline += 1
 
     def read_inline(self, address: int, target: memoryview) -> None:
         """Fill `target` from a packet held here."""
-        held = self.inline.get(address)
+        held = self.state.inline.get(address)
         if held is None:
             raise JournalError("packet is no longer held")
         target[:] = held
@@ -172,8 +201,8 @@ class RunTable:
         if self._current.get(run.key) is run:
             del self._current[run.key]
         for address in run.packed[::_WORDS]:
-            self.inline.pop(address, None)
-        if len(self._by_flow) > 2 * self.max_runs:
+            self.state.inline.pop(address, None)
+        if len(self._by_flow) > 2 * self._limits.runs:
             self._by_flow.clear()
         del self.by_number[run.number]
 
@@ -183,21 +212,25 @@ class RunTable:
         if run is not None and first_ns - run.last_ns <= PAUSE_NS:
             return run
         busiest = max(len(self.at(key[0])), len(self.at(key[1])))
-        room = self.max_runs_at_endpoint * (8 if rows >= MIN_SEQUENTIAL else 1)
-        if len(self.by_number) >= self.max_runs or busiest >= room:
-            self.overflowed += rows
+        room = self._limits.at_endpoint * (8 if rows >= MIN_SEQUENTIAL else 1)
+        if len(self.by_number) >= self._limits.runs or busiest >= room:
+            self.state.overflowed += rows
             return None
         return self._begin(key, first_ns, last_ns)
 
     def _begin(self, key: StreamKey, first_ns: int, last_ns: int) -> Run:
-        run = Run(number=self.next_number, source=key[0], destination=key[1], ssrc=key[2], first_ns=first_ns, last_ns=last_ns)
-        self.next_number += 1
-        self.by_number[run.number] = run
+        number = self.state.next_number
+        run = Run(number=number, source=key[0], destination=key[1], ssrc=key[2], first_ns=first_ns, last_ns=last_ns)
+        self.state.next_number += 1
+        self.state.by_number[number] = run
         self.begun.append(run)
-        self._current[key] = run
+        self._index(run)
+        return run
+
+    def _index(self, run: Run) -> None:
+        self._current[run.key] = run
         for endpoint in dict.fromkeys((run.source, run.destination)):
             self._by_endpoint.setdefault(endpoint, []).append(run)
-        return run
 
 
 def _stream_key(flow: bytes) -> StreamKey:
