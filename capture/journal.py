@@ -74,6 +74,9 @@ class BlockKind(IntEnum):
     EVENT = 3
 
 
+_ENTRY_BYTES = {int(BlockKind.MEDIA): EXTENT.itemsize, int(BlockKind.SIGNALLING): FRAME.itemsize, int(BlockKind.EVENT): 0}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something that happened to the recorder, on the packets' time line."""
@@ -199,15 +202,16 @@ def parse_header(raw: bytes) -> npt.NDArray[np.void]:
     head = header[0]
     if head["magic"] != MAGIC or head["version"] != VERSION:
         raise JournalError("not a journal block of this version")
-    if not HEADER.itemsize <= int(head["bytes"]) <= MAX_BLOCK_BYTES:
+    if head["kind"] not in _ENTRY_BYTES:
+        raise JournalError("unknown kind of block")
+    if not HEADER.itemsize + directory_bytes(header) <= int(head["bytes"]) <= MAX_BLOCK_BYTES:
         raise JournalError("block size out of range")
     return header
 
 
 def directory_bytes(header: npt.NDArray[np.void]) -> int:
     """Size of the directory that follows the header."""
-    entry = {BlockKind.MEDIA: EXTENT.itemsize, BlockKind.SIGNALLING: FRAME.itemsize}.get(BlockKind(int(header[0]["kind"])), 0)
-    return int(header[0]["entries"]) * entry
+    return int(header[0]["entries"]) * _ENTRY_BYTES[int(header[0]["kind"])]
 
 
 def parse(raw: Bytes, address: int) -> Block:
@@ -222,28 +226,40 @@ def parse(raw: Bytes, address: int) -> Block:
     """
     header = parse_header(raw[: HEADER.itemsize].tobytes())
     head = header[0]
-    try:
-        size = directory_bytes(header)
-    except ValueError:
-        raise JournalError("unknown kind of block") from None
+    size = directory_bytes(header)
     directory = raw[HEADER.itemsize : HEADER.itemsize + size]
     if len(directory) < size or _header_crc(header, directory) != head["crc"]:
         raise JournalError("block directory fails its checksum")
     first_ns, last_ns = int(head["first_ns"]), int(head["last_ns"])
     if head["kind"] == BlockKind.MEDIA:
-        extents = directory.view(EXTENT).copy()
+        extents = _extents(directory.view(EXTENT), int(head["bytes"]))
         extents["address"] += np.uint64(address)
         return MediaBlock(first_ns=first_ns, last_ns=last_ns, extents=extents)
     data = raw[HEADER.itemsize + size : int(head["bytes"])]
     if crc32c(data.data) != head["data_crc"]:
         raise JournalError("block data fails its checksum")
     if head["kind"] == BlockKind.EVENT:
-        events = msgspec.json.decode(data.tobytes(), type=tuple[Event, ...])
+        try:
+            events = msgspec.json.decode(data.tobytes(), type=tuple[Event, ...])
+        except msgspec.MsgspecError:
+            raise JournalError("events do not read") from None
         return EventBlock(first_ns=first_ns, last_ns=last_ns, events=events)
     return SignallingBlock(first_ns=first_ns, last_ns=last_ns, frames=_frames(directory.view(FRAME), data))
 
 
+def _extents(directory: npt.NDArray[np.void], block_bytes: int) -> npt.NDArray[np.void]:
+    """Copy a media directory whose data lie in the block."""
+    low = HEADER.itemsize + directory.nbytes
+    sizes = directory["rows"].astype(np.uint64) * (directory["captured"].astype(np.uint64) + np.uint64(ROW_PREFIX_BYTES))
+    start = directory["address"]
+    if (start < low).any() or (start > block_bytes).any() or (start + sizes > block_bytes).any():
+        raise JournalError("extent outside its block")
+    return directory.copy()
+
+
 def _frames(directory: npt.NDArray[np.void], data: Bytes) -> RecordBatch:
+    if (directory["start"].astype(np.int64) + directory["captured"] > len(data)).any():
+        raise JournalError("frame outside its block")
     return RecordBatch(
         buffer=np.concatenate((data, np.zeros(GUARD_BYTES, np.uint8))),
         start=directory["start"].astype(np.int64),

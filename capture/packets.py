@@ -13,6 +13,7 @@ from capture.errors import JournalError
 from capture.journal import ROW_PREFIX_BYTES, Bytes
 
 IntArray = npt.NDArray[np.int64]
+_PADDING_BIT = np.uint8(0x20)
 ReadInto = Callable[[int, memoryview], None]
 """Fills the memory with the journal's bytes at an address; raises `JournalError`."""
 
@@ -88,7 +89,8 @@ def read(extents: Sequence[Extent], read_into: ReadInto) -> Packets:
         sizes.setdefault((extent.captured, extent.wire), []).append(number)
     damaged: list[Extent] = []
     columns: list[Packets] = []
-    for piece, ((captured, wire), members) in enumerate(sizes.items()):
+    # Sizes in order, so that packets of one capture time have an order that does not depend on the journal's blocks.
+    for piece, ((captured, wire), members) in enumerate(sorted(sizes.items())):
         rows, numbers = _read_rows(extents, members, captured, read_into, damaged)
         columns.append(_columns(piece, rows, wire, numbers))
     joined = columns[0] if len(columns) == 1 and not damaged else _join(columns, tuple(damaged))
@@ -150,9 +152,11 @@ def _read_rows(
 
 
 def _columns(number: int, rows: Bytes, wire: int, extent: IntArray) -> Packets:
+    captured = rows.shape[1] - ROW_PREFIX_BYTES
+    if captured < wire:
+        rows[:, ROW_PREFIX_BYTES] &= ~_PADDING_BIT  # its count was the last byte on the wire, which is not there
     columns = rtp.parse(rows[:, ROW_PREFIX_BYTES:])
     valid = np.flatnonzero(columns.valid)
-    captured = rows.shape[1] - ROW_PREFIX_BYTES
     packets = Packets(
         arrival_ns=rows[:, :ROW_PREFIX_BYTES].copy().view("<i8")[:, 0] if len(rows) else np.zeros(0, np.int64),
         sequence=columns.seq,

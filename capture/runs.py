@@ -22,7 +22,8 @@ PAUSE_NS = 30_000_000_000
 """A longer pause ends a run; unsignalled media is complete then."""
 _WORDS = 3
 INLINE = 1 << 63
-"""Addresses from here on are packets held by the table itself."""
+"""Addresses from here on are packets held by a run itself: this bit, the run's number, a count."""
+_COUNT_BITS = 32
 
 StreamKey = tuple[Endpoint, Endpoint, int]
 """Source, destination, SSRC."""
@@ -45,6 +46,12 @@ class Run:
     """Extents: address; rows, captured, wire; checksum."""
     claimed: list[tuple[int, int]] = field(default_factory=list)
     """Capture time spans, ends included, that belong to calls."""
+    inline: dict[int, bytes] = field(default_factory=dict)
+    """Rows of packets that came in fragments, by address."""
+    inline_rows: int = 0
+    """How many of them there ever were."""
+    inline_bytes: int = 0
+    """Their bytes."""
 
     @property
     def key(self) -> StreamKey:
@@ -59,14 +66,25 @@ class Run:
             for i in range(0, len(words), _WORDS)
         ]
 
-    def keep(self, numbers: set[int]) -> list[Extent]:
-        """Forget all extents but some, by their place in `extents`; return the others."""
-        extents = self.extents()
+    def hold(self, ts_ns: int, payload: bytes) -> None:
+        """Take a packet that is not in the journal."""
+        row = ts_ns.to_bytes(ROW_PREFIX_BYTES, "little", signed=True) + payload
+        address = INLINE | self.number << _COUNT_BITS | self.inline_rows
+        self.packed.extend((address, 1 << 32 | len(payload) << 16 | len(payload), crc32c(row)))
+        self.inline[address] = row
+        self.rows += 1
+        self.inline_rows += 1
+        self.inline_bytes += len(row)
+        self.first_ns, self.last_ns = min(self.first_ns, ts_ns), max(self.last_ns, ts_ns)
+
+    def keep(self, numbers: set[int]) -> None:
+        """Forget all extents but some, by their place in `extents`."""
         kept = array("Q")
         for number in sorted(numbers):
             kept.extend(self.packed[number * _WORDS : (number + 1) * _WORDS])
         self.packed = kept
-        return [extent for number, extent in enumerate(extents) if number not in numbers]
+        if self.inline:
+            self.inline = {address: self.inline[address] for address in kept[::_WORDS] if address >= INLINE}
 
     def free_spans(self) -> list[tuple[int, int]]:
         """Return the capture time spans, ends included, that belong to no call yet."""
@@ -91,9 +109,8 @@ class RunState:
     by_number: dict[int, Run] = field(default_factory=dict)
     """Every run, in order of appearance."""
     next_number: int = 0
-    inline: dict[int, bytes] = field(default_factory=dict)
-    """Rows of packets that came in fragments, by address."""
-    next_inline: int = INLINE
+    inline_bytes: int = 0
+    """Bytes of packets in fragments that the runs have taken."""
     overflowed: int = 0
     """Packets that were not followed."""
 
@@ -107,6 +124,8 @@ class RunLimits:
     at_endpoint: int = 1024
     """Likewise of one address, for single packets: a sender that makes up SSRCs must not cost more than itself, nor keep a
     call out. Streams of several packets have eight times the room."""
+    inline_bytes: int = 128 << 20
+    """Likewise for packets that came in fragments, which no telephone sends."""
 
 
 class RunTable:
@@ -139,7 +158,8 @@ class RunTable:
 
     def register(self, block: MediaBlock) -> None:
         """Take note of a block's extents."""
-        extents = block.extents
+        # By time: which packet comes first after a pause must not depend on sizes or on where blocks begin.
+        extents = block.extents[np.argsort(block.extents["first_ns"], kind="stable")]
         rows = extents["rows"].astype(np.uint64)
         shapes = rows << np.uint64(32) | extents["captured"].astype(np.uint64) << np.uint64(16) | extents["wire"]
         columns = zip(
@@ -159,6 +179,8 @@ class RunTable:
                 run = self._run(_stream_key(flow), first_ns, last_ns, count)
                 if run is None:
                     continue
+                if len(by_flow) >= 2 * self._limits.runs:
+                    by_flow.clear()
                 by_flow[flow] = run
             run.packed.extend((address, shape, crc))
             run.rows += count
@@ -169,20 +191,23 @@ class RunTable:
 
     def add_packet(self, key: StreamKey, ts_ns: int, payload: bytes) -> None:
         """Take an RTP packet that was put together from fragments."""
-        row = ts_ns.to_bytes(ROW_PREFIX_BYTES, "little") + payload
-        run = self._run(key, ts_ns, ts_ns, 1)
-        if run is None:
+        size = ROW_PREFIX_BYTES + len(payload)
+        if self.state.inline_bytes + size > self._limits.inline_bytes:
+            self.state.overflowed += 1
             return
-        address = self.state.next_inline
-        run.packed.extend((address, 1 << 32 | len(payload) << 16 | len(payload), crc32c(row)))
-        run.rows += 1
-        run.first_ns, run.last_ns = min(run.first_ns, ts_ns), max(run.last_ns, ts_ns)
-        self.state.inline[address] = row
-        self.state.next_inline += 1
+        run = self._run(key, ts_ns, ts_ns, 1)
+        if run is not None:
+            run.hold(ts_ns, payload)
+            self.state.inline_bytes += size
 
     def read_inline(self, address: int, target: memoryview) -> None:
-        """Fill `target` from a packet held here."""
-        held = self.state.inline.get(address)
+        """Fill `target` from a packet that a run holds.
+
+        Raises:
+            JournalError: it does not any more.
+        """
+        run = self.by_number.get((address ^ INLINE) >> _COUNT_BITS)
+        held = None if run is None else run.inline.get(address)
         if held is None:
             raise JournalError("packet is no longer held")
         target[:] = held
@@ -200,10 +225,7 @@ class RunTable:
                 del self._by_endpoint[endpoint]
         if self._current.get(run.key) is run:
             del self._current[run.key]
-        for address in run.packed[::_WORDS]:
-            self.state.inline.pop(address, None)
-        if len(self._by_flow) > 2 * self._limits.runs:
-            self._by_flow.clear()
+        self.state.inline_bytes -= run.inline_bytes
         del self.by_number[run.number]
 
     def _run(self, key: StreamKey, first_ns: int, last_ns: int, rows: int) -> Run | None:

@@ -247,9 +247,7 @@ def _joined(spans: Iterable[tuple[int, int]]) -> Spans:
 
 def _within(spans: Spans, limits: Spans) -> Spans:
     """Intersect two lists of disjoint, ascending spans."""
-    return [
-        (max(a, c), min(b, d)) for a, b in spans for c, d in limits if max(a, c) < min(b, d)
-    ]
+    return [(max(a, c), min(b, d)) for a, b in spans for c, d in limits if max(a, c) < min(b, d)]
 
 
 def _without(spans: Spans, holes: Spans) -> Spans:

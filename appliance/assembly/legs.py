@@ -1,6 +1,6 @@
 """How calls hang together: transfers, replacements, and the two sides of a PBX or SBC that are one call to the customer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from appliance.assembly.work import Work
@@ -21,6 +21,8 @@ class Legs:
     """Call id of each SIP Call-ID seen, the oldest forgotten first."""
     by_called: dict[bytes, dict[str, None]] = field(default_factory=dict)
     """Calls that go on, by the address that was called."""
+    kept: dict[str, None] = field(default_factory=dict)
+    """Calls with recordings, on this leg or a nearer one, by dialog key and by call id; the oldest forgotten first."""
     seen_answered: dict[str, None] = field(default_factory=dict)
     seen_over: dict[str, int] = field(default_factory=dict)
 
@@ -66,20 +68,34 @@ class Legs:
     def _link(self, sip_call_id: str) -> Link | None:
         return Link(call_id=self.by_sip_call_id.get(sip_call_id), sip_call_id=sip_call_id) if sip_call_id else None
 
-    def nearer(self, work: Work, works: Mapping[str, Work], calls: Mapping[str, SipCall]) -> bool:
-        """Whether another leg of the same call is nearer to the contracted line.
+    def nearer(self, work: Work, works: Mapping[str, Work], is_heard: Callable[[Work], bool]) -> bool:
+        """Whether another leg of the same call is recorded instead, because it is nearer to the contracted line.
 
         The line that calls is on the first leg, the line that is called on the last; both wanted, one is recorded.
+
+        Args:
+            work: the leg in question.
+            works: the calls that go on.
+            is_heard: whether there is anything to record of a leg.
         """
         if work.decision.direction == "in":
-            later = [calls[key] for key in work.leg_keys if key in calls]
-            return any(call.answered_ns is not None and works[call.key].decision.wanted for call in later if call.key in works)
-        return work.second_leg_of is not None and any(
-            other.call_id == work.second_leg_of.call_id and other.decision.wanted for other in works.values()
+            keys = work.leg_keys
+        else:
+            before = work.second_leg_of.call_id if work.second_leg_of is not None else None
+            keys = [key for key, other in works.items() if other.call_id == before] if before else []
+            if before in self.kept:
+                return True
+        others = [works[key] for key in keys if key in works]
+        return any(key in self.kept for key in keys) or any(
+            other.elsewhere or (other.decision.wanted and is_heard(other)) for other in others
         )
 
     def forget(self, call: SipCall, work: Work) -> None:
         """A call's record is written."""
+        if work.parts or work.elsewhere:
+            self.kept.update({call.key: None, work.call_id: None})
+            while len(self.kept) > MAX_REMEMBERED:
+                del self.kept[next(iter(self.kept))]
         self.seen_answered.pop(call.key, None)
         self.seen_over.pop(call.key, None)
         called = self.by_called.get(call.invite_destination.ip)

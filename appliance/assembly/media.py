@@ -42,9 +42,7 @@ def has_free(run: Run, late_ns: int) -> bool:
 
 def recognise(group: list[Run], read_into: ReadInto) -> list[Run]:
     """Return the runs that are RTP by RFC 3550 A.1, judged by their free packets."""
-    return [
-        run for run in group if run.rows >= MIN_SEQUENTIAL and verdict(run, read_into) is not Recognition.UNKNOWN
-    ]
+    return [run for run in group if run.rows >= MIN_SEQUENTIAL and verdict(run, read_into) is not Recognition.UNKNOWN]
 
 
 def verdict(run: Run, read_into: ReadInto) -> Recognition:

@@ -70,7 +70,9 @@ class Publisher:
             return to_json(self._part_record(work, call, links, rendered, ended_ns, law, wav_sha256))
 
         try:
-            written = self.writer.write_part(stem=stem, started=started, form=settings.form, sound=sound, metadata=metadata)
+            written = self.writer.write_part(
+                stem=stem, started=started, form=settings.form, sound=sound, metadata=metadata
+            )
         except ConflictError as error:
             self.conflicts.append(str(error))
             raise
@@ -177,7 +179,11 @@ class Publisher:
         """Return the keys pressed within samples `first` to `last` of the call, positions relative to `first`."""
         events = [
             Dtmf(
-                side=StoredSide(side.value), digit=digit, first_sample=at - first, samples=samples, source=DtmfSource.RTP
+                side=StoredSide(side.value),
+                digit=digit,
+                first_sample=at - first,
+                samples=samples,
+                source=DtmfSource.RTP,
             )
             for at, side, digit, samples in digits
             if first <= at < last and len(digit) == 1
@@ -186,7 +192,13 @@ class Publisher:
             at = work.sample_at(ts_ns)
             if first <= at < last and len(digit) == 1:
                 events.append(
-                    Dtmf(side=StoredSide(side.value), digit=digit, first_sample=at - first, samples=0, source=DtmfSource.INFO)
+                    Dtmf(
+                        side=StoredSide(side.value),
+                        digit=digit,
+                        first_sample=at - first,
+                        samples=0,
+                        source=DtmfSource.INFO,
+                    )
                 )
         events.sort(key=lambda event: event.first_sample)
         return masked(events) if self.settings.mask_dtmf else tuple(events)

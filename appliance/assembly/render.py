@@ -59,7 +59,9 @@ class Renderer:
     read_into: ReadInto
     signalling: Signalling
 
-    def place(self, work: Work, streams: list[BoundStream], codecs_of: CodecsOf, keys_of: "KeysOf", close_ns: int) -> list[Placed]:
+    def place(
+        self, work: Work, streams: list[BoundStream], codecs_of: CodecsOf, keys_of: "KeysOf", close_ns: int
+    ) -> list[Placed]:
         """Read and place the streams of a recording up to a capture time."""
         origin_ns = work.first_ns if work.origin_ns is None else work.origin_ns
         placed = []
@@ -78,7 +80,9 @@ class Renderer:
             packets = everything if wanted.all() else everything.select(wanted)
             if member is None:
                 state.protected = tracks.is_protected(packets, state.codecs, negotiated=bool(stream.secured))
-            beyond = set(np.unique(everything.extent[everything.arrival_ns > limit]).tolist()) if not wanted.all() else set()
+            beyond = (
+                set(np.unique(everything.extent[everything.arrival_ns > limit]).tolist()) if not wanted.all() else set()
+            )
             placed.append(Placed(stream=stream, track=tracks.lay(state, packets, origin_ns), beyond=beyond))
         return placed
 
@@ -144,7 +148,9 @@ class Renderer:
                 share = Share(first=first, last=last, consumed=0, held=held, final=False)
                 streams[side].append(describe_silent(dormant, share))
             for one in chosen[side]:
-                one.consumed = len(one.track.audio) if final else int(np.searchsorted(one.track.end, last, side="right"))
+                one.consumed = (
+                    len(one.track.audio) if final else int(np.searchsorted(one.track.end, last, side="right"))
+                )
                 lasting = not final and one is latest and one.consumed == len(one.track.audio)
                 share = Share(first=first, last=last, consumed=one.consumed, held=held, final=final, lasting=lasting)
                 if int(one.track.start[0]) < last or one.track.state.end_sample is not None:
@@ -181,7 +187,10 @@ class Renderer:
         """Find or open the recording of a second stream of a side: both directions of a path share one."""
         source, destination, _ = rival.stream.key
         for other in work.companions:
-            if any({source, destination} == {a, b} and m.side is not rival.stream.side for (a, b, _), m in other.members.items()):
+            if any(
+                {source, destination} == {a, b} and m.side is not rival.stream.side
+                for (a, b, _), m in other.members.items()
+            ):
                 break
         else:
             first_ns = int(rival.track.packets.arrival_ns[0])
@@ -207,12 +216,16 @@ class Renderer:
             elif not len(track.ordered.index) and track.state.undecrypted:
                 self._list_encrypted(work, one.stream, track.state.undecrypted)
 
-    def _list_unrecorded(self, work: Work, one: Placed, types: "np.typing.NDArray[np.uint8]", arrival_ns: tracks.IntArray) -> None:
+    def _list_unrecorded(
+        self, work: Work, one: Placed, types: "np.typing.NDArray[np.uint8]", arrival_ns: tracks.IntArray
+    ) -> None:
         for payload_type in np.unique(types).tolist():
             times = arrival_ns[types == payload_type]
             codec = one.track.state.codecs.get(payload_type, "")
             reason = Reason.ENCRYPTED if one.track.is_unreadable else Reason.UNSUPPORTED_CODEC
-            self._append_unrecorded(work, one.stream, payload_type, codec, len(times), int(times.min()), int(times.max()), reason)
+            self._append_unrecorded(
+                work, one.stream, payload_type, codec, len(times), int(times.min()), int(times.max()), reason
+            )
 
     def _list_encrypted(self, work: Work, stream: BoundStream, packets: int) -> None:
         self._append_unrecorded(
@@ -220,7 +233,15 @@ class Renderer:
         )
 
     def _append_unrecorded(
-        self, work: Work, stream: BoundStream, payload_type: int | None, codec: str, packets: int, first_ns: int, last_ns: int, reason: Reason
+        self,
+        work: Work,
+        stream: BoundStream,
+        payload_type: int | None,
+        codec: str,
+        packets: int,
+        first_ns: int,
+        last_ns: int,
+        reason: Reason,
     ) -> None:
         zone = self.settings.zone
         work.unrecorded.append(

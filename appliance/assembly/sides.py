@@ -86,7 +86,10 @@ def _push_apart(chosen: list[Track]) -> None:
     for number, track in enumerate(chosen):
         (starts, _), first = _spurts(track)
         bounds = np.append(first, len(track.start)).tolist()
-        pieces += [(start, number, low, high) for start, low, high in zip(starts.tolist(), bounds[:-1], bounds[1:], strict=True)]
+        pieces += [
+            (start, number, low, high)
+            for start, low, high in zip(starts.tolist(), bounds[:-1], bounds[1:], strict=True)
+        ]
     cursor = None
     for start, number, low, high in sorted(pieces):
         track = chosen[number]

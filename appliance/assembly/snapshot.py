@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from crc32c import crc32c
 
-from appliance.assembly.fold import AssemblyState
+from appliance.assembly.state import AssemblyState
 from appliance.errors import SnapshotError
 from capture.dialog import DialogState, DialogTable
 from capture.runs import RunState, RunTable

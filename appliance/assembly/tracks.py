@@ -190,7 +190,9 @@ def is_protected(packets: Packets, codecs: dict[int, str], *, negotiated: bool) 
     """
     speech = np.isin(_kinds(codecs)[packets.payload_type], (PCMU, PCMA))
     told = looks_protected(
-        packets.sequence[speech], packets.rtp_time[speech], packets.payload_bytes[speech] + packets.missing_bytes[speech]
+        packets.sequence[speech],
+        packets.rtp_time[speech],
+        packets.payload_bytes[speech] + packets.missing_bytes[speech],
     )
     return negotiated if told is None else told
 

@@ -64,6 +64,8 @@ class Work:
     second_leg_of: Link | None = None
     leg_keys: list[str] = field(default_factory=list)
     """SIP calls that are later legs of this one."""
+    elsewhere: bool = False
+    """Another leg of the same call is recorded instead."""
     origin_ns: int | None = None
     next_part: int = 1
     next_sample: int = 0

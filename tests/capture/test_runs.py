@@ -12,7 +12,7 @@ from capture.errors import JournalError
 from capture.intake import Intake
 from capture.journal import EXTENT, MediaBlock
 from capture.packets import Extent, read
-from capture.runs import INLINE, PAUSE_NS, Run, RunTable, StreamKey
+from capture.runs import INLINE, PAUSE_NS, Run, RunLimits, RunTable, StreamKey
 from tests.capture.batches import HERE, HERE_6, START_NS, THERE, THERE_6, batch_of, cut, frame_of, rtp
 from tests.traffic.pcapwriter import Address, Wire, packed
 
@@ -199,7 +199,7 @@ class TestRun:
 
 class TestBounds:
     def test_runs(self):
-        table = RunTable(max_runs=3)
+        table = RunTable(limits=RunLimits(runs=3))
         for ssrc in range(5):
             table.register(block((flow(ssrc, Address(HERE.host, 1000 + ssrc), Address(THERE.host, 1000 + ssrc)), 0, 1)))
         assert (len(table.by_number), table.overflowed) == (3, 4)
@@ -210,7 +210,7 @@ class TestBounds:
         assert len(table.by_number) == 3
 
     def test_made_up_ssrcs_keep_no_call_out(self):
-        table = RunTable(max_runs_at_endpoint=10)
+        table = RunTable(limits=RunLimits(at_endpoint=10))
         for ssrc in range(50):
             table.register(block((flow(ssrc), 0, 1), rows=1))
         assert (len(table.by_number), table.overflowed) == (10, 40)
@@ -218,7 +218,7 @@ class TestBounds:
         assert (len(table.by_number), table.overflowed) == (11, 40)
 
     def test_flow_records_are_bounded(self):
-        table = RunTable(max_runs=4)
+        table = RunTable(limits=RunLimits(runs=4))
         for number in range(100):
             table.register(block((flow(vlan_outer=number), number, number)))
         assert len(table.by_number) == 1
@@ -287,13 +287,13 @@ class TestInline:
             table.read_inline(extents[2].address, memoryview(bytearray(8)))
 
     def test_memory_is_bounded(self):
-        table = RunTable(max_inline_bytes=1000)
+        table = RunTable(limits=RunLimits(inline_bytes=1000))
         for n in range(20):
             table.add_packet(key_of(n), n, rtp(n, n, b"x" * 80))
-        assert (len(table.by_number), table.overflowed, table.inline_bytes) == (10, 10, 1000)
+        assert (len(table.by_number), table.overflowed, table.state.inline_bytes) == (10, 10, 1000)
         table.remove(table.by_number[3])
         table.add_packet(key_of(50), 50, rtp(1, 1, b"x" * 80))
-        assert (len(table.by_number), table.inline_bytes) == (10, 1000)
+        assert (len(table.by_number), table.state.inline_bytes) == (10, 1000)
 
 
 def test_many_streams_in_any_order():

@@ -1,0 +1,141 @@
+"""Media that no signalling announces, as recordings of their own: when a run is one, and when it is complete."""
+
+from appliance.assembly import media
+from appliance.assembly.account import Ending
+from appliance.assembly.recorder import Recorder
+from appliance.assembly.settings import NS, AssemblySettings, Record
+from appliance.assembly.state import AssemblyState, Due
+from appliance.assembly.work import Work
+from capture import rules
+from capture.packets import ReadInto
+from capture.rules import Decision, RuleReason
+from capture.runs import PAUSE_NS, Run
+from capture.sipcall import EndCause
+
+
+class OwnMedia:
+    """The media of an assembly that are no SIP call's."""
+
+    def __init__(
+        self, settings: AssemblySettings, state: AssemblyState, recorder: Recorder, read_into: ReadInto
+    ) -> None:
+        self._settings = settings
+        self._state = state
+        self._recorder = recorder
+        self._read_into = read_into
+
+    def watch_new_runs(self) -> None:
+        runs = self._state.runs
+        for run in runs.begun:
+            self._state.schedule(run.first_ns + PAUSE_NS + 1, Due.RUN, str(run.number))
+            self._state.schedule(
+                run.first_ns + self._settings.segment_s * NS + self._settings.late_ns, Due.RUN, str(run.number)
+            )
+        runs.begun.clear()
+
+    def run_due(self, number: int) -> None:
+        """A run may be complete, or long enough for its first part."""
+        state = self._state
+        run = state.runs.by_number.get(number)
+        if run is None or self._waits(run):
+            return
+        group = media.group(run, state.runs)
+        idle_ns = max(member.last_ns for member in group) + PAUSE_NS
+        owner = self._owner(group)
+        if idle_ns < state.now_ns:
+            if owner is not None:
+                members = {run.number for run in media.recognise(group, self._read_into)}
+                owner.runs = sorted({*owner.runs, *members})
+            self._finish_medium(owner or self._begin_medium(group), group)
+            return
+        self._state.schedule(idle_ns + 1, Due.RUN, str(number))
+        begun_ns = min(member.first_ns for member in group)
+        if owner is None and state.now_ns >= begun_ns + self._settings.segment_s * NS + self._settings.late_ns:
+            work = self._begin_medium(group)
+            if work is not None:
+                self.cut_due(work.call_id)
+
+    def cut_due(self, call_id: str) -> None:
+        """A long medium's part is complete."""
+        work = self._state.works.get(call_id)
+        if work is None or work.sip_key:
+            return
+        close_ns = self._state.now_ns
+        streams = media.streams(work, self._state.runs, close_ns)
+        if work.decision.wanted and not media.protection(work, streams, self._state.signalling):
+            self._recorder.part(work, None, streams, close_ns, None)
+        self._state.schedule(self._recorder.next_cut(work, close_ns), Due.CUT, call_id)
+
+    def end(self, now_ns: int) -> None:
+        """Finish all media: the input has ended."""
+        self._state.ended_ns = now_ns
+        while self._state.runs.by_number:
+            group = media.group(next(iter(self._state.runs.by_number.values())), self._state.runs)
+            self._finish_medium(self._owner(group) or self._begin_medium(group), group)
+
+    def _waits(self, run: Run) -> bool:
+        """Whether a SIP call that goes on announced one of the run's addresses: it will claim the run when it ends."""
+        announced = self._state.announced
+        return bool(announced.get(run.source) or announced.get(run.destination))
+
+    def _owner(self, group: list[Run]) -> Work | None:
+        numbers = {run.number for run in group}
+        return next((w for w in self._state.works.values() if not w.sip_key and numbers & set(w.runs)), None)
+
+    def _begin_medium(self, group: list[Run]) -> Work | None:
+        """Open a recording for runs that no call claims; None when they are no media after all."""
+        free = [run for run in group if media.has_free(run, self._settings.late_ns)]
+        found = media.recognise(free, self._read_into)
+        if not found:
+            return None
+        if self._settings.record is Record.ALL:
+            decision = Decision(wanted=True, reason=RuleReason.NONE, rule="record all")
+        else:
+            decision = rules.decide_unsignalled(self._settings.enterprises)
+        work = media.begin(found, decision)
+        self._state.works[work.call_id] = work
+        return work
+
+    def _finish_medium(self, work: Work | None, group: list[Run]) -> None:
+        """Write a medium that is over, and whatever else is free in its runs; then let go of them."""
+        state = self._state
+        recorded: set[int] = set()
+        while work is not None:
+            members = [state.runs.by_number[number] for number in work.runs if number in state.runs.by_number]
+            recorded.update(work.runs)
+            self._end_medium(work, self._medium_ending(work, members))
+            for run in members:
+                run.claimed += run.free_spans()[:1]
+            work = self._begin_medium(group)
+        for run in group:
+            self._drop(run, counted=run.number not in recorded)
+
+    def _medium_ending(self, work: Work, members: list[Run]) -> Ending:
+        """Media that flows when the capture begins or ends is not whole."""
+        state = self._state
+        ended_ns = max((run.free_spans() or [(0, run.last_ns)])[0][1] for run in members)
+        joined_late = state.first_ns is not None and work.first_ns - state.first_ns <= NS
+        flowing = state.ended_ns is not None and state.ended_ns - ended_ns <= NS
+        cause = EndCause.CAPTURE_ENDED if flowing else EndCause.MEDIA_TIMEOUT
+        return Ending(cause=cause, ended_ns=ended_ns, joined_late=joined_late)
+
+    def _end_medium(self, work: Work, ending: Ending) -> None:
+        streams = media.streams(work, self._state.runs, ending.ended_ns)
+        protected = media.protection(work, streams, self._state.signalling)
+        if work.decision.wanted and not protected:
+            self._recorder.part(work, None, streams, ending.ended_ns, ending)
+        elif protected:
+            media.note_protected(work, streams, self._settings.zone)
+        else:
+            self._state.counters.not_wanted += sum(run.rows for stream in streams for run in stream.runs)
+        self._recorder.close(work, None, media.links(work), ending)
+        self._state.works.pop(work.call_id, None)
+
+    def _drop(self, run: Run, *, counted: bool) -> None:
+        if counted and not run.claimed:
+            self._state.counters.not_rtp += run.rows
+        elif counted:
+            late_from = max(high for _, high in run.claimed)
+            if run.last_ns > late_from:
+                self._state.counters.too_late += media.count_after(run, late_from, self._read_into)
+        self._state.runs.remove(run)

@@ -1,0 +1,162 @@
+"""Parts and records of one piece of work after the other: places its streams, cuts, writes, and opens works for second streams."""
+
+from collections.abc import Callable
+
+from appliance.assembly import media
+from appliance.assembly.account import Ending, account
+from appliance.assembly.publish import Publisher
+from appliance.assembly.render import Placed, Renderer, spans_of
+from appliance.assembly.settings import NS, AssemblySettings
+from appliance.assembly.state import AssemblyState
+from appliance.assembly.work import Work
+from capture import binding
+from capture.binding import BoundStream
+from capture.packets import ReadInto
+from capture.sipcall import Side, SipCall
+from dsp.timeline import SAMPLE_NS
+from storage.errors import ConflictError, DiskFullError
+from storage.records import Links
+from storage.vocabulary import SAMPLE_RATE_HZ, Reason
+
+Chosen = dict[Side, list[Placed]]
+"""The streams in a part's file, by side."""
+
+
+class Recorder:
+    """Writes what works come to. A work is a SIP call's or a medium's; `call` is None for a medium."""
+
+    def __init__(
+        self, settings: AssemblySettings, state: AssemblyState, publisher: Publisher, read_into: ReadInto
+    ) -> None:
+        self._settings = settings
+        self._state = state
+        self._publisher = publisher
+        self._renderer = Renderer(settings=settings, read_into=read_into, signalling=state.signalling)
+
+    def close(self, work: Work, call: SipCall | None, links: Links, ending: Ending) -> None:
+        """Write the call records of a work that is over and of its second streams."""
+        self._publisher.call(account(self._publisher, work, call, links, ending))
+        for companion in work.companions:
+            ended = _companion_ending(companion, ending)
+            self._publisher.call(account(self._publisher, companion, call, media.links(companion), ended))
+
+    def part(
+        self, work: Work, call: SipCall | None, streams: list[BoundStream], close_ns: int, ending: Ending | None
+    ) -> None:
+        """Render and write the next part, and those of second streams."""
+        renderer = self._renderer
+        parted = {key: companion for companion in work.companions for key in companion.members}
+        mine = [stream for stream in streams if stream.key not in parted]
+        audio = [stream for stream in mine if stream.media == "audio"]
+        placed = renderer.place(work, audio, self._codecs(call), self._keys(call), close_ns)
+        chosen, rivals = renderer.settle(work, placed)
+        if ending is not None:
+            renderer.note_unrecorded(work, placed)
+            self._list_other_media(work, call, mine)
+        answered_ns = call.answered_ns if call is not None and work.sip_key else None
+        if answered_ns is not None or any(chosen.values()):
+            renderer.fix_origin(work, chosen, answered_ns)
+            self._write(work, call, chosen, close_ns, ending)
+        for rival in rivals:
+            companion = renderer.companion(work, rival, media.link_to(work, call))
+            parted[rival.stream.key] = companion
+        for companion in work.companions:
+            theirs = [stream for stream in streams if parted.get(stream.key) is companion]
+            self._companion_part(companion, call, theirs, close_ns, ending)
+
+    def next_cut(self, work: Work, now_ns: int) -> int:
+        """Return the time at which a work's next part is complete and closed."""
+        settings = self._settings
+        cut_ns = work.cut_ns(settings.segment_s * SAMPLE_RATE_HZ)
+        return now_ns + settings.segment_s * NS if cut_ns is None else max(cut_ns + settings.late_ns, now_ns + 1)
+
+    def _companion_part(
+        self, companion: Work, call: SipCall | None, streams: list[BoundStream], close_ns: int, ending: Ending | None
+    ) -> None:
+        placed = self._renderer.place(companion, streams, self._codecs(call), self._keys(call), close_ns)
+        chosen, rivals = self._renderer.settle(companion, placed)
+        self._renderer.note_unrecorded(companion, rivals)
+        if any(chosen.values()):
+            self._renderer.fix_origin(companion, chosen, None)
+        if companion.origin_ns is not None:
+            self._write(companion, call, chosen, close_ns, ending)
+
+    def _write(self, work: Work, call: SipCall | None, chosen: Chosen, close_ns: int, ending: Ending | None) -> None:
+        segment = self._settings.segment_s * SAMPLE_RATE_HZ
+        holder = call if work.sip_key else None
+        end_ns = close_ns if ending is None else ending.ended_ns
+        held = spans_of(holder, work, end_ns) if holder is not None else []
+        ends = [int(one.track.end[-1]) for mine in chosen.values() for one in mine]
+        end = max([work.sample_at(end_ns) if work.sip_key else 0, *ends])
+        while ending is None or end > work.next_sample + segment:
+            last = work.next_sample + segment
+            self._emit(work, call, chosen, last, end, held, None)
+            work.next_sample = last
+            self._renderer.let_go(work, chosen, close_ns)
+            if ending is None:
+                return
+            chosen = self._again(work, call, chosen, close_ns)
+        self._emit(work, call, chosen, None, end, held, ending.ended_ns)
+
+    def _again(self, work: Work, call: SipCall | None, chosen: Chosen, close_ns: int) -> Chosen:
+        """Place what is left after a part, when a call ends after a cut that is not done yet."""
+        return {
+            side: [
+                one
+                for one in self._renderer.place(
+                    work, [old.stream for old in mine], self._codecs(call), self._keys(call), close_ns
+                )
+                if one.track.has_audio
+            ]
+            for side, mine in chosen.items()
+        }
+
+    def _emit(
+        self,
+        work: Work,
+        call: SipCall | None,
+        chosen: Chosen,
+        last: int | None,
+        end: int,
+        held: list[tuple[int, int]],
+        ended_ns: int | None,
+    ) -> None:
+        rendered = self._renderer.render(work, chosen, last, end, held)
+        if rendered is None:
+            return
+        work.digits += rendered.digits
+        work.codecs += [stream.codec for side in rendered.streams.values() for stream in side]
+        holder = call if work.sip_key else None
+        links = self._state.legs.links(holder, work) if holder is not None else media.links(work)
+        try:
+            work.parts.append(self._publisher.part(work, call, links, rendered, ended_ns))
+            work.next_part += 1
+        except ConflictError:
+            work.failed = work.failed or Reason.DECODE_FAILED
+        except DiskFullError:
+            work.failed = Reason.DISK_FULL
+            raise
+
+    def _codecs(self, call: SipCall | None) -> Callable[[BoundStream], dict[int, str]]:
+        if call is None:
+            return media.codecs
+        return lambda stream: binding.payload_types(call, stream.key) or media.codecs(stream)
+
+    def _keys(self, call: SipCall | None) -> Callable[[BoundStream], list[tuple[str, bytes]]]:
+        if call is None:
+            return lambda _: []
+        return lambda stream: binding.crypto(call, stream.key)
+
+    def _list_other_media(self, work: Work, call: SipCall | None, streams: list[BoundStream]) -> None:
+        others = [stream for stream in streams if stream.media != "audio"]
+        if others:
+            placed = self._renderer.place(work, others, self._codecs(call), self._keys(call), others[0].until_ns)
+            self._renderer.note_unrecorded(work, placed)
+
+
+def _companion_ending(companion: Work, ending: Ending) -> Ending:
+    """A second stream ends where its samples end."""
+    last = max((entry.first_sample + entry.samples for entry in companion.parts), default=0)
+    if companion.origin_ns is None:
+        return ending
+    return Ending(cause=ending.cause, ended_ns=companion.origin_ns + last * SAMPLE_NS, joined_late=ending.joined_late)

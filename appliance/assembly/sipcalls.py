@@ -1,0 +1,189 @@
+"""SIP calls from their first message to their record: which are wanted, when they end, what they claim."""
+
+from dataclasses import replace
+
+from appliance.assembly.account import Ending
+from appliance.assembly.recorder import Recorder
+from appliance.assembly.settings import NS, AssemblySettings, Legs, Record
+from appliance.assembly.state import AssemblyState, Due
+from appliance.assembly.work import Work, sip_call_id
+from capture import binding, rules
+from capture.binding import BoundStream
+from capture.rules import Decision, RuleReason
+from capture.runs import PAUSE_NS
+from capture.sipcall import EndCause, SipCall
+
+FAILED_LINGER_NS = 5 * NS
+"""How long a call that was not answered is kept for a retry before its record is written."""
+
+
+class SipCalls:
+    """The SIP calls of an assembly."""
+
+    def __init__(self, settings: AssemblySettings, state: AssemblyState, recorder: Recorder) -> None:
+        self._settings = settings
+        self._state = state
+        self._recorder = recorder
+
+    def note(self, call: SipCall) -> None:
+        """A call has changed."""
+        state = self._state
+        work = state.works.get(call.key)
+        if work is None:
+            work = self._open(call)
+        self._announce(call)
+        if call.answered_ns is not None and state.legs.answered(call.key):
+            self._state.schedule(call.answered_ns + self._settings.media_timeout_ns, Due.MEDIA, call.key)
+            self._state.schedule(
+                call.answered_ns + self._settings.segment_s * NS + self._settings.late_ns, Due.CUT, call.key
+            )
+        if call.is_over and state.legs.over(call.key, call.ended_ns):
+            linger = self._settings.linger_ns if call.answered_ns is not None else FAILED_LINGER_NS
+            ended = call.ended_ns if call.ended_ns is not None else call.last_ns
+            self._state.schedule(max(ended + linger, state.now_ns), Due.FINISH, call.key)
+
+    def _open(self, call: SipCall) -> Work:
+        work = Work(call_id=sip_call_id(call), first_ns=call.first_ns, decision=self._decide(call), sip_key=call.key)
+        self._state.works[call.key] = work
+        self._state.legs.link(call, work, self._state.signalling.dialogs.calls, self._state.works)
+        return work
+
+    def _decide(self, call: SipCall) -> Decision:
+        if self._settings.record is Record.ALL and not self._settings.enterprises:
+            return Decision(wanted=True, reason=RuleReason.NONE, rule="record all")
+        decision = rules.decide(
+            self._settings.enterprises,
+            caller=call.caller.number,
+            asserted=call.asserted,
+            callee=call.callee.number,
+            dialled=call.dialled,
+            diversion=call.diversion,
+        )
+        if self._settings.record is Record.ALL and not decision.wanted:
+            return replace(decision, wanted=True, reason=RuleReason.NONE, rule="record all")
+        return decision
+
+    def _announce(self, call: SipCall) -> None:
+        """Remember the call's media addresses, also those of offers that are withdrawn later."""
+        known = self._state.addresses.setdefault(call.key, [])
+        for endpoint in binding.endpoints(call):
+            if endpoint not in known:
+                known.append(endpoint)
+                self._state.announced.setdefault(endpoint, {})[call.key] = None
+
+    def finish_due(self, key: str) -> None:
+        call = self._state.signalling.dialogs.calls.get(key)
+        if call is None or not call.is_over:
+            self._state.legs.revived(key)
+            return
+        ended = call.ended_ns if call.ended_ns is not None else call.last_ns
+        cause = call.end_cause or EndCause.NO_ANSWER
+        self._finish(call, Ending(cause=cause, ended_ns=ended, joined_late=call.joined_late))
+
+    def media_due(self, key: str) -> None:
+        """An answered call without media for too long has ended, unless it is on hold."""
+        call = self._state.signalling.dialogs.calls.get(key)
+        if call is None or call.is_over or call.answered_ns is None:
+            return
+        timeout = self._settings.media_timeout_ns
+        last = max(binding.silent_since(call, self._state.runs, call.answered_ns, timeout), call.last_ns)
+        for hold in call.holds:
+            last = max(last, hold.end_ns if hold.end_ns is not None else self._state.now_ns)
+        if last + timeout > self._state.now_ns:
+            self._state.schedule(last + timeout, Due.MEDIA, key)
+            return
+        call.end(last, EndCause.MEDIA_TIMEOUT)
+        self.note(call)
+
+    def cut_due(self, key: str) -> None:
+        """A long call's part is complete."""
+        call = self._state.signalling.dialogs.calls.get(key)
+        if call is None:
+            return
+        close_ns = self._state.now_ns
+        if call.is_over and call.ended_ns is not None and call.ended_ns < close_ns - self._settings.late_ns:
+            return
+        work = self._state.works[key]
+        if self._is_recorded(work, call):
+            self._recorder.part(work, call, self._streams(call, close_ns), close_ns, None)
+        self._state.schedule(self._recorder.next_cut(work, close_ns), Due.CUT, key)
+
+    def end(self, now_ns: int) -> None:
+        """Finish all calls: the input has ended."""
+        for call in list(self._state.signalling.dialogs.calls.values()):
+            if call.key not in self._state.works:
+                self._open(call)
+                self._announce(call)
+            ended = call.ended_ns if call.ended_ns is not None else now_ns
+            cause = call.end_cause if call.is_over and call.end_cause else EndCause.CAPTURE_ENDED
+            if call.failure is not None and not call.is_over and call.answered_ns is None:
+                cause = call.failure.cause
+            self._finish(call, Ending(cause=cause, ended_ns=ended, joined_late=call.joined_late))
+
+    def weigh_expiry(self, call: SipCall) -> None:
+        """A session that ran out while media flow goes on; otherwise the media tell when it really ended."""
+        if call.end_cause is not EndCause.SESSION_EXPIRED or call.answered_ns is None or call.ended_ns is None:
+            return
+        last = binding.silent_since(call, self._state.runs, call.answered_ns, self._settings.media_timeout_ns)
+        if last > call.ended_ns:
+            self._state.signalling.dialogs.go_on(call, last)
+        elif last > call.answered_ns and not call.held_at(last):
+            call.ended_ns = last
+
+    def _streams(self, call: SipCall, close_ns: int) -> list[BoundStream]:
+        """Return the streams of a call up to a time; a call that was joined late has those from before it was seen."""
+        return binding.bind(call, self._state.runs, 0 if call.joined_late else call.first_ns, close_ns)
+
+    def _is_recorded(self, work: Work, call: SipCall) -> bool:
+        if not work.decision.wanted or call.answered_ns is None:
+            return False
+        one_leg = self._settings.record is Record.RULES and self._settings.legs is Legs.ONE
+        if not one_leg or not self._state.legs.nearer(work, self._state.works, self._is_heard):
+            return True
+        work.elsewhere = True
+        reason, rule = RuleReason.LINE_UNKNOWN, "another leg is nearer to the line"
+        work.decision = replace(work.decision, wanted=False, reason=reason, rule=rule)
+        return False
+
+    def _is_heard(self, work: Work) -> bool:
+        """Whether an answered call has media that can be recorded."""
+        call = self._state.signalling.dialogs.calls.get(work.sip_key)
+        if call is None or call.answered_ns is None:
+            return False
+        return any(
+            stream.media == "audio"
+            and (not stream.secured or binding.crypto(call, stream.key))
+            and not {"PCMU", "PCMA"}.isdisjoint(binding.payload_types(call, stream.key).values())
+            for stream in self._streams(call, self._state.now_ns)
+        )
+
+    def _finish(self, call: SipCall, ending: Ending) -> None:
+        """Write the last part and the record of a call that is over, and let go of everything it held."""
+        state = self._state
+        work = state.works[call.key]
+        close_ns = ending.ended_ns + self._settings.linger_ns
+        streams = self._streams(call, close_ns)
+        if self._is_recorded(work, call):
+            self._recorder.part(work, call, streams, close_ns, ending)
+        else:
+            state.counters.not_wanted += sum(run.rows for stream in streams for run in stream.runs)
+        for stream in streams:
+            for run in stream.runs:
+                run.claimed.append((stream.from_ns, close_ns))
+        self._recorder.close(work, call, state.legs.links(call, work), ending)
+        del state.works[call.key]
+        self._withdraw(call)
+        state.legs.forget(call, work)
+        state.signalling.dialogs.forget(call)
+
+    def _withdraw(self, call: SipCall) -> None:
+        """The call's addresses are free; runs that waited for it are looked at again."""
+        state = self._state
+        for endpoint in state.addresses.pop(call.key, []):
+            holders = state.announced.get(endpoint)
+            if holders is not None:
+                holders.pop(call.key, None)
+                if not holders:
+                    del state.announced[endpoint]
+            for run in state.runs.at(endpoint):
+                self._state.schedule(max(run.last_ns + PAUSE_NS + 1, state.now_ns), Due.RUN, str(run.number))

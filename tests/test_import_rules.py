@@ -1,0 +1,199 @@
+"""Which calls are recorded: contracted lines, dialled prefixes, legs of one call through a PBX."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.recorded_truth import differences
+from tests.scenario import CALLEE, CALLER, SECOND_NS, Imported, call, do_import, media, moved, play, together
+from tests.traffic.calls import CallScript, PlayedCall
+from tests.traffic.pcapwriter import Address
+from tests.traffic.signalling import Party
+
+CONFIG = """
+[[enterprise]]
+id = "E001"
+lines = [{ number = "0335550101" }, { number = "03-3555-0102" }, { number = "0335550103", record = false }]
+"""
+ALLOWED = CONFIG + '[enterprise.rules]\nallow_00 = ["0081"]\n'
+OUTSIDE = "0698765432"
+
+
+def dialling(caller: str, dialled: str, call_id: str = "call@example", **changes: Any) -> CallScript:
+    return call(
+        call_id,
+        caller=moved(CALLER, number=caller),
+        callee=moved(CALLEE, number=dialled),
+        talk_s=2.0,
+        caller_media=media(2.0, 1),
+        callee_media=media(2.0, 2),
+        **changes,
+    )
+
+
+CASES = [
+    # caller, dialled, outcome, reason, direction, line
+    ("0335550101", OUTSIDE, "recorded", None, "out", "0335550101"),
+    ("+81335550101", OUTSIDE, "recorded", None, "out", "0335550101"),
+    (OUTSIDE, "0335550101", "recorded", None, "in", "0335550101"),
+    (OUTSIDE, "0335550102", "recorded", None, "in", "03-3555-0102"),
+    ("0335550101", "0335550102", "recorded", None, "int", None),
+    (OUTSIDE, "0120444444", "not_expected", "rule_line_unknown", "unk", None),
+    ("0335550103", OUTSIDE, "not_expected", "rule_line_off", "out", "0335550103"),
+    (OUTSIDE, "0335550103", "not_expected", "rule_line_off", "in", "0335550103"),
+    ("0335550101", "117", "not_expected", "rule_prefix_1", "out", "0335550101"),
+    ("0335550101", "1840698765432", "recorded", None, "out", "0335550101"),
+    ("0335550101", "1860698765432", "recorded", None, "out", "0335550101"),
+    ("0335550101", "13110698765432", "recorded", None, "out", "0335550101"),
+    ("0335550101", "18413110698765432", "recorded", None, "out", "0335550101"),
+    ("0335550101", "184117", "not_expected", "rule_prefix_1", "out", "0335550101"),
+    ("0335550101", "1840015551234", "not_expected", "rule_prefix_00", "out", "0335550101"),
+    ("0335550101", "1416", "recorded", None, "out", "0335550101"),
+    ("0335550101", "0015551234", "not_expected", "rule_prefix_00", "out", "0335550101"),
+    ("0335550101", "008133", "not_expected", "rule_prefix_00", "out", "0335550101"),
+]
+
+
+@pytest.mark.parametrize(("caller", "dialled", "outcome", "reason", "direction", "line"), CASES)
+def test_rules(
+    caller: str, dialled: str, outcome: str, reason: str | None, direction: str, line: str | None, tmp_path: Path
+) -> None:
+    played = play(dialling(caller, dialled))
+    found = do_import(tmp_path, played.packets, config=CONFIG)
+    record = found.only
+    assert (record["outcome"], record["reasons"]) == (outcome, [reason] if reason else [])
+    assert record["direction"] == direction
+    assert record["rule"]
+    if line is not None:
+        assert (record["line"], record["enterprise"]) == (line, "E001")
+    if outcome == "recorded":
+        assert differences(found.archive, [played]) == []
+        assert f"_{direction}_" in record["parts"][0]["name"]
+    else:
+        assert not found.parts
+        assert (record["expected_samples"], record["completeness"]) == (0, None)
+
+
+def test_allowed_beginning_of_an_international_number(tmp_path: Path) -> None:
+    found = do_import(tmp_path, play(dialling("0335550101", "00813312345678")).packets, config=ALLOWED)
+    assert found.only["outcome"] == "recorded"
+
+
+def test_asserted_identity_tells_the_line(tmp_path: Path) -> None:
+    """From shows an extension or nobody, the network asserts the line."""
+    script = dialling("anonymous", OUTSIDE, headers=(("P-Asserted-Identity", "<sip:+81335550101@example.jp>"),))
+    found = do_import(tmp_path, play(script).packets, config=CONFIG)
+    assert (found.only["outcome"], found.only["direction"], found.only["line"]) == ("recorded", "out", "0335550101")
+
+
+def test_record_all_overrides_the_rules(tmp_path: Path) -> None:
+    played = play(dialling(OUTSIDE, "0120444444"))
+    found = do_import(tmp_path, played.packets, config=CONFIG, arguments=["--record", "all"])
+    assert found.only["outcome"] == "recorded"
+    assert differences(found.archive, [played]) == []
+
+
+def test_unanswered_call_of_a_line_that_is_off_tells_the_rule_first(tmp_path: Path) -> None:
+    played = play(dialling("0335550103", OUTSIDE, final_status="486 Busy Here"))
+    found = do_import(tmp_path, played.packets, config=CONFIG)
+    assert found.only["outcome"] == "not_expected"
+    assert set(found.only["reasons"]) == {"rule_line_off", "not_answered"}
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_unsignalled_media_under_rules(wanted: bool, tmp_path: Path) -> None:
+    played = play(dialling(OUTSIDE, "0120444444"))
+    packets = [packet for packet in played.packets if packet.payload[0] >> 6 == 2]
+    config = CONFIG + ("[enterprise.rules]\nunsignalled = true\n" if wanted else "")
+    found = do_import(tmp_path, packets, config=config)
+    assert found.only["sip"] is None
+    if wanted:
+        assert found.only["enterprise"] == "E001"
+        assert len(found.parts) == 1
+    else:
+        assert (found.only["outcome"], found.only["reasons"]) == ("not_expected", ["rule_line_unknown"])
+        assert not found.parts
+
+
+# --- legs of one call ---
+
+PBX = Party(number="0335550100", sip=Address("10.77.0.1", 5060), rtp=Address("10.77.0.1", 40_000))
+
+
+def legs(caller: Party, callee: Party) -> list[PlayedCall]:
+    """A call through a PBX: another Call-ID, and other media addresses, on each side of it."""
+    first = call(
+        "first@example",
+        caller=caller,
+        callee=replace(PBX, number=callee.number),
+        ring_s=2.0,
+        talk_s=3.0,
+        caller_media=media(3.0, 1),
+        callee_media=media(3.0, 2),
+    )
+    second = call(
+        "second@example",
+        caller=replace(PBX, number=caller.number, rtp=Address("10.77.0.1", 40_002)),
+        callee=callee,
+        start_ns=first.start_ns + 100_000_000,
+        ring_s=1.8,
+        talk_s=3.0,
+        caller_media=media(3.0, 1),
+        callee_media=media(3.0, 2),
+    )
+    return [play(first), play(second)]
+
+
+def outgoing() -> list[PlayedCall]:
+    return legs(moved(CALLER, number="0335550101"), moved(CALLEE, number=OUTSIDE))
+
+
+def incoming() -> list[PlayedCall]:
+    return legs(moved(CALLEE, number=OUTSIDE), moved(CALLER, number="0335550101"))
+
+
+def imported(calls: list[PlayedCall], folder: Path, config: str) -> Imported:
+    return do_import(folder, together(calls), config=config)
+
+
+@pytest.mark.parametrize("config", ["", CONFIG + '[recording]\nlegs = "all"\n'], ids=["record all", "legs all"])
+def test_every_leg_is_recorded_and_linked(config: str, tmp_path: Path) -> None:
+    calls = outgoing()
+    found = imported(calls, tmp_path, config)
+    assert differences(found.archive, calls) == []
+    first, second = found.call("first@example"), found.call("second@example")
+    assert (first["outcome"], second["outcome"]) == ("recorded", "recorded")
+    assert second["links"]["second_leg_of"] == {"call_id": first["call_id"], "sip_call_id": "first@example"}
+    assert first["links"]["second_leg_of"] is None
+
+
+@pytest.mark.parametrize(("made", "kept"), [(outgoing, "first"), (incoming, "second")], ids=["out", "in"])
+def test_one_leg_the_one_nearest_to_the_line(made: Any, kept: str, tmp_path: Path) -> None:
+    """The line that calls is on the first leg, the line that is called is on the last."""
+    calls = made()
+    found = imported(calls, tmp_path, CONFIG)
+    records = {name: found.call(f"{name}@example") for name in ("first", "second")}
+    other = "second" if kept == "first" else "first"
+    assert (records[kept]["outcome"], len(records[kept]["parts"])) == ("recorded", 1)
+    assert (records[other]["outcome"], records[other]["parts"]) == ("not_expected", [])
+    assert "leg" in records[other]["rule"]
+    assert records["second"]["links"]["second_leg_of"]["call_id"] == records["first"]["call_id"]
+    assert len(found.parts) == 1
+
+
+def test_two_calls_at_once_are_no_legs(tmp_path: Path) -> None:
+    """Two customers call two lines through one PBX: nothing links them."""
+    here = play(dialling(OUTSIDE, "0335550101", "one@example"))
+    other = dialling("0677777777", "0335550102", "two@example", start_ns=here.script.start_ns + SECOND_NS // 5)
+    there = play(
+        replace(
+            other,
+            caller=moved(other.caller, host="10.77.0.31"),
+            callee=moved(other.callee, host="10.77.8.31"),
+        )
+    )
+    found = imported([here, there], tmp_path, CONFIG)
+    assert [record["outcome"] for record in found.records] == ["recorded", "recorded"]
+    assert all(record["links"]["second_leg_of"] is None for record in found.records)
