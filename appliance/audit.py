@@ -28,6 +28,12 @@ class StreamKey(NamedTuple):
         """`0x0000abcd 192.0.2.1:4000 > 192.0.2.2:5000`."""
         return f"0x{self.ssrc:08x} {self.source} > {self.destination}"
 
+    @classmethod
+    def parse(cls, text: str) -> "StreamKey":
+        """Read what `str` wrote."""
+        ssrc, source, _, destination = text.split()
+        return cls(int(ssrc, 16), source, destination)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:

@@ -1,6 +1,6 @@
 """What `rokubox audit` prints: a table for people or a document for programs, and the exit code that goes with it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich import box
@@ -30,6 +30,15 @@ def show(console: Console, ours: Account, theirs: TsharkAccount, differences: Se
     if differences:
         console.print(_differences(differences))
     console.print(_verdict(differences))
+
+
+def show_frames(console: Console, difference: Difference, filter_text: str, frames: Iterable[str]) -> None:
+    """Print the frames behind one difference, under the filter that shows all of them in Wireshark."""
+    console.print()
+    console.print(printable(f"{difference.subject}: {difference.name}"))
+    console.print(printable(f"  filter: {filter_text}"))
+    for frame in frames:
+        console.print(printable(f"  {frame}"))
 
 
 def document(ours: Account, theirs: TsharkAccount, differences: Sequence[Difference]) -> dict[str, Any]:
@@ -100,4 +109,4 @@ def _differences(differences: Sequence[Difference]) -> Table:
 def _verdict(differences: Sequence[Difference]) -> str:
     if not differences:
         return "no differences"
-    return f"{len(differences)} differences, {len(unexplained(differences))} unexplained"
+    return f"{len(differences)} difference{'s' * (len(differences) != 1)}, {len(unexplained(differences))} unexplained"

@@ -9,8 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from appliance import archiveaccount, auditreport, callstable, config, summary, terminal, tsharkaccount
+from appliance import archiveaccount, auditreport, callstable, config, dissection, summary, terminal, tsharkaccount
 from appliance.assembly.settings import Record
+from appliance.audit import Difference
 from appliance.config import Configuration
 from appliance.errors import ConfigurationError, ToolFailedError, ToolMissingError
 from appliance.importer import import_files
@@ -58,6 +59,7 @@ Nothing is kept of what the audit imports. Exit code 3 when a difference has no 
 
 examples:
   rokubox audit monday.pcapng
+  rokubox audit monday.pcapng --frames
   rokubox audit monday.pcapng --json | jq .differences
 """
 
@@ -190,7 +192,11 @@ def _audit_parser(commands: Parsers) -> None:
         epilog=AUDIT_EPILOG,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="capture file")
-    parser.add_argument("--json", action="store_true", help="one JSON object, for programs")
+    shown_as = parser.add_mutually_exclusive_group()
+    shown_as.add_argument("--json", action="store_true", help="one JSON object, for programs")
+    shown_as.add_argument(
+        "--frames", action="store_true", help="also the first frames behind each difference, as tshark dissects them"
+    )
     parser.set_defaults(run=_audit, archive_code=OUTPUT, interrupted="nothing was kept")
 
 
@@ -238,4 +244,13 @@ def _audit(arguments: argparse.Namespace) -> int:
         print(json.dumps(auditreport.document(ours, theirs, differences), indent=2))
     else:
         auditreport.show(terminal.output(), ours, theirs, differences)
+    if arguments.frames:
+        _show_frames(arguments.file, differences)
     return auditreport.exit_code(differences)
+
+
+def _show_frames(capture: Path, differences: Sequence[Difference]) -> None:
+    console = terminal.output()
+    for difference in differences:
+        if chosen := dissection.display_filter(difference):
+            auditreport.show_frames(console, difference, chosen, dissection.frames(capture, chosen))

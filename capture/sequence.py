@@ -9,12 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from capture.rtp import MAX_DROPOUT, MAX_MISORDER, extend_sequence, extend_timestamp
+from capture.rtp import MAX_MISORDER, extend_sequence, extend_timestamp
 
 IntArray = npt.NDArray[np.int64]
 
+SAMPLE_NS = 125_000
+"""One sample at 8 kHz."""
 AGREEMENT_SAMPLES = 16_000
 """2 s at 8 kHz: how far a jump may be from what sequence numbers or capture time say and still be believed."""
+LATE_SAMPLES = 480_000
+"""1 min at 8 kHz: how far the timestamp of a packet that is a little out of order may be from what its number says."""
+
+
+_EPOCH_SHIFT = 48
+"""Above any extended sequence number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +34,8 @@ class SequenceCarry:
     """Extended number of the last packet."""
     rtp_time: int
     """Extended timestamp of the last packet, samples."""
+    arrival_ns: int
+    """Its capture time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,27 +67,25 @@ def put_in_order(
     Args:
         sequence, rtp_time: as on the wire, in arrival order, shape `(n,)`.
         arrival_ns: capture time, ascending.
-        carry: where the part before ended.
+        carry: where the part before ended; some of that part's packets may be here again.
     """
     n = len(sequence)
     if carry is None and n and (np.diff(sequence.view(np.int16)) == 1).all():
         # Nearly every stream: nothing lost, nothing twice, nothing out of place.
         return _unbroken(int(sequence[0]) + np.arange(n), extend_timestamp(rtp_time, None), np.zeros(n, np.int64))
-    extended = extend_sequence(sequence, carry.sequence if carry else None)
-    times = extend_timestamp(rtp_time, carry.rtp_time if carry else None)
-    epoch = _epochs(extended, times, arrival_ns) + (carry.epoch if carry else 0)
+    extended, times, epoch = _number(sequence, rtp_time, arrival_ns, carry)
     if carry is None and n and (np.diff(extended) > 0).all() and epoch[0] == epoch[-1]:
         return _unbroken(extended, times, epoch)
     before = np.zeros(n, bool)
     if carry is not None:
-        before = (epoch == carry.epoch) & (extended <= carry.sequence)
+        before = (epoch < carry.epoch) | ((epoch == carry.epoch) & (extended <= carry.sequence))
     candidates = np.flatnonzero(~before)
     order = candidates[np.lexsort((times[candidates], extended[candidates], epoch[candidates]))]
     same = np.zeros(len(order), bool)
     same[1:] = (np.diff(extended[order]) == 0) & (np.diff(epoch[order]) == 0) & (np.diff(times[order]) == 0)
     kept = order[~same]
     arrived = np.argsort(kept)
-    numbers = extended[kept[arrived]]
+    numbers = extended[kept[arrived]] + (epoch[kept[arrived]] << _EPOCH_SHIFT)
     return Sequenced(
         index=kept,
         sequence=extended[kept],
@@ -88,6 +96,37 @@ def put_in_order(
         reordered=np.sort(arrived[numbers < np.maximum.accumulate(numbers)]),
         before_carry=np.flatnonzero(before),
     )
+
+
+def _number(
+    sequence: npt.NDArray[np.uint16], rtp_time: npt.NDArray[np.uint32], arrival_ns: IntArray, carry: SequenceCarry | None
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Extend sequence numbers and timestamps, and number the epochs, going on from the carry's packet."""
+    if carry is None:
+        extended, times = extend_sequence(sequence, None), extend_timestamp(rtp_time, None)
+        return extended, times, _epochs(extended, times, arrival_ns)
+    # The carry's packet has its place among the others, so that a restart right behind it is seen like any other.
+    number, stamp = np.uint16(carry.sequence & 0xFFFF), np.uint32(carry.rtp_time & 0xFFFFFFFF)
+    itself = np.flatnonzero((arrival_ns == carry.arrival_ns) & (sequence == number) & (rtp_time == stamp))
+    if len(itself):
+        return _number_from(int(itself[0]), sequence, rtp_time, arrival_ns, carry)
+    at = int(np.searchsorted(arrival_ns, carry.arrival_ns))
+    whole = np.insert(sequence, at, number), np.insert(rtp_time, at, stamp), np.insert(arrival_ns, at, carry.arrival_ns)
+    extended, times, epoch = (np.delete(column, at) for column in _number_from(at, *whole, carry))
+    return extended, times, epoch
+
+
+def _number_from(
+    at: int,
+    sequence: npt.NDArray[np.uint16],
+    rtp_time: npt.NDArray[np.uint32],
+    arrival_ns: IntArray,
+    carry: SequenceCarry,
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Number packets of which the one at `at` is the carry's."""
+    extended, times = extend_sequence(sequence, None), extend_timestamp(rtp_time, None)
+    epoch = _epochs(extended, times, arrival_ns)
+    return extended - extended[at] + carry.sequence, times - times[at] + carry.rtp_time, epoch - epoch[at] + carry.epoch
 
 
 def _unbroken(sequence: IntArray, rtp_time: IntArray, epoch: IntArray) -> Sequenced:
@@ -106,18 +145,27 @@ def _unbroken(sequence: IntArray, rtp_time: IntArray, epoch: IntArray) -> Sequen
 
 
 def _epochs(extended: IntArray, times: IntArray, arrival_ns: IntArray) -> IntArray:
-    """Number the epochs in arrival order. Only jumps beyond what RFC 3550 A.1 calls plausible are looked at closer."""
+    """Number the epochs in arrival order: a jump of the sequence number begins one unless timestamps explain it.
+
+    | jump of the number             | explained by a timestamp that                                            |
+    |--------------------------------|--------------------------------------------------------------------------|
+    | ahead, at most `MAX_MISORDER`  | (always)                                                                 |
+    | further ahead                  | moves as far, or further when the clock confirms it: loss, then silence  |
+    | back, at most `MAX_MISORDER`   | moves as far, give or take `LATE_SAMPLES` for silence and key presses    |
+    | further back                   | moves as far: a very late packet                                         |
+    """
     epoch = np.zeros(len(extended), np.int64)
     steps = np.diff(extended)
-    suspects = np.flatnonzero((steps > MAX_DROPOUT) | (steps < -MAX_MISORDER))
+    suspects = np.flatnonzero((steps > MAX_MISORDER) | (steps <= 0))
     if not len(suspects):
         return epoch
-    ticks = np.diff(times)
-    plain = ticks[steps == 1]
+    all_ticks = np.diff(times)
+    plain = all_ticks[steps == 1]
     packet = int(np.median(plain)) if len(plain) else 160
-    elapsed = np.diff(arrival_ns) // 125_000
-    by_number = np.abs(ticks[suspects] - steps[suspects] * packet) <= AGREEMENT_SAMPLES
-    by_clock = (steps[suspects] > 0) & (np.abs(ticks[suspects] - elapsed[suspects]) <= AGREEMENT_SAMPLES)
-    breaks = suspects[~(by_number | by_clock)]
-    epoch[breaks + 1] = 1
+    ticks, steps, elapsed = all_ticks[suspects], steps[suspects], np.diff(arrival_ns)[suspects] // SAMPLE_NS
+    surplus = ticks - steps * packet
+    by_number = np.abs(surplus) <= AGREEMENT_SAMPLES
+    by_clock = (steps > 0) & (surplus > 0) & (np.abs(ticks - elapsed) <= AGREEMENT_SAMPLES)
+    slightly_late = (steps <= 0) & (steps >= -MAX_MISORDER) & (np.abs(surplus) <= LATE_SAMPLES)
+    epoch[suspects[~(by_number | by_clock | slightly_late)] + 1] = 1
     return np.cumsum(epoch)

@@ -122,16 +122,16 @@ def test_unsignalled_media_under_rules(wanted: bool, tmp_path: Path) -> None:
 PBX = Party(number="0335550100", sip=Address("10.77.0.1", 5060), rtp=Address("10.77.0.1", 40_000))
 
 
-def legs(caller: Party, callee: Party) -> list[PlayedCall]:
+def legs(caller: Party, callee: Party, first_talk_s: float = 3.0, codec: str = "PCMU") -> list[PlayedCall]:
     """A call through a PBX: another Call-ID, and other media addresses, on each side of it."""
     first = call(
         "first@example",
         caller=caller,
         callee=replace(PBX, number=callee.number),
         ring_s=2.0,
-        talk_s=3.0,
-        caller_media=media(3.0, 1),
-        callee_media=media(3.0, 2),
+        talk_s=first_talk_s,
+        caller_media=media(first_talk_s, 1, codec=codec),
+        callee_media=media(first_talk_s, 2, codec=codec),
     )
     second = call(
         "second@example",
@@ -146,12 +146,12 @@ def legs(caller: Party, callee: Party) -> list[PlayedCall]:
     return [play(first), play(second)]
 
 
-def outgoing() -> list[PlayedCall]:
-    return legs(moved(CALLER, number="0335550101"), moved(CALLEE, number=OUTSIDE))
+def outgoing(**changes: Any) -> list[PlayedCall]:
+    return legs(moved(CALLER, number="0335550101"), moved(CALLEE, number=OUTSIDE), **changes)
 
 
-def incoming() -> list[PlayedCall]:
-    return legs(moved(CALLEE, number=OUTSIDE), moved(CALLER, number="0335550101"))
+def incoming(**changes: Any) -> list[PlayedCall]:
+    return legs(moved(CALLEE, number=OUTSIDE), moved(CALLER, number="0335550101"), **changes)
 
 
 def imported(calls: list[PlayedCall], folder: Path, config: str) -> Imported:
@@ -169,10 +169,11 @@ def test_every_leg_is_recorded_and_linked(config: str, tmp_path: Path) -> None:
     assert first["links"]["second_leg_of"] is None
 
 
+@pytest.mark.parametrize("first_talk_s", [2.0, 3.0, 4.5], ids=["first ends early", "first ends", "first ends late"])
 @pytest.mark.parametrize(("made", "kept"), [(outgoing, "first"), (incoming, "second")], ids=["out", "in"])
-def test_one_leg_the_one_nearest_to_the_line(made: Any, kept: str, tmp_path: Path) -> None:
+def test_one_leg_the_one_nearest_to_the_line(made: Any, kept: str, first_talk_s: float, tmp_path: Path) -> None:
     """The line that calls is on the first leg, the line that is called is on the last."""
-    calls = made()
+    calls = made(first_talk_s=first_talk_s)
     found = imported(calls, tmp_path, CONFIG)
     records = {name: found.call(f"{name}@example") for name in ("first", "second")}
     other = "second" if kept == "first" else "first"
@@ -181,6 +182,13 @@ def test_one_leg_the_one_nearest_to_the_line(made: Any, kept: str, tmp_path: Pat
     assert "leg" in records[other]["rule"]
     assert records["second"]["links"]["second_leg_of"]["call_id"] == records["first"]["call_id"]
     assert len(found.parts) == 1
+
+
+def test_leg_that_cannot_be_recorded_is_not_the_one_that_is(tmp_path: Path) -> None:
+    """G.729 inside, G.711 outside: the outer leg has the speech."""
+    found = imported(outgoing(codec="G729"), tmp_path, CONFIG)
+    assert found.call("first@example")["reasons"] == ["unsupported_codec"]
+    assert found.call("second@example")["outcome"] == "recorded"
 
 
 def test_two_calls_at_once_are_no_legs(tmp_path: Path) -> None:

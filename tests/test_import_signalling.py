@@ -389,6 +389,21 @@ def _contact(message: bytes, here: Address, there: Address) -> bytes:
     )
 
 
+def test_second_sender_to_one_address_is_a_recording_of_its_own(tmp_path: Path) -> None:
+    """Two streams overlap on one side: the negotiated one is in the file, the other becomes a linked recording."""
+    played = play(call())
+    other = send(media(4.0, 8), Address("10.77.9.9", 9000), CALLER.rtp, played.script.at_ns(1.0))
+    found = do_import(tmp_path, played.packets + other.packets)
+    main = found.call("call@example")
+    (rival,) = found.media
+    assert rival["links"]["second_leg_of"]["call_id"] == main["call_id"]
+    assert [stream["source"] for stream in streams(found.parts_of(main)[0], 1)] == [str(CALLEE.rtp)]
+    np.testing.assert_array_equal(placed(found.parts_of(rival), 1, other.truths[0]), other.truths[0].pcm)
+    (truth,) = played.truths[Side.CALLEE]
+    np.testing.assert_array_equal(placed(found.parts_of(main), 1, truth), truth.pcm)
+    assert main["outcome"] == "recorded"
+
+
 # --- before the answer ---
 
 
@@ -599,13 +614,12 @@ def test_digits_by_info(tmp_path: Path) -> None:
     played = play(call())
     dialog = writer()
     dialog._cseq = {Side.CALLER: 200, Side.CALLEE: 300}
-    for place, (digit, content, body) in enumerate(
-        [("5", "application/dtmf-relay", b"Signal=5\r\nDuration=160\r\n"), ("#", "application/dtmf", b"#")]
+    for place, (content, body) in enumerate(
+        [("application/dtmf-relay", b"Signal=5\r\nDuration=160\r\n"), ("application/dtmf", b"#")]
     ):
         at = played.script.at_ns(1.0 + place)
         request = dialog.request(at, Side.CALLER, "INFO", body=body, content=content)
         dialog.respond(at + 4 * MS, Side.CALLEE, "200 OK", request)
-        assert digit in "5#"
     found = do_import(tmp_path, played.packets + dialog.packets)
     told = [(each["side"], each["digit"], each["source"]) for each in found.only["dtmf"]]
     assert told == [("caller", "5", "info"), ("caller", "#", "info")]
@@ -663,11 +677,29 @@ def test_srtp_without_keys_is_told_and_not_recorded(kind: str, tmp_path: Path) -
     assert not found.parts
 
 
-def test_wrong_keys_are_no_noise(tmp_path: Path) -> None:
+def test_srtp_that_nobody_announced_is_told(tmp_path: Path) -> None:
+    """ZRTP between two telephones: the descriptions are those of a plain call, the payloads are longer than their time."""
     played = srtp_call()
 
     def change(source: Address, body: bytes) -> bytes:
-        return body.replace(b"inline:", b"inline:AAAA")[: len(body) + 4].replace(b"AAAAAQ", b"AQ")
+        lines = [line for line in body.split(b"\r\n") if not line.startswith(b"a=crypto")]
+        return b"\r\n".join(lines).replace(b"RTP/SAVP ", b"RTP/AVP ")
+
+    found = do_import(tmp_path, sdp_changed(played, change))
+    assert (found.only["outcome"], found.only["reasons"]) == ("not_recorded", ["encrypted"])
+    assert not found.parts
+
+
+@pytest.mark.parametrize("line", [b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + b"A" * 40, b"a=zrtp-hash:1.10 " + b"ab" * 32])
+def test_encryption_that_was_offered_and_not_used(line: bytes, tmp_path: Path) -> None:
+    played = play(call())
+    found = do_import(tmp_path, sdp_changed(played, lambda _, body: body + line + b"\r\n"))
+    assert differences(found.archive, [played]) == []
+    assert found.only["outcome"] == "recorded"
+
+
+def test_wrong_keys_are_no_noise(tmp_path: Path) -> None:
+    played = srtp_call()
 
     broken = [
         replace(p, payload=p.payload[:-1] + bytes([p.payload[-1] ^ 1])) if is_media(p) else p for p in played.packets

@@ -136,11 +136,10 @@ def _side(work: Work, call: SipCall | None, side: Side, ending: Ending) -> _Side
     unexplained = [
         (low, high) for low, high in _without(talking, _joined(totals.spans)) if high - low > UNEXPLAINED_SAMPLES
     ]
-    # Short waits at both ends and between two streams are nobody's loss; they are not expected either.
-    covered = _within(talking, _joined([*totals.spans, *unexplained]))
+    # Short waits at both ends and between two streams are nobody's loss.
     network = _length(_within(talking, _joined(totals.network_spans))) + _length(unexplained)
     capture = _length(_within(talking, _joined(totals.capture_spans)))
-    return _SideAccount(expected=_length(covered), network=network, capture=capture, silent=not totals.packets)
+    return _SideAccount(expected=_length(talking), network=network, capture=capture, silent=not totals.packets)
 
 
 def _should_speak(call: SipCall | None, side: Side) -> bool:

@@ -243,7 +243,10 @@ def carry(track: Track, consumed: int) -> None:
     arrival_ns = int(track.packets.arrival_ns[track.ordered.index[row]])
     rtp_time = int(track.ordered.rtp_time[row])
     state.sequence = SequenceCarry(
-        epoch=int(track.ordered.epoch[row]), sequence=int(track.ordered.sequence[row]), rtp_time=rtp_time
+        epoch=int(track.ordered.epoch[row]),
+        sequence=int(track.ordered.sequence[row]),
+        rtp_time=rtp_time,
+        arrival_ns=arrival_ns,
     )
     anchor_ns = int(track.placement.anchors_ns[track.placement.line[consumed - 1]])
     state.line = TimelineCarry(anchor_ns=anchor_ns, transit_ns=arrival_ns - rtp_time * SAMPLE_NS)

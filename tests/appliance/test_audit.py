@@ -159,7 +159,8 @@ def test_a_call_that_only_we_list(evidence: SipEvidence | None, explanation: str
     ],
 )
 def test_a_call_that_only_tshark_lists(evidence: SipEvidence, explanation: str) -> None:
-    [found] = compare(NOTHING, replace(EMPTY, sip={"a": evidence}), {})
+    found, *_ = compare(NOTHING, replace(EMPTY, sip={"a": evidence}), {})
+    assert found.subject is Subject.CALL
     assert found.explanation.startswith(explanation)
     assert bool(found.explanation) is bool(explanation)
 

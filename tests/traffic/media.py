@@ -136,7 +136,10 @@ class _Stream:
     delays_ns: list[int] = field(default_factory=list)
     """Arrival minus ideal time of packets of the first 10 s."""
     arrived: int = 0
+    missing: int = 0
+    """Lost so far, as far as the packets before and after could tell."""
     lost: int = 0
+    """The same up to the last packet that arrived: what is lost at either end nobody can know."""
     duplicates: int = 0
     talking: bool = False
     """The packet before this one was speech too (otherwise the next carries the marker)."""
@@ -192,7 +195,7 @@ class _Sender:
         cause, bodies = self._content(slot, held)
         if bodies and slot in self.script.lost:
             stream.sequence += len(bodies)
-            stream.lost += len(bodies)
+            stream.missing += len(bodies) if stream.arrived else 0
             cause, bodies = cause or Cause.LOSS, []
         for place, (payload_type, marker, back, body) in enumerate(bodies):
             self._emit(slot, place, stream, payload_type, marker, back, body)
@@ -252,6 +255,7 @@ class _Sender:
         self._arrive(self.ideal_ns(slot) + delay_ns + place * 1_000_000, packet)
         stream.sequence += 1
         stream.arrived += 1
+        stream.lost = stream.missing
         if slot - stream.first_slot < 10_000 // self.script.ptime_ms and payload_type == self.script.number:
             nominal_ns = (
                 self.ideal_ns(stream.first_slot) + (slot - stream.first_slot) * self.script.ptime_ms * 1_000_000

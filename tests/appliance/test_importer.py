@@ -1,0 +1,1 @@
+"""Merging capture files by time."""

@@ -1,0 +1,1 @@
+"""Which RTP runs belong to which call side."""

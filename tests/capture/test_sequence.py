@@ -1,0 +1,335 @@
+"""Sending order: wraps, lateness, copies, restarts; and a stream cut anywhere is ordered like one in a piece."""
+
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from capture.sequence import Sequenced, SequenceCarry, put_in_order
+
+BOUNDED = settings(max_examples=150, deadline=None)
+START_NS = 1_767_287_045_000_000_000
+SLOT_NS = 20_000_000
+
+
+class Sent(NamedTuple):
+    """A packet, its numbers not yet wrapped."""
+
+    sequence: int
+    rtp_time: int
+    arrival_ns: int
+
+
+def ordered(packets: Sequence[Sent], carry: SequenceCarry | None = None) -> Sequenced:
+    """Put packets in order that are given in order of arrival."""
+    assert all(a.arrival_ns <= b.arrival_ns for a, b in zip(packets, packets[1:], strict=False))
+    return put_in_order(
+        np.array([packet.sequence % (1 << 16) for packet in packets], np.uint16),
+        np.array([packet.rtp_time % (1 << 32) for packet in packets], np.uint32),
+        np.array([packet.arrival_ns for packet in packets], np.int64),
+        carry,
+    )
+
+
+def stream(count: int, *, sequence: int = 1000, rtp_time: int = 5000, slot: int = 0) -> list[Sent]:
+    """`count` packets of 20 ms, on time."""
+    return [Sent(sequence + n, rtp_time + 160 * n, START_NS + (slot + n) * SLOT_NS) for n in range(count)]
+
+
+def arriving(packets: Sequence[Sent]) -> list[Sent]:
+    return sorted(packets, key=lambda packet: packet.arrival_ns)
+
+
+def late(packet: Sent, by_ns: int) -> Sent:
+    return packet._replace(arrival_ns=packet.arrival_ns + by_ns)
+
+
+def check(result: Sequenced, packets: Sequence[Sent]) -> None:
+    """What holds of every result."""
+    index = result.index
+    assert sorted([*index, *result.duplicate, *result.before_carry]) == list(range(len(packets)))
+    epochs = np.diff(result.epoch)
+    assert (epochs >= 0).all()
+    assert (np.diff(result.sequence)[epochs == 0] >= 0).all()
+    for column, name, modulus in ((result.sequence, "sequence", 1 << 16), (result.rtp_time, "rtp_time", 1 << 32)):
+        assert [int(value) % modulus for value in column] == [getattr(packets[i], name) % modulus for i in index]
+    for copy, place in zip(result.duplicate, result.original, strict=True):
+        first = packets[index[place]]
+        assert packets[copy][:2] == first[:2]
+        assert index[place] < copy
+
+
+def sending(result: Sequenced, packets: Sequence[Sent]) -> list[Sent]:
+    return [packets[i] for i in result.index]
+
+
+class TestWraps:
+    @pytest.mark.parametrize("count", [5, 32_769, 65_537, 140_000])
+    @pytest.mark.parametrize("lossy", [False, True])
+    def test_sequence(self, count, lossy):
+        packets = stream(count, sequence=65_530, rtp_time=(1 << 32) - 400)
+        if lossy:
+            del packets[3]
+        result = ordered(packets)
+        assert (np.diff(result.sequence) == np.diff([packet.sequence for packet in packets])).all()
+        assert (np.diff(result.rtp_time) == np.diff([packet.rtp_time for packet in packets])).all()
+        assert not result.epoch.any()
+        assert not len(result.reordered)
+        assert result.sequence[0] == 65_530
+
+    def test_reordering_across_the_wrap(self):
+        packets = stream(40, sequence=65_520)
+        packets[15], packets[16], packets[17] = (
+            late(packets[15], 60_000_000),
+            packets[16],
+            late(packets[17], 50_000_000),
+        )
+        seen = arriving(packets)
+        result = ordered(seen)
+        check(result, seen)
+        assert sending(result, seen) == packets
+        assert (np.diff(result.sequence) == 1).all()
+
+    def test_a_timestamp_that_wraps_alone(self):
+        packets = stream(10, rtp_time=(1 << 32) - 480)
+        assert (np.diff(ordered(packets).rtp_time) == 160).all()
+
+    def test_first_packet_late_at_the_wrap(self):
+        """The numbers go below those of the packet that came first."""
+        packets = stream(5, sequence=65_534)
+        seen = arriving([late(packets[0], 50_000_000), late(packets[1], 50_000_000), *packets[2:]])
+        result = ordered(seen)
+        assert [packet.sequence for packet in sending(result, seen)] == list(range(65_534, 65_539))
+        assert (np.diff(result.sequence) == 1).all()
+
+
+class TestLateness:
+    @pytest.mark.parametrize("by_s", [0.1, 1, 5, 60])
+    def test_a_late_packet_stays_in_its_epoch(self, by_s):
+        packets = stream(4000)
+        packets[100] = late(packets[100], int(by_s * 1e9) + 1)
+        seen = arriving(packets)
+        result = ordered(seen)
+        check(result, seen)
+        assert sending(result, seen) == packets
+        assert not result.epoch.any()
+        assert [result.index[place] for place in result.reordered] == [seen.index(packets[100])]
+
+    def test_reordered_are_those_behind_a_higher_number(self):
+        packets = stream(10)
+        seen = [packets[i] for i in (0, 1, 4, 2, 3, 5, 9, 6, 8, 7)]
+        seen = [packet._replace(arrival_ns=START_NS + n) for n, packet in enumerate(seen)]
+        result = ordered(seen)
+        assert result.reordered.tolist() == [2, 3, 6, 7, 8]
+        assert result.sequence[result.reordered].tolist() == [1002, 1003, 1006, 1007, 1008]
+
+    def test_copies_are_not_reordered(self):
+        packets = stream(4)
+        seen = [packets[0], packets[1], packets[0], packets[2], packets[1], packets[3]]
+        seen = [packet._replace(arrival_ns=START_NS + n) for n, packet in enumerate(seen)]
+        result = ordered(seen)
+        check(result, seen)
+        assert len(result.reordered) == 0
+        assert sorted(result.duplicate.tolist()) == [2, 4]
+
+
+class TestCopies:
+    @pytest.mark.parametrize("delay_ns", [40_000, SLOT_NS // 2, 5 * SLOT_NS + 1, 2_000_000_000])
+    def test_a_doubled_mirror(self, delay_ns):
+        packets = stream(300, sequence=65_400)
+        seen = arriving([*packets, *(late(packet, delay_ns) for packet in packets)])
+        result = ordered(seen)
+        check(result, seen)
+        assert [packet[:2] for packet in sending(result, seen)] == [packet[:2] for packet in packets]
+        assert len(result.duplicate) == 300
+        assert len(result.reordered) == 0
+
+    def test_what_one_copy_lost_the_other_has(self):
+        packets = stream(100)
+        first = [packet for n, packet in enumerate(packets) if n % 7]
+        second = [late(packet, 40_000) for n, packet in enumerate(packets) if n % 5]
+        seen = arriving([*first, *second])
+        result = ordered(seen)
+        check(result, seen)
+        assert [packet[:2] for packet in sending(result, seen)] == [packet[:2] for n, packet in enumerate(packets) if n % 35]
+
+    def test_the_same_number_with_another_timestamp_is_no_copy(self):
+        packets = stream(3)
+        packets.insert(2, packets[1]._replace(rtp_time=packets[1].rtp_time + 7))
+        result = ordered(packets)
+        assert len(result.index) == 4
+        assert len(result.duplicate) == 0
+
+
+class TestRestarts:
+    @pytest.mark.parametrize(
+        ("sequence", "rtp_time"),
+        [(s, t) for s in (40_000, 10_000, 0, 1050 + 3002, 1050 + 200, 1050 - 200) for t in (0, 3_000_000_000, 77, 13_000)]
+        + [(s, t) for s in (1049, 1000, 990) for t in (3_000_000_000, 1_000_000)],
+    )
+    def test_a_new_epoch(self, sequence, rtp_time):
+        packets = stream(50) + stream(50, sequence=sequence, rtp_time=rtp_time, slot=50)
+        result = ordered(packets)
+        check(result, packets)
+        assert result.index.tolist() == list(range(100))
+        assert result.epoch.tolist() == [0] * 50 + [1] * 50
+        assert not len(result.reordered)
+
+    def test_reordering_behind_a_restart_to_lower_numbers(self):
+        packets = stream(10, sequence=30_000) + stream(10, sequence=5000, rtp_time=9, slot=10)
+        packets[15] = late(packets[15], 30_000_000)
+        seen = arriving(packets)
+        result = ordered(seen)
+        assert sending(result, seen) == packets
+        assert [result.sequence[place] % 65536 for place in result.reordered] == [5005]
+
+    def test_of_a_doubled_mirror(self):
+        packets = stream(50) + stream(50, sequence=30_000, rtp_time=1, slot=50)
+        seen = arriving([*packets, *(late(packet, 40_000) for packet in packets)])
+        result = ordered(seen)
+        check(result, seen)
+        assert result.epoch.tolist() == [0] * 50 + [1] * 50
+        assert len(result.duplicate) == 100
+
+    def test_a_lone_forged_packet(self):
+        packets = stream(100)
+        forged = Sent(41_000, 3_333_333_333, packets[50].arrival_ns + 1)
+        seen = arriving([*packets, forged])
+        result = ordered(seen)
+        check(result, seen)
+        assert result.index.tolist() == list(range(101))
+        assert sorted(set(result.epoch.tolist())) == [0, 1, 2]
+        assert (result.epoch[51:52] == 1).all()
+        true = result.epoch != 1
+        assert [packet for packet, mine in zip(sending(result, seen), true, strict=True) if mine] == packets
+        assert not len(result.reordered)
+
+    @pytest.mark.parametrize("gap", [2999, 3500, 30_000])
+    def test_a_long_loss_is_no_restart(self, gap):
+        packets = stream(20) + stream(20, sequence=1020 + gap, rtp_time=5000 + 160 * (20 + gap), slot=20 + gap)
+        result = ordered(packets)
+        assert not result.epoch.any()
+        assert np.diff(result.sequence).max() == gap + 1
+
+    def test_silence_is_no_restart(self):
+        packets = stream(20) + stream(20, sequence=1020, rtp_time=5000 + 160 * 3000, slot=3000)
+        assert not ordered(packets).epoch.any()
+
+
+def carry_of(result: Sequenced, packets: Sequence[Sent], consumed: int) -> SequenceCarry:
+    last = consumed - 1
+    return SequenceCarry(
+        epoch=int(result.epoch[last]),
+        sequence=int(result.sequence[last]),
+        rtp_time=int(result.rtp_time[last]),
+        arrival_ns=packets[result.index[last]].arrival_ns,
+    )
+
+
+class TestCarry:
+    @pytest.mark.parametrize("sequence", [40_000, 1010, 990, 0])
+    def test_a_restart_right_at_the_cut(self, sequence):
+        packets = stream(50) + stream(50, sequence=sequence, rtp_time=3_000_000_000, slot=50)
+        whole = ordered(packets)
+        for again in (0, 1, 30):
+            rest = ordered(packets[50 - again :], carry_of(whole, packets, 50))
+            assert (rest.index + 50 - again).tolist() == whole.index[50:].tolist()
+            assert rest.epoch.tolist() == whole.epoch[50:].tolist()
+            assert rest.before_carry.tolist() == list(range(again))
+
+    def test_a_restart_before_the_cut_whose_packets_come_again(self):
+        packets = stream(50) + stream(50, sequence=20_000, rtp_time=3_000_000_000, slot=50)
+        whole = ordered(packets)
+        rest = ordered(packets[30:], carry_of(whole, packets, 60))
+        assert (rest.index + 30).tolist() == list(range(60, 100))
+        assert rest.sequence.tolist() == whole.sequence[60:].tolist()
+        assert rest.before_carry.tolist() == list(range(30))
+
+    def test_a_packet_too_late_for_its_part(self):
+        packets = stream(100)
+        packets[20] = late(packets[20], 30 * SLOT_NS + 1)
+        seen = arriving(packets)
+        closed = seen[:40]
+        first = ordered(closed)
+        rest = ordered(seen[40:], carry_of(first, closed, len(first.index)))
+        assert [seen[40 + row] for row in rest.before_carry] == [packets[20]]
+
+    def test_nothing_new(self):
+        packets = stream(10)
+        carry = carry_of(ordered(packets), packets, 10)
+        assert len(ordered([], carry).index) == 0
+        assert ordered(packets, carry).before_carry.tolist() == list(range(10))
+
+    @pytest.mark.parametrize("cut", [1, 40_000, 70_000, 139_999])
+    def test_far_beyond_the_wrap(self, cut):
+        packets = stream(140_000, sequence=50_000, rtp_time=(1 << 32) - 1_000_000)
+        whole = ordered(packets)
+        rest = ordered(packets[cut:], carry_of(whole, packets, cut))
+        assert (rest.sequence == whole.sequence[cut:]).all()
+        assert (rest.rtp_time == whole.rtp_time[cut:]).all()
+        assert not len(rest.before_carry)
+
+
+def eventful(seed: int, count: int) -> list[Sent]:
+    """A stream with loss, pauses, restarts, forged packets, lateness and copies, in order of arrival."""
+    chance = random.Random(seed)
+    sequence, rtp_time, clock = chance.choice([1000, 65_500, 32_760]), chance.choice([0, (1 << 32) - 9000]), START_NS
+    packets: list[Sent] = []
+    doubled = chance.random() < 0.3
+    for _ in range(count):
+        event = chance.random()
+        if event < 0.02:
+            clock += 3_000_000_000
+            rtp_time += 24_000
+        elif event < 0.04:
+            sequence, rtp_time = sequence + chance.choice((chance.randrange(1 << 16), chance.randrange(-150, 150))), chance.randrange(1 << 32)
+        elif event < 0.05:
+            packets.append(Sent(chance.randrange(1 << 16), chance.randrange(1 << 32), clock + 1))
+        clock, sequence, rtp_time = clock + SLOT_NS, sequence + 1, rtp_time + 160
+        if event > 0.95:
+            continue
+        delay = chance.choice([0, 0, 0, 7_000_000, 45_000_000, 300_000_000]) if event > 0.3 else 0
+        packets.append(Sent(sequence, rtp_time, clock + delay))
+        if doubled:
+            packets.append(Sent(sequence, rtp_time, clock + delay + 40_000))
+    return arriving(packets)
+
+
+@BOUNDED
+@given(seed=st.integers(0, 1 << 32), count=st.integers(1, 200))
+def test_invariants(seed, count):
+    packets = eventful(seed, count)
+    check(ordered(packets), packets)
+
+
+@BOUNDED
+@given(seed=st.integers(0, 1 << 32), count=st.integers(2, 200), close=st.floats(0, 1), share=st.floats(0, 1), again=st.floats(0, 1))
+def test_a_cut_anywhere_gives_the_same_as_one_piece(seed, count, close, share, again):
+    """A part is closed some time after its cut; what it used, and what it used of, may be seen again by the next."""
+    packets = eventful(seed, count)
+    whole = ordered(packets)
+    seen = 1 + int(close * (len(packets) - 1))
+    beyond = np.flatnonzero(whole.index >= seen)
+    settled = int(beyond[0]) if len(beyond) else len(whole.index)
+    consumed = int(share * settled)
+    if not consumed:
+        return
+    first = ordered(packets[:seen])
+    assert first.index[:consumed].tolist() == whole.index[:consumed].tolist()
+    assert first.sequence[:consumed].tolist() == whole.sequence[:consumed].tolist()
+    unused = whole.index[consumed:]
+    low = int(again * min(unused, default=len(packets)))
+    rest = ordered(packets[low:], carry_of(first, packets, consumed))
+    assert (rest.index + low).tolist() == unused.tolist()
+    assert rest.sequence.tolist() == whole.sequence[consumed:].tolist()
+    assert rest.rtp_time.tolist() == whole.rtp_time[consumed:].tolist()
+    assert rest.epoch.tolist() == whole.epoch[consumed:].tolist()
+
+
+def test_nothing():
+    result = ordered([])
+    assert len(result.index) == len(result.duplicate) == len(result.reordered) == len(result.before_carry) == 0
