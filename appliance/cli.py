@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from appliance import archiveaccount, auditreport, callstable, config, dissection, summary, terminal, tsharkaccount
+from appliance import archiveaccount, auditreport, callstable, config, framefilter, summary, terminal, tsharkaccount
 from appliance.assembly.settings import Record
 from appliance.audit import Difference
 from appliance.config import Configuration
@@ -195,7 +195,9 @@ def _audit_parser(commands: Parsers) -> None:
     shown_as = parser.add_mutually_exclusive_group()
     shown_as.add_argument("--json", action="store_true", help="one JSON object, for programs")
     shown_as.add_argument(
-        "--frames", action="store_true", help="also the first frames behind each difference, as tshark dissects them"
+        "--frames",
+        action="store_true",
+        help="also the first frames behind each difference, and the filter that shows all in Wireshark",
     )
     parser.set_defaults(run=_audit, archive_code=OUTPUT, interrupted="nothing was kept")
 
@@ -252,5 +254,5 @@ def _audit(arguments: argparse.Namespace) -> int:
 def _show_frames(capture: Path, differences: Sequence[Difference]) -> None:
     console = terminal.output()
     for difference in differences:
-        if chosen := dissection.display_filter(difference):
-            auditreport.show_frames(console, difference, chosen, dissection.frames(capture, chosen))
+        if chosen := framefilter.display_filter(difference):
+            auditreport.show_frames(console, difference, chosen, tsharkaccount.frames(capture, chosen))

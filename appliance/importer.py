@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from appliance.assembly.fold import END_OF_INPUT, Assembly
 from appliance.assembly.publish import Publisher
@@ -19,7 +20,7 @@ from capture.intake import Intake, Window
 from capture.journal import Event, EventBlock, MediaBlock, SignallingBlock
 from capture.journalfile import TransientJournal
 from capture.pcapfile import CaptureReader
-from capture.records import RecordBatch
+from capture.records import GUARD_BYTES, RecordBatch
 from storage.archive import Archive
 from storage.writer import ArchiveWriter
 
@@ -29,6 +30,7 @@ FORGET_EVERY_BLOCKS = 64
 
 START = "start"
 
+IntArray = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
 """Told bytes read and bytes in all."""
 
@@ -156,15 +158,18 @@ def numbered(batches: Iterator[RecordBatch] | CaptureReader, file: int) -> Itera
 
 
 def merge(sources: Sequence[Iterator[RecordBatch]]) -> Iterator[RecordBatch]:
-    """Merge batches of several sources by time. Each source keeps its own order."""
-    heads = [_Head(source) for source in sources]
-    heads = [head for head in heads if head.fill()]
+    """Merge batches of several sources by time, records of one time in the order of the sources.
+
+    Each source keeps its own order: a record whose time goes back counts as late as the latest before it. A batch is valid until
+    the next one is asked for.
+    """
+    heads = [head for head in map(_Head, sources) if head.fill()]
     while heads:
-        heads.sort(key=lambda head: head.next_ns)
-        head = heads[0]
-        yield head.take(heads[1].next_ns if len(heads) > 1 else None)
-        if not head.fill():
-            heads.remove(head)
+        # Up to where every source is known; the source that is known least far is then asked for more.
+        shortest = min(range(len(heads)), key=lambda number: heads[number].known_ns)
+        until_ns = heads[shortest].known_ns
+        yield _interleave([head.take(until_ns, with_it=number <= shortest) for number, head in enumerate(heads)])
+        heads = [head for head in heads if head.fill()]
 
 
 class _Head:
@@ -173,30 +178,52 @@ class _Head:
     def __init__(self, source: Iterator[RecordBatch]) -> None:
         self._source = source
         self._batch: RecordBatch | None = None
+        self._clock = np.zeros(0, np.int64)
         self._from = 0
-        self.next_ns = 0
+        self.known_ns = np.iinfo(np.int64).min
+        """Latest time in the source so far: what follows is not earlier."""
 
     def fill(self) -> bool:
         """Fetch the next batch when this one is used up; False at the end."""
-        while self._batch is None or self._from >= len(self._batch):
+        while self._from >= len(self._clock):
             self._batch = next(self._source, None)
-            self._from = 0
             if self._batch is None:
                 return False
-        self.next_ns = int(self._batch.ts_ns[self._from])
+            self._clock = np.maximum(np.maximum.accumulate(self._batch.ts_ns), self.known_ns)
+            self._from = 0
+            if len(self._clock):
+                self.known_ns = int(self._clock[-1])
         return True
 
-    def take(self, until_ns: int | None) -> RecordBatch:
-        """Return the records up to a time, at least one."""
+    def take(self, until_ns: int, *, with_it: bool) -> tuple[RecordBatch, IntArray]:
+        """Return the records before a time, or up to and with it, and the times they count as."""
         batch = self._batch
         assert batch is not None
-        low = self._from
-        if until_ns is None:
-            self._from = len(batch)
-        else:
-            clock = np.maximum.accumulate(batch.ts_ns[low:])
-            self._from = low + max(1, int(np.searchsorted(clock, until_ns, side="right")))
-        return batch if low == 0 and self._from == len(batch) else _slice(batch, low, self._from)
+        low, high = self._from, int(np.searchsorted(self._clock, until_ns, side="right" if with_it else "left"))
+        self._from = high
+        return batch if high - low == len(batch) else _slice(batch, low, high), self._clock[low:high]
+
+
+def _interleave(parts: list[tuple[RecordBatch, IntArray]]) -> RecordBatch:
+    """Put records of several batches in order, in one buffer."""
+    parts = [part for part in parts if len(part[0])]
+    batches = [batch for batch, _ in parts]
+    if len(batches) == 1:
+        return batches[0]
+    order = np.argsort(np.concatenate([clock for _, clock in parts]), kind="stable")
+    lows = [int(batch.start.min()) for batch in batches]
+    pieces = [batch.buffer[low : int((batch.start + batch.captured).max())] for batch, low in zip(batches, lows, strict=True)]
+    places = np.cumsum([0, *map(len, pieces)]).tolist()
+    starts = [batch.start - low + place for batch, low, place in zip(batches, lows, places, strict=False)]
+    return RecordBatch(
+        buffer=np.concatenate([*pieces, np.zeros(GUARD_BYTES, np.uint8)]),
+        start=np.concatenate(starts)[order],
+        captured=np.concatenate([batch.captured for batch in batches])[order],
+        wire=np.concatenate([batch.wire for batch in batches])[order],
+        ts_ns=np.concatenate([batch.ts_ns for batch in batches])[order],
+        interface=np.concatenate([batch.interface for batch in batches])[order],
+        link_type=np.concatenate([batch.link_type for batch in batches])[order],
+    )
 
 
 def _slice(batch: RecordBatch, low: int, high: int) -> RecordBatch:

@@ -68,6 +68,13 @@ def recount(capture: Path, keys: Iterable[StreamKey], *, surplus: Iterable[Strea
     return {key: figures for key, figures in counted.items() if key in wanted}
 
 
+def frames(capture: Path, chosen: str) -> list[str]:
+    """Return the first frames that a display filter lets through, a line each, as Wireshark lists them."""
+    fields = [option for name in tsharkoutput.FRAME_FIELDS for option in ("-e", name)]
+    shown, _ = _run(capture, ["-Y", chosen, "-T", "fields", *fields], tsharkoutput.frames)
+    return shown
+
+
 def _run(capture: Path, arguments: Sequence[str], read: Callable[[Iterable[str]], T]) -> tuple[T, str]:
     """Run tshark over `capture`; return what `read` makes of its lines, and its complaint when it failed."""
     with tempfile.TemporaryDirectory(prefix="rokubox-audit-") as empty, tempfile.TemporaryFile() as complaints:

@@ -28,6 +28,11 @@ FIELDS = (
 )
 """What `recount` reads, tab-separated, in this order; of repeated fields (tunnels) the last, which is the innermost."""
 
+FRAME_FIELDS = ("frame.number", "frame.time_relative", "_ws.col.Protocol", "_ws.col.Info")
+"""What `frames` reads, tab-separated."""
+MAX_FRAMES = 3
+"""So many are shown of a difference."""
+
 _STREAM = re.compile(
     r"\s*\S+\s+\S+\s+(?P<src>\S+)\s+(?P<sport>\d+)\s+(?P<dst>\S+)\s+(?P<dport>\d+)\s+0x(?P<ssrc>[0-9A-Fa-f]{8})"
     r"\s+(?P<payloads>.*?)\s+(?P<packets>\d+)\s+(?P<lost>-?\d+)\s+\("
@@ -99,6 +104,12 @@ def recount(lines: Iterable[str]) -> dict[StreamKey, Recount]:
             continue
         counted.setdefault(key, Recount()).add(*figures)
     return {key: recounted.settle() for key, recounted in counted.items()}
+
+
+def frames(lines: Iterable[str]) -> list[str]:
+    """Describe the first frames of lines of `FRAME_FIELDS`; the rest is read and left out."""
+    rows = [row for line in lines if len(row := line.rstrip("\r\n").split("\t", 3)) == len(FRAME_FIELDS)]
+    return [f"frame {number}, {float(at_s):.3f} s: {name} {told}" for number, at_s, name, told in rows[:MAX_FRAMES]]
 
 
 def endpoint(address: str, port: int | str) -> str:

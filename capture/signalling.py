@@ -25,8 +25,11 @@ from capture.sipwire import SIPS_PORT
 from capture.tcpstream import TcpReassembler
 
 UDP_HEADER_BYTES = 8
+TCP_HEADER_BYTES = 20
 MAX_REMEMBERED = 65_536
 """Entries of each table of evidence; the oldest makes room."""
+MAX_STREAMS = 1024
+"""TCP directions whose framing is kept, 256 KiB each at most; the one idle for longest makes room, mostly between messages."""
 _TLS_HANDSHAKE = 0x16
 _UDP, _TCP, _FRAGMENT = int(FrameKind.UDP), int(FrameKind.TCP), int(FrameKind.FRAGMENT)
 _K = TypeVar("_K")
@@ -109,6 +112,8 @@ class Signalling:
         changed: list[SipCall] = []
         for key, chunks in self.tcp.flush():
             changed += self._chunks(now_ns, key, chunks)
+        for key in list(self.streams):
+            changed += self._chunks(now_ns, key, [(b"", True)])
         return changed
 
     def _frame(self, ts_ns: int, frame: "_Frame") -> list[SipCall]:
@@ -184,9 +189,11 @@ class Signalling:
         return [] if call is None else [call]
 
     def _tcp(self, ts_ns: int, addresses: bytes, data: bytes) -> list[SipCall]:
-        if len(data) < 20:
+        if len(data) < TCP_HEADER_BYTES:
             return []
         header_bytes = (data[12] >> 4) * 4
+        if header_bytes < TCP_HEADER_BYTES:
+            return []
         payload = data[header_bytes:]
         key = addresses + data[:4]
         if SIPS_PORT in (int.from_bytes(data[0:2], "big"), int.from_bytes(data[2:4], "big")):
@@ -204,7 +211,7 @@ class Signalling:
         if not chunks:
             return []
         stream = self.streams.pop(key, None) or SipStream()
-        _remember(self.streams, key, stream)
+        _remember(self.streams, key, stream, MAX_STREAMS)
         source, destination = _endpoints(key[:-4], key[-4:])
         changed: list[SipCall] = []
         malformed, skipped = stream.malformed, stream.skipped_bytes
@@ -281,7 +288,7 @@ def _endpoints(addresses: bytes, ports: bytes) -> tuple[Endpoint, Endpoint]:
     return source, Endpoint(addresses[half:], int.from_bytes(ports[2:4], "big"))
 
 
-def _remember(table: dict[_K, _V], key: _K, value: _V) -> None:
+def _remember(table: dict[_K, _V], key: _K, value: _V, limit: int = MAX_REMEMBERED) -> None:
     table[key] = value
-    if len(table) > MAX_REMEMBERED:
+    if len(table) > limit:
         del table[next(iter(table))]

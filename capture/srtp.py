@@ -59,8 +59,8 @@ def looks_protected(
 
     All arrays `(n,)`, in arrival order. None when no packet has a successor that tells.
     """
-    sequence, rtp_time, payload_bytes = (each[:_JUDGED_PACKETS] for each in (sequence, rtp_time, payload_bytes))
-    following = np.flatnonzero(np.diff(sequence) == 1)
+    rtp_time = rtp_time[:_JUDGED_PACKETS]
+    following = np.flatnonzero(np.diff(sequence[:_JUDGED_PACKETS]) == 1)
     if not len(following):
         return None
     surplus = payload_bytes[following] - np.diff(rtp_time)[following].view(np.int32)

@@ -1,10 +1,12 @@
 """Where each packet's samples lie on the call's time line: by RTP timestamp, anchored once to capture time.
 
-A *line* is a run of packets whose timestamps belong together. Its anchor is the least (arrival - RTP time) over its first 10 s, then
-fixed; drift is measured elsewhere and never corrected here. A jump of the timestamp that capture time does not confirm within 2 s begins
-a new line, so that a forged timestamp cannot ask for hours of silence; a return to an earlier line takes up its anchor again.
+A *line* is a run of packets whose timestamps belong together. Its anchor is the least (arrival - RTP time) over its
+first 10 s, then fixed; drift is measured elsewhere and never corrected here. A jump of the timestamp that capture time
+does not confirm within 2 s begins a new line, so that a forged timestamp cannot ask for hours of silence; a return to
+an earlier line takes up its anchor again.
 
-Packets never overlap: one whose place is taken moves to the end of what is there, and the next real gap takes the shift up again.
+Packets never overlap: one whose place is taken moves to the end of what is there, and the next real gap takes the
+shift up again.
 """
 
 from dataclasses import dataclass
@@ -85,7 +87,7 @@ def place(
 
 
 def anchor_ns(arrival_ns: IntArray, transit_ns: IntArray) -> int:
-    """Least (arrival - RTP time) over the first 10 s: the capture time at which RTP time 0 would have arrived at best."""
+    """Least (arrival - RTP time) over the first 10 s: when RTP time 0 would have arrived at best."""
     arrival_ns, transit_ns = arrival_ns[:ANCHOR_PACKETS], transit_ns[:ANCHOR_PACKETS]
     return int(transit_ns[arrival_ns <= arrival_ns[0] + ANCHOR_NS].min())
 
@@ -149,5 +151,6 @@ def scatter(target: npt.NDArray[np.uint8], start: IntArray, rows: npt.NDArray[np
     if (np.diff(start) == width).all():
         target[start[0] : start[0] + m * width].reshape(m, width)[:] = rows
         return
-    windows = np.lib.stride_tricks.as_strided(target[:width].view(f"V{width}"), shape=(len(target) - width + 1,), strides=(1,))
+    item, places = target[:width].view(f"V{width}"), len(target) - width + 1
+    windows = np.lib.stride_tricks.as_strided(item, shape=(places,), strides=(1,))
     windows[start] = np.ascontiguousarray(rows).view(f"V{width}").reshape(-1)

@@ -1,5 +1,6 @@
 """A generated capture, imported by the command, and what a customer then finds in the archive."""
 
+import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,9 +12,9 @@ import numpy as np
 
 from appliance.cli import main
 from tests.archive_reading import Samples, StoredPart, call_records, stored_parts
-from tests.recorded_truth import account_differences, part_differences
-from tests.traffic.calls import START_NS, CallScript, PlayedCall, play, together
-from tests.traffic.media import MediaScript, Sent, StreamTruth
+from tests.recorded_truth import account_differences, nanoseconds, part_differences
+from tests.traffic.calls import CallScript, PlayedCall
+from tests.traffic.media import MediaScript, StreamTruth
 from tests.traffic.pcapwriter import Address, Frame, Link, Packet, frames_of, write_pcap
 from tests.traffic.signalling import Party
 from tests.traffic.speech import speech
@@ -64,21 +65,21 @@ class Imported:
 
 def do_import(
     folder: Path,
-    packets: Iterable[Packet] | Sequence[Frame],
+    packets: Iterable[Packet | Frame],
     *,
     config: str = "",
     link: Link = Link.ETHERNET,
-    snap_length: int = 262_144,
     arguments: Sequence[str] = (),
 ) -> Imported:
     """Write the packets (or frames) as a capture, import it with the command, and read the archive.
 
     Every part and every record is held against its schema, and the records against the parts.
     """
-    content = list(packets)
-    frames = content if content and isinstance(content[0], Frame) else frames_of(content)  # type: ignore[arg-type]
     capture, archive = folder / "capture.pcap", folder / "archive"
-    write_pcap(capture, frames, link=link, snap_length=snap_length)  # type: ignore[arg-type]
+    sent = list(packets)
+    frames = [each for each in sent if isinstance(each, Frame)]
+    frames += frames_of(each for each in sent if isinstance(each, Packet))
+    write_pcap(capture, frames, link=link)
     options = list(arguments)
     if config:
         (folder / "rokubox.toml").write_text(config)
@@ -118,12 +119,12 @@ def call(call_id: str = "call@example", talk_s: float = 6.0, **changes: Any) -> 
 
 def moved(party: Party, *, host: str = "", rtp_port: int = 0, number: str = "") -> Party:
     """The telephone at another place."""
-    host = host or party.sip.host
+    here = host or party.sip.host
     return replace(
         party,
         number=number or party.number,
-        sip=Address(host, party.sip.port),
-        rtp=Address(host if host else party.rtp.host, rtp_port or party.rtp.port),
+        sip=Address(here, party.sip.port),
+        rtp=Address(here, rtp_port or party.rtp.port),
     )
 
 
@@ -136,6 +137,20 @@ def rewritten(call: PlayedCall, change: Callable[[Packet], Packet | None]) -> li
     """The call's packets, each media packet changed or (None) taken out."""
     packets = [change(packet) if is_media(packet) else packet for packet in call.packets]
     return [packet for packet in packets if packet is not None]
+
+
+def redescribed(packets: Iterable[Packet], change: Callable[[Address, bytes], bytes]) -> list[Packet]:
+    """The packets with another session description where there is one: `change(sender, description)`."""
+    changed = []
+    for packet in packets:
+        if b"\r\n\r\nv=0" in packet.payload:
+            head, body = packet.payload.split(b"\r\n\r\n", 1)
+            body = change(packet.source, body)
+            length = b"\r\nContent-Length: %d" % len(body)
+            head = re.sub(rb"\r\nContent-Length: [0-9]+", length, head)
+            packet = replace(packet, payload=head + b"\r\n\r\n" + body)
+        changed.append(packet)
+    return changed
 
 
 def without(packets: Iterable[Packet], *starts: str) -> list[Packet]:
@@ -175,14 +190,7 @@ def placed(parts: Sequence[StoredPart], number: int, truth: StreamTruth, at_ns: 
 
 def origin_ns(part: StoredPart) -> int:
     """Instant of the call's sample 0."""
-    return nanoseconds_of(part.record["origin_at"])
-
-
-def nanoseconds_of(timestamp: str) -> int:
-    """Nanoseconds since the epoch."""
-    from tests.recorded_truth import nanoseconds
-
-    return nanoseconds(timestamp)
+    return nanoseconds(part.record["origin_at"])
 
 
 def streams(part: StoredPart, side: int) -> list[dict[str, Any]]:
@@ -198,10 +206,3 @@ def causes(part: StoredPart, side: int) -> dict[str, int]:
         for _, samples, cause in stream["fill"]:
             told[cause] = told.get(cause, 0) + samples
     return told
-
-
-__all__ = [
-    "CALLEE", "CALLER", "RATE_HZ", "SECOND_NS", "SILENT", "START_NS", "Imported", "Sent", "call", "causes", "channel",
-    "do_import", "is_media", "media", "moved", "origin_ns", "placed", "play", "rewritten", "rtp", "streams", "together",
-    "without",
-]  # fmt: skip

@@ -18,17 +18,16 @@ from tests.scenario import (
     causes,
     channel,
     do_import,
-    is_media,
     media,
     placed,
-    play,
+    redescribed,
     rewritten,
     streams,
 )
-from tests.traffic.calls import PlayedCall
+from tests.traffic.calls import PlayedCall, play
 from tests.traffic.g711 import PCMA, PCMU
 from tests.traffic.media import Digit, MediaScript, impaired, send
-from tests.traffic.pcapwriter import Packet
+from tests.traffic.pcapwriter import Address, Packet
 from tests.traffic.signalling import Side
 
 DAMAGED = {
@@ -66,7 +65,9 @@ DAMAGED = {
         "partly",
     ),
     "loss beside and within telephone events": (
-        media(12.0, 16, digits=(Digit(at_s=2.0, digit="1"), Digit(at_s=4.0, digit="2")), lost=frozenset({99, 103, 206})),
+        media(
+            12.0, 16, digits=(Digit(at_s=2.0, digit="1"), Digit(at_s=4.0, digit="2")), lost=frozenset({99, 103, 206})
+        ),
         "partly",
     ),
     "10 ms packets": (impaired(media(12.0, 17, ptime_ms=10), loss=0.02, reordered=0.02, seed=17), "partly"),
@@ -125,9 +126,7 @@ def test_digits_have_their_place_and_can_be_masked(tmp_path: Path) -> None:
 def switched(before: MediaScript, after: MediaScript, seconds: float) -> tuple[list[Packet], np.ndarray]:
     """The caller's packets when it changes how it sends in mid-stream, and what must be heard."""
     start_ns = call().answer_ns + 25_000_000
-    first = send(
-        replace(before, first_sequence=500, first_timestamp=7000, seed=5), CALLER.rtp, CALLEE.rtp, start_ns
-    )
+    first = send(replace(before, first_sequence=500, first_timestamp=7000, seed=5), CALLER.rtp, CALLEE.rtp, start_ns)
     sent = round(seconds * RATE_HZ)
     second = send(
         replace(after, first_sequence=500 + len(first.packets), first_timestamp=7000 + sent, seed=5),
@@ -149,10 +148,7 @@ def test_codec_and_packet_time_may_change_within_a_stream(after: MediaScript, tm
     script = call(caller_media=SILENT)
     # Both laws are in the offer; the answer names one and the sender may use what the other side announced.
     played = play(replace(script, callee_media=media(6.0, 2)))
-    described = [
-        replace(p, payload=_with_both_laws(p.payload)) if b"m=audio 24000" in p.payload else p for p in played.packets
-    ]
-    found = do_import(tmp_path, described + packets)
+    found = do_import(tmp_path, redescribed(played.packets, _with_both_laws) + packets)
     (stream,) = streams(found.part, 0)
     first = stream["first_sample"]
     np.testing.assert_array_equal(found.part.audio[first : first + len(heard), 0], heard)
@@ -160,15 +156,12 @@ def test_codec_and_packet_time_may_change_within_a_stream(after: MediaScript, tm
     assert stream["packets"] == len(packets)
 
 
-def _with_both_laws(message: bytes) -> bytes:
-    head, body = message.split(b"\r\n\r\n", 1)
-    body = body.replace(b"RTP/AVP 0 101", b"RTP/AVP 0 8 101").replace(
+def _with_both_laws(source: Address, body: bytes) -> bytes:
+    if source != CALLEE.sip:
+        return body
+    return body.replace(b"RTP/AVP 0 101", b"RTP/AVP 0 8 101").replace(
         b"a=rtpmap:101", b"a=rtpmap:8 PCMA/8000\r\na=rtpmap:101"
     )
-    lines = [
-        b"Content-Length: %d" % len(body) if line.startswith(b"Content-Length") else line for line in head.split(b"\r\n")
-    ]
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
 def test_header_extras_are_not_speech(tmp_path: Path) -> None:
@@ -213,7 +206,9 @@ def forged(at: int, ahead: int) -> PlayedCall:
     return replace(played, packets=rewritten(played, change))
 
 
-@pytest.mark.parametrize("ahead", [RATE_HZ * 3600, -RATE_HZ * 3600, 0x7FFF0000], ids=["hour ahead", "hour back", "days"])
+@pytest.mark.parametrize(
+    "ahead", [RATE_HZ * 3600, -RATE_HZ * 3600, 0x7FFF0000], ids=["hour ahead", "hour back", "days"]
+)
 @pytest.mark.parametrize("at", [1, 2, 250, 499], ids=["first", "second", "middle", "last"])
 def test_forged_timestamp_asks_for_no_silence_and_moves_nothing(at: int, ahead: int, tmp_path: Path) -> None:
     played = forged(at, ahead)
@@ -294,7 +289,7 @@ def test_no_drift_is_told_of_a_short_stream(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("silent", Side)
 def test_one_way_audio(silent: Side, tmp_path: Path) -> None:
-    played = play(call(**{f"{silent}_media": SILENT}))
+    played = play(call(caller_media=SILENT) if silent is Side.CALLER else call(callee_media=SILENT))
     found = do_import(tmp_path, played.packets)
     number = list(Side).index(silent)
     assert (found.only["outcome"], found.only["reasons"]) == ("partly", ["one_way"])
@@ -343,24 +338,12 @@ def test_opus_is_named_by_its_rtpmap(tmp_path: Path) -> None:
         second = packet.payload[1] & 0x80 | (111 if packet.payload[1] & 0x7F == 18 else packet.payload[1] & 0x7F)
         return replace(packet, payload=packet.payload[:1] + bytes([second]) + packet.payload[2:])
 
-    packets = [
-        replace(p, payload=p.payload.replace(b"AVP 18 ", b"AVP 111 ").replace(b":18 G729/8000", b":111 opus/48000/2"))
-        if not is_media(p)
-        else change(p)
-        for p in played.packets
-    ]
-    packets = [replace(p, payload=_length_put_right(p.payload)) if b"opus" in p.payload else p for p in packets]
-    found = do_import(tmp_path, packets)
+    def describe(_: Address, body: bytes) -> bytes:
+        return body.replace(b"AVP 18 ", b"AVP 111 ").replace(b":18 G729/8000", b":111 opus/48000/2")
+
+    found = do_import(tmp_path, redescribed(rewritten(played, change), describe))
     assert (found.only["outcome"], found.only["reasons"]) == ("not_recorded", ["unsupported_codec"])
     assert found.only["codecs"] == ["OPUS"]
-
-
-def _length_put_right(message: bytes) -> bytes:
-    head, body = message.split(b"\r\n\r\n", 1)
-    lines = [
-        b"Content-Length: %d" % len(body) if line.startswith(b"Content-Length") else line for line in head.split(b"\r\n")
-    ]
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
 @pytest.mark.parametrize("codecs", [(PCMU, PCMA), (PCMA, PCMU)])

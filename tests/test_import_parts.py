@@ -11,19 +11,9 @@ import pytest
 import soundfile
 
 from tests.archive_reading import StoredPart
-from tests.recorded_truth import differences
-from tests.scenario import (
-    RATE_HZ,
-    call,
-    channel,
-    do_import,
-    media,
-    nanoseconds_of,
-    play,
-    rtp,
-    streams,
-)
-from tests.traffic.calls import Hold, PlayedCall
+from tests.recorded_truth import differences, nanoseconds
+from tests.scenario import RATE_HZ, call, channel, do_import, media, rtp, streams
+from tests.traffic.calls import Hold, PlayedCall, play
 from tests.traffic.g711 import PCMA
 from tests.traffic.media import Digit, impaired
 from tests.traffic.pcapwriter import frames_of
@@ -68,7 +58,9 @@ CALLS = {
         caller_media=media(LONG_S, 1, late_ns=dict.fromkeys((1490, 1495, 1499), 4_000_000_000))
     ),
     "60 ms packets": lambda: long_call(caller_media=media(LONG_S, 1, ptime_ms=60)),
-    "skew": lambda: long_call(caller_media=media(LONG_S, 1, skew_ppm=300.0), callee_media=media(LONG_S, 2, skew_ppm=-300)),
+    "skew": lambda: long_call(
+        caller_media=media(LONG_S, 1, skew_ppm=300.0), callee_media=media(LONG_S, 2, skew_ppm=-300)
+    ),
     "SRTP that wraps just behind the cut": lambda: long_call(
         caller_media=media(LONG_S, 1, srtp_key=bytes(range(30)), first_sequence=65_536 - 1600),
         callee_media=media(LONG_S, 2, srtp_key=bytes(range(30, 60)), first_sequence=65_536 - 4499),
@@ -152,7 +144,7 @@ def test_each_part_says_what_was_known_at_its_cut(tmp_path: Path) -> None:
     assert [entry["number"] for entry in found.only["parts"]] == [1, 2, 3, 4]
     first, second = (part.record["holds"] for part in parts[:2])
     assert [first[0][0] + first[0][1], second[0][0]] == [SEGMENT, 0]
-    assert nanoseconds_of(parts[0].record["started_at"]) == played.script.start_ns
+    assert nanoseconds(parts[0].record["started_at"]) == played.script.start_ns
     assert [name[:15] for name in found.parts] == [f"20260102T0204{second:02}"[:15] for second in (6, 36)] + [
         "20260102T020506",
         "20260102T020536",
@@ -175,7 +167,7 @@ def test_packet_later_than_a_closed_part_is_too_late_and_listed(tmp_path: Path) 
     (truth,) = played.truths[Side.CALLER]
     ((ssrc, packets, first_at, last_at),) = found.only["too_late"]
     assert (ssrc, packets) == (f"0x{truth.ssrc:08x}", 2)
-    assert nanoseconds_of(last_at) - nanoseconds_of(first_at) == pytest.approx(20_000_000, abs=1_000_000)
+    assert nanoseconds(last_at) - nanoseconds(first_at) == pytest.approx(20_000_000, abs=1_000_000)
     assert found.only["sides"][0]["too_late"] == 2
     left = channel(found.parts_of(found.only), 0)
     first = streams(found.parts_of(found.only)[0], 0)[0]["first_sample"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.recorded_truth import differences
-from tests.scenario import SECOND_NS, START_NS, call, do_import, media, together
-from tests.traffic.calls import CallScript, Hold, PlayedCall, play
+from tests.scenario import SECOND_NS, call, do_import, media
+from tests.traffic.calls import START_NS, CallScript, Hold, PlayedCall, play, together
 from tests.traffic.g711 import PCMA, PCMU
 from tests.traffic.media import Digit, MediaScript, impaired
 from tests.traffic.pcapwriter import Address, Transport
@@ -70,7 +70,7 @@ def random_call(rng: random.Random, number: int) -> CallScript:
     both = [random_media(rng, talk_s) for _ in Side]
     if bool(both[0].srtp_key) != bool(both[1].srtp_key):
         both = [replace(script, srtp_key=b"") for script in both]
-    holds = ()
+    holds: tuple[Hold, ...] = ()
     if rng.random() < 0.3 and talk_s > 5:
         direction = rng.choice(["sendonly", "inactive", "zero"])
         holds = (Hold(at_s=talk_s * 0.82, seconds=talk_s * 0.1, by=rng.choice(list(Side)), direction=direction),)

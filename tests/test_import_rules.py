@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.recorded_truth import differences
-from tests.scenario import CALLEE, CALLER, SECOND_NS, Imported, call, do_import, media, moved, play, together
-from tests.traffic.calls import CallScript, PlayedCall
+from tests.scenario import CALLEE, CALLER, SECOND_NS, Imported, call, do_import, media, moved
+from tests.traffic.calls import CallScript, PlayedCall, play, together
 from tests.traffic.pcapwriter import Address
 from tests.traffic.signalling import Party
 

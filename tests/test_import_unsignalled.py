@@ -4,26 +4,14 @@ import random
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.scenario import (
-    CALLEE,
-    CALLER,
-    RATE_HZ,
-    SECOND_NS,
-    START_NS,
-    SILENT,
-    call,
-    do_import,
-    is_media,
-    media,
-    nanoseconds_of,
-    play,
-    streams,
-)
-from tests.traffic.calls import PlayedCall
+from tests.recorded_truth import nanoseconds
+from tests.scenario import CALLEE, CALLER, RATE_HZ, SECOND_NS, SILENT, call, do_import, is_media, media, streams
+from tests.traffic.calls import START_NS, PlayedCall, play
 from tests.traffic.g711 import PCMA
 from tests.traffic.media import impaired, send
 from tests.traffic.pcapwriter import Address, Packet
@@ -33,7 +21,7 @@ MS = 1_000_000
 HERE, THERE = Address("10.77.0.11", 16_384), Address("10.77.8.20", 24_000)
 
 
-def signalled_elsewhere(**changes: object) -> tuple[PlayedCall, list[Packet]]:
+def signalled_elsewhere(**changes: Any) -> tuple[PlayedCall, list[Packet]]:
     """A call whose SIP goes another way: its media and RTCP only, and SIP of another call around it."""
     played = play(call(talk_s=6.0, **changes))
     around = [
@@ -67,7 +55,7 @@ def test_both_directions_are_one_recording(codec: str, tmp_path: Path) -> None:
     assert medium["direction"] == "unk"
     assert "_unk_anonymous_anonymous_" in medium["parts"][0]["name"]
     assert medium["origin_at"] == part.record["origin_at"]
-    assert nanoseconds_of(medium["started_at"]) == min(p.ts_ns for p in packets if is_media(p))
+    assert nanoseconds(medium["started_at"]) == min(p.ts_ns for p in packets if is_media(p))
 
 
 def test_whole_medium_is_recorded(tmp_path: Path) -> None:
@@ -99,9 +87,7 @@ def test_two_conversations_of_the_same_addresses(tmp_path: Path) -> None:
 
 
 def test_other_codecs_are_told(tmp_path: Path) -> None:
-    _, packets = signalled_elsewhere(
-        caller_media=media(6.0, 1, codec="G729"), callee_media=media(6.0, 2, codec="G729")
-    )
+    _, packets = signalled_elsewhere(caller_media=media(6.0, 1, codec="G729"), callee_media=media(6.0, 2, codec="G729"))
     (medium,) = do_import(tmp_path, packets).media
     assert (medium["outcome"], medium["reasons"]) == ("not_recorded", ["unsupported_codec"])
     assert medium["codecs"] == ["G729"]
@@ -131,7 +117,7 @@ def junk(kind: str) -> list[Packet]:
             case "clock stands":
                 payload = struct.pack("!BBHII", 0x80, 0, n, 1000, 5) + rng.randbytes(160)
             case _:
-                payload = struct.pack("!BBHII", 0x80, 0, rng.getrandbits(16), rng.getrandbits(32), 5) + rng.randbytes(40)
+                payload = b"\x80\0" + rng.randbytes(6) + b"\0\0\0\5" + rng.randbytes(40)
         packets.append(Packet(ts_ns=START_NS + n * 20 * MS, source=HERE, destination=THERE, payload=payload))
     return packets
 

@@ -10,8 +10,8 @@ import pytest
 from appliance.cli import main
 from tests.archive_reading import call_records, stored_parts
 from tests.recorded_truth import differences
-from tests.scenario import CALLEE, CALLER, SECOND_NS, call, causes, do_import, media, moved, play, streams
-from tests.traffic.calls import PlayedCall
+from tests.scenario import CALLEE, CALLER, SECOND_NS, call, causes, do_import, media, moved, streams
+from tests.traffic.calls import PlayedCall, play
 from tests.traffic.media import impaired
 from tests.traffic.pcapwriter import Frame, Link, Transport, Wire, frames_of, seen_twice, write_pcap
 from tests.traffic.signalling import Side

@@ -22,8 +22,8 @@ Spans = list[tuple[int, int]]
 
 TOLERATED_LOSS = 0.001
 """Share of a side that may be lost in a call that is still `recorded`, ..."""
-TOLERATED_GAP_MS = 200.0
-"""... with no gap longer than this."""
+TOLERATED_GAP_SAMPLES = 1600
+"""... with no gap longer than this, 200 ms."""
 TOLERATED_PACKETS = 10
 """Packets of another codec that do not make a call `partly`: 200 ms, or a gateway's own events."""
 UNEXPLAINED_SAMPLES = 16_000
@@ -45,6 +45,8 @@ class _SideAccount:
     expected: int
     network: int
     capture: int
+    longest: int = 0
+    """Samples of the longest stretch that the network lost while speech was expected."""
     silent: bool
     """Speech was expected and none came."""
 
@@ -137,13 +139,18 @@ def _side(work: Work, call: SipCall | None, side: Side, ending: Ending) -> _Side
         (low, high) for low, high in _without(talking, _joined(totals.spans)) if high - low > UNEXPLAINED_SAMPLES
     ]
     # Short waits at both ends and between two streams are nobody's loss.
-    network = _length(_within(talking, _joined(totals.network_spans))) + _length(unexplained)
-    capture = _length(_within(talking, _joined(totals.capture_spans)))
-    return _SideAccount(expected=_length(talking), network=network, capture=capture, silent=not totals.packets)
+    network = [*_within(talking, _joined(totals.network_spans)), *unexplained]
+    return _SideAccount(
+        expected=_length(talking),
+        network=_length(network),
+        capture=_length(_within(talking, _joined(totals.capture_spans))),
+        longest=max((high - low for low, high in network), default=0),
+        silent=not totals.packets,
+    )
 
 
 def _should_speak(call: SipCall | None, side: Side) -> bool:
-    """Whether a side that sent nothing was to send by its last word on audio; a medium's missing side need not exist."""
+    """Whether a side that sent nothing was to send, by its last word on audio."""
     if call is None:
         return True
     audio: MediaEpoch | None = next((e for e in reversed(call.media) if e.media == "audio" and e.side is side), None)
@@ -162,8 +169,8 @@ def _outcome(
         return Outcome.NOT_EXPECTED, (Reason.NOT_ANSWERED,)
     if not work.parts:
         return Outcome.NOT_RECORDED, _why_nothing(work)
-    reasons = _why_partly(work, call, sides, ending)
-    return (Outcome.PARTLY, reasons) if reasons else (Outcome.RECORDED, ())
+    partly = _why_partly(work, call, sides, ending)
+    return (Outcome.PARTLY, partly) if partly else (Outcome.RECORDED, ())
 
 
 def _why_nothing(work: Work) -> tuple[Reason, ...]:
@@ -183,8 +190,8 @@ def _why_partly(
     if len(silent) == 1:
         reasons.append(Reason.ONE_WAY)
     spoke = [side for side in SIDES if not sides[side].silent]
-    longest = max((work.totals[side].longest_gap_ms for side in spoke), default=0.0)
-    if any(sides[s].network > TOLERATED_LOSS * sides[s].expected for s in spoke) or longest > TOLERATED_GAP_MS:
+    longest = max((sides[side].longest for side in spoke), default=0)
+    if any(sides[s].network > TOLERATED_LOSS * sides[s].expected for s in spoke) or longest > TOLERATED_GAP_SAMPLES:
         reasons.append(Reason.NETWORK_LOSS)
     if any(sides[side].capture for side in SIDES):
         reasons.append(Reason.CAPTURE_LOSS)

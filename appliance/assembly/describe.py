@@ -144,7 +144,7 @@ def describe_silent(state: StreamState, share: Share) -> StreamRecord:
 
 
 def _clock_offset_ms(track: Track, report: ClockReport | None) -> float | None:
-    """Sender's wall clock minus ours: a sender report gives the NTP time of an RTP instant, our time line its capture time."""
+    """Sender's wall clock minus ours: its report gives an RTP instant's NTP time, our time line its capture time."""
     if report is None or not report.ntp or not track.has_audio:
         return None
     row = int(track.audio[-1])

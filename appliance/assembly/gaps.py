@@ -64,7 +64,7 @@ def explain(track: Track, consumed: int, first: int, last: int, held: Spans) -> 
 
 
 def unfinished(begin: int, end: int, held: Spans, *, quiet: bool) -> FillCause:
-    """Name the cause of a silence that goes on at a cut: what did not arrive is lost until later packets tell otherwise.
+    """Name the cause of a silence that goes on at a cut: what did not arrive is lost until later packets tell.
 
     Args:
         begin, end: the silence up to the cut, samples of the call.

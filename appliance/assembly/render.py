@@ -22,6 +22,7 @@ from storage.part_record import StreamRecord
 from storage.records import Link
 from storage.timestamps import rfc3339
 from storage.vocabulary import Reason
+from storage.vocabulary import Side as StoredSide
 
 CodecsOf = Callable[[BoundStream], dict[int, str]]
 
@@ -246,7 +247,7 @@ class Renderer:
         zone = self.settings.zone
         work.unrecorded.append(
             UnrecordedStream(
-                side=None if stream.side is None else stream.side.value,
+                side=StoredSide(stream.side.value),
                 ssrc=f"0x{stream.key[2]:08x}",
                 source=str(stream.key[0]),
                 destination=str(stream.key[1]),

@@ -1,7 +1,8 @@
-"""One side of a call within a part: its streams side by side on one time line, as G.711 codes, with every gap explained."""
+"""One side of a call within a part: its streams on one time line, as G.711 codes, and where nothing arrived."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -41,8 +42,8 @@ def settle(candidates: Sequence[Track]) -> tuple[list[Track], list[Track]]:
         candidates: placed streams, the best fitting first.
 
     Returns:
-        Those chosen, in order of their first sample, pushed apart where they meet by less than 200 ms; and those that overlap a
-        better one for longer, which make recordings of their own.
+        Those chosen, in order of their first sample, pushed apart where they meet by less than 200 ms; and those that
+        overlap a better one for longer, which make recordings of their own.
     """
     chosen: list[Track] = []
     rivals: list[Track] = []
@@ -195,7 +196,7 @@ def linear(left: Side, right: Side) -> Iterator[npt.NDArray[np.int16]]:
     bounds.update(begin for side in (left, right) for begin, _, _ in side.laws if 0 < begin < samples)
     ordered = sorted(bounds)
     gaps = [_Gaps(left.absent), _Gaps(right.absent)]
-    for begin, end in zip(ordered[:-1], ordered[1:], strict=True):
+    for begin, end in pairwise(ordered):
         block = out[: end - begin]
         decode_stereo(left.codes[begin:end], right.codes[begin:end], _law_at(left, begin), _law_at(right, begin), block)
         for channel in (0, 1):

@@ -1,4 +1,4 @@
-"""One RTP stream's share of a part: its packets in order, placed on the call's time line, with the account of what is missing."""
+"""One RTP stream's share of a part: its packets in order, each told for what it is, on the call's time line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ from capture.errors import UnsupportedSuiteError
 from capture.journal import ROW_PREFIX_BYTES
 from capture.packets import Packets
 from capture.runs import StreamKey
-from capture.sequence import Sequenced, SequenceCarry, put_in_order
+from capture.sequence import SequenceCarry, Sequenced, put_in_order
 from capture.srtp import SrtpStream, looks_protected
 from dsp import dtmf, timeline
-from dsp.g711 import Law
 from dsp.drift import drift_ppm
+from dsp.g711 import Law
 from dsp.jitter import Jitter, interarrival_jitter
 from dsp.timeline import SAMPLE_NS, Placement, TimelineCarry
 
@@ -121,7 +121,8 @@ class Track:
         line = self.placement.line[:consumed]
         if not len(line) or line[-1] == 0:
             return self.audio[:consumed]
-        return self.audio[:consumed][line == np.bincount(line).argmax()]
+        longest: IntArray = self.audio[:consumed][line == np.bincount(line).argmax()]
+        return longest
 
     def cut_bytes(self, row: int) -> int:
         """Return how many payload bytes the snap length cut off a speech packet; row -1 is the part before's last."""

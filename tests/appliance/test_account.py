@@ -20,7 +20,7 @@ from storage.vocabulary import Reason
 from storage.writer import ArchiveWriter
 
 ANSWER_NS = 1_767_287_045 * NS
-TALK_S = 100
+TALK_S = 1000
 RATE = 8000
 END = TALK_S * RATE
 WANTED = Decision(wanted=True, reason=RuleReason.NONE, rule="record all")
@@ -76,6 +76,11 @@ def lost(first_s: float, seconds: float) -> SideTotals:
     return side(network_spans=[span], longest_gap_ms=1000 * seconds, lost=round(50 * seconds))
 
 
+def lost_packets(count: int) -> SideTotals:
+    """A side that lost single packets here and there."""
+    return side(network_spans=[(n * 16_000, n * 16_000 + 160) for n in range(count)], longest_gap_ms=20.0, lost=count)
+
+
 BYE = Ending(cause=EndCause.BYE, ended_ns=ANSWER_NS + TALK_S * NS)
 
 
@@ -90,34 +95,22 @@ def with_caller(totals: SideTotals) -> Work:
 Case = tuple[str, Callable[[], Work], str, list[str], float | None]
 CASES: list[Case] = [
     ("whole", work, "recorded", [], 100.0),
-    ("0.09 % lost", lambda: with_caller(lost(10, 0.09)), "recorded", [], 99.955),
-    ("0.11 % lost", lambda: with_caller(lost(10, 0.11)), "partly", ["network_loss"], 99.945),
-    (
-        "0.05 % lost in several gaps",
-        lambda: with_caller(side(network_spans=[(8000, 8160), (80_000, 80_240)], longest_gap_ms=30.0)),
-        "recorded",
-        [],
-        99.975,
-    ),
-    (
-        "one gap over 200 ms in a long call",
-        lambda: with_caller(side(network_spans=[(0, 100)], longest_gap_ms=200.1)),
-        "partly",
-        ["network_loss"],
-        99.994,
-    ),
-    ("5 % lost", lambda: with_caller(lost(10, 5)), "partly", ["network_loss"], 97.5),
+    ("0.09 % lost", lambda: with_caller(lost_packets(45)), "recorded", [], 99.955),
+    ("0.11 % lost", lambda: with_caller(lost_packets(55)), "partly", ["network_loss"], 99.945),
+    ("a gap of 200 ms", lambda: with_caller(lost(10, 0.2)), "recorded", [], 99.99),
+    ("a gap over 200 ms", lambda: with_caller(lost(10, 0.22)), "partly", ["network_loss"], 99.989),
+    ("5 % lost", lambda: with_caller(lost(10, 50)), "partly", ["network_loss"], 97.5),
     ("loss after the end", lambda: with_caller(side(network_spans=[(END, END + 800)])), "recorded", [], 100.0),
     (
         "lost by the recorder",
-        lambda: with_caller(side(capture_spans=[(0, 8000)])),
+        lambda: with_caller(side(capture_spans=[(0, 80_000)], longest_gap_ms=10_000.0)),
         "partly",
         ["capture_loss"],
         99.5,
     ),
     (
         "lost by both",
-        lambda: with_caller(side(network_spans=[(0, 8000)], capture_spans=[(8000, 16_000)], longest_gap_ms=1000.0)),
+        lambda: with_caller(side(network_spans=[(0, 80_000)], capture_spans=[(80_000, 160_000)])),
         "partly",
         ["network_loss", "capture_loss"],
         99.0,
@@ -153,6 +146,7 @@ def test_figures_add_up(publisher: Publisher) -> None:
     record = told(publisher, with_caller(lost(10, 5)))
     assert record.expected_samples == 2 * END == sum(each.expected_samples for each in record.sides)
     assert record.network_lost_samples == 5 * RATE
+    assert record.completeness == pytest.approx(99.75)
     assert (record.capture_lost_samples, record.capture_completeness) == (0, 100.0)
     assert record.duration_s == TALK_S
 

@@ -1,4 +1,4 @@
-"""The frames behind a difference, from the real tshark through the real pyshark."""
+"""The frames behind a difference, as the real tshark lists them."""
 
 import shutil
 import struct
@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from appliance.audit import Difference, StreamKey, Subject
-from appliance.dissection import MAX_FRAMES, display_filter, frames
+from appliance.framefilter import display_filter
+from appliance.tsharkaccount import frames
+from appliance.tsharkoutput import MAX_FRAMES
 from tests.scenario import CALLEE, CALLER, call
 from tests.traffic.calls import play
 from tests.traffic.pcapwriter import Address, Packet, frames_of, write_pcap
@@ -52,13 +54,12 @@ def test_the_first_frames_of_a_call_and_of_a_stream(tmp_path: Path) -> None:
     write_pcap(path, frames_of(play(call(call_id='a"b\\c@h', talk_s=2.0)).packets))
     shown = list(frames(path, display_filter(about(Subject.CALL, 'a"b\\c@h'))))
     assert len(shown) == MAX_FRAMES
-    assert shown[0].startswith("frame 1: SIP at 0.000 s, request line INVITE sip:0698765432@")
-    assert 'call id a"b\\c@h, cseq 1 INVITE' in shown[0]
-    assert "status line SIP/2.0 100 Trying" in shown[1]
+    assert shown[0].startswith("frame 1, 0.000 s: SIP/SDP Request: INVITE sip:0698765432@")
+    assert "Status: 100 Trying" in shown[1]
     media = f"ip.src == {CALLER.rtp.host} && udp.srcport == {CALLER.rtp.port} && ip.dst == {CALLEE.rtp.host}"
     shown = list(frames(path, media))
     assert len(shown) == MAX_FRAMES
-    assert all(": RTP at " in line and ", p type 0" in line for line in shown)
+    assert all(" s: RTP PT=ITU-T G.711 PCMU, SSRC=0x" in line for line in shown)
 
 
 @needs_tshark
@@ -77,4 +78,4 @@ def test_a_damaged_tail_does_not_hide_what_lies_before_it(tmp_path: Path) -> Non
     path = tmp_path / "cut.pcap"
     write_pcap(path, frames_of(play(call(talk_s=2.0)).packets)[:2])
     path.write_bytes(path.read_bytes()[:-10])
-    assert [line.partition(":")[0] for line in frames(path, "sip")] == ["frame 1"]
+    assert [line.partition(",")[0] for line in frames(path, "sip")] == ["frame 1"]
