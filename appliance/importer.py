@@ -160,8 +160,8 @@ def numbered(batches: Iterator[RecordBatch] | CaptureReader, file: int) -> Itera
 def merge(sources: Sequence[Iterator[RecordBatch]]) -> Iterator[RecordBatch]:
     """Merge batches of several sources by time, records of one time in the order of the sources.
 
-    Each source keeps its own order: a record whose time goes back counts as late as the latest before it. A batch is valid until
-    the next one is asked for.
+    Each source keeps its own order: a record whose time goes back counts as late as the latest before it. A batch is
+    valid until the next one is asked for.
     """
     heads = [head for head in map(_Head, sources) if head.fill()]
     while heads:
@@ -211,10 +211,12 @@ def _interleave(parts: list[tuple[RecordBatch, IntArray]]) -> RecordBatch:
     if len(batches) == 1:
         return batches[0]
     order = np.argsort(np.concatenate([clock for _, clock in parts]), kind="stable")
-    lows = [int(batch.start.min()) for batch in batches]
-    pieces = [batch.buffer[low : int((batch.start + batch.captured).max())] for batch, low in zip(batches, lows, strict=True)]
-    places = np.cumsum([0, *map(len, pieces)]).tolist()
-    starts = [batch.start - low + place for batch, low, place in zip(batches, lows, places, strict=False)]
+    pieces, starts, end = [], [], 0
+    for batch in batches:
+        low = int(batch.start.min())
+        pieces.append(batch.buffer[low : int((batch.start + batch.captured).max())])
+        starts.append(batch.start - low + end)
+        end += len(pieces[-1])
     return RecordBatch(
         buffer=np.concatenate([*pieces, np.zeros(GUARD_BYTES, np.uint8)]),
         start=np.concatenate(starts)[order],

@@ -1,7 +1,8 @@
-"""Which RTP streams belong to which side of a call: by the addresses in its session descriptions, never by arrival order.
+"""Which RTP streams belong to which side of a call: by the addresses in its session descriptions, never by arrival
+order.
 
-RTP goes to the address its receiver announced (RFC 3264), so a stream to the callee's address is the caller's voice. A sender usually
-sends from where it receives, which decides when the destination was changed by a NAT.
+RTP goes to the address its receiver announced (RFC 3264), so a stream to the callee's address is the caller's voice. A
+sender usually sends from where it receives, which decides when the destination was changed by a NAT.
 """
 
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from capture.endpoint import Endpoint
 from capture.packets import Extent
 from capture.runs import Run, RunTable, StreamKey
 from capture.sipcall import MediaEpoch, Side, SipCall
+
 
 @dataclass(slots=True, kw_only=True)
 class BoundStream:
@@ -112,7 +114,8 @@ def _in_force(epochs: Iterable[MediaEpoch], ts_ns: int) -> MediaEpoch | None:
 
 
 def _first_audio(media: list[MediaEpoch]) -> Endpoint | None:
-    """Return the first audio address of the call: on the path nearest to the caller, when the call is seen on several."""
+    """Return the first audio address of the call: on the path nearest to the caller, when the call is seen on
+    several."""
     for epoch in media:
         if epoch.media == "audio" and epoch.ip is not None and epoch.port:
             return Endpoint(epoch.ip, epoch.port)
@@ -135,17 +138,23 @@ def crypto(call: SipCall, key: StreamKey) -> list[tuple[str, bytes]]:
     announced = endpoints(call)
     receiver = announced.get(key[1], [])
     sender_side = receiver[0].side.other if receiver else announced[key[0]][0].side
-    keys = [(suite, key_salt) for epoch in call.media if epoch.side is sender_side for _, suite, key_salt in epoch.crypto]
+    keys = [
+        (suite, key_salt) for epoch in call.media if epoch.side is sender_side for _, suite, key_salt in epoch.crypto
+    ]
     return list(dict.fromkeys(keys))
 
 
 def silent_since(call: SipCall, runs: RunTable, from_ns: int, pause_ns: int) -> int:
-    """Return the capture time after which the call's media first paused for more than `pause_ns`, or its last packet so far.
+    """Return the capture time after which the call's media first paused for more than `pause_ns`, or its last packet so
+    far.
 
     `pause_ns` must not be less than `PAUSE_NS`: shorter pauses are not seen.
     """
     spans = sorted(
-        (run.first_ns, run.last_ns) for endpoint in endpoints(call) for run in runs.at(endpoint) if run.last_ns >= from_ns
+        (run.first_ns, run.last_ns)
+        for endpoint in endpoints(call)
+        for run in runs.at(endpoint)
+        if run.last_ns >= from_ns
     )
     last = from_ns
     for first_ns, last_ns in spans:

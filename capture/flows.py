@@ -1,7 +1,7 @@
 """Numbers for RTP flows: which rows of a batch belong to the same flow, found for whole batches at once.
 
-A flow is everything the wire shows that stays the same from packet to packet: interface, VLAN tags, tunnel depth, MAC pair, addresses,
-ports, SSRC, DSCP and TTL. The 64-byte record is the identity; the hash only finds it.
+A flow is everything the wire shows that stays the same from packet to packet: interface, VLAN tags, tunnel depth, MAC
+pair, addresses, ports, SSRC, DSCP and TTL. The 64-byte record is the identity; the hash only finds it.
 """
 
 import numpy as np
@@ -35,15 +35,18 @@ What is in network order is bytes here, since numpy turns big-endian fields roun
 
 WORDS = FLOW.itemsize // 8
 WORDS_V4 = (0, 1, 2, 4, 6, 7)
-"""The words that can differ between two IPv4 flows; word 7 holds the version, so an IPv6 flow never matches an IPv4 one."""
+"""The words that can differ between two IPv4 flows; word 7 holds the version, so an IPv6 flow never matches an IPv4
+one."""
 WORDS_V6 = tuple(range(WORDS))
 _VERSION_6 = np.uint64(2 << 24)
 """The bit of word 7 that tells version 6 from version 4."""
 
 Words = npt.NDArray[np.uint64]
 _MULTIPLIERS = np.array(
-    [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5]
-    + [0xD6E8FEB86659FD93, 0xA0761D6478BD642F, 0xE7037ED1A0B428DB, 0x8EBC6AF09C88C6E3],
+    [
+        *(0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5),
+        *(0xD6E8FEB86659FD93, 0xA0761D6478BD642F, 0xE7037ED1A0B428DB, 0x8EBC6AF09C88C6E3),
+    ],
     np.uint64,
 )
 
@@ -87,7 +90,9 @@ def _link_words(words: Words, batch: RecordBatch, frames: Frames, rows: IntArray
         words[1] |= frames.vlan_inner[rows].astype(np.uint64) << np.uint64(48)
 
 
-def _address_words(words: Words, buffer: npt.NDArray[np.uint8], ip_start: IntArray, version: npt.NDArray[np.uint8]) -> None:
+def _address_words(
+    words: Words, buffer: npt.NDArray[np.uint8], ip_start: IntArray, version: npt.NDArray[np.uint8]
+) -> None:
     """Addresses, and the traffic class with the hop limit in the high half of word 7."""
     six = version == 6
     header = gather(buffer, ip_start, 20)
@@ -100,7 +105,9 @@ def _address_words(words: Words, buffer: npt.NDArray[np.uint8], ip_start: IntArr
         header = gather(buffer, ip_start[six], 40)
         words[2:6, six] = np.ascontiguousarray(header[:, 8:40]).view("<u8").T
         traffic_class = ((header[:, 0] & 0x0F) << 4) | (header[:, 1] >> 4)
-        words[7, six] = (traffic_class.astype(np.uint64) << np.uint64(32)) | (header[:, 7].astype(np.uint64) << np.uint64(40))
+        words[7, six] = (traffic_class.astype(np.uint64) << np.uint64(32)) | (
+            header[:, 7].astype(np.uint64) << np.uint64(40)
+        )
 
 
 class FlowTable:
@@ -174,4 +181,4 @@ def _hash(words: Words, compared: tuple[int, ...]) -> Words:
         mixed += words[word] * _MULTIPLIERS[word]
     mixed ^= mixed >> np.uint64(32)
     mixed *= _MULTIPLIERS[0]
-    return mixed
+    return np.asarray(mixed)

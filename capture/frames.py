@@ -1,8 +1,9 @@
-"""Where the transport payload lies in each frame of a batch: link layers, VLAN tags, IPv4, IPv6, tunnels. Whole batches at once.
+"""Where the transport payload lies in each frame of a batch: link layers, VLAN tags, IPv4, IPv6, tunnels. Whole batches
+at once.
 
-IEEE 802.3, 802.1Q, 802.1ad, RFC 791, RFC 8200, RFC 2516 (PPPoE), RFC 2003 (IP in IP), RFC 2784/2890 (GRE). Headers are located by
-masked gathers; a frame that does not parse is marked, never raised. Checksums are not looked at: offloading leaves them unfinished on a
-mirror. Fragments are marked for reassembly, not reassembled here.
+IEEE 802.3, 802.1Q, 802.1ad, RFC 791, RFC 8200, RFC 2516 (PPPoE), RFC 2003 (IP in IP), RFC 2784/2890 (GRE). Headers are
+located by masked gathers; a frame that does not parse is marked, never raised. Checksums are not looked at: offloading
+leaves them unfinished on a mirror. Fragments are marked for reassembly, not reassembled here.
 """
 
 from dataclasses import dataclass
@@ -110,7 +111,8 @@ def parse(batch: RecordBatch) -> Frames:
 
 
 class _Parser:
-    """Columns under construction. `end` is where each frame's present bytes end; `layer` is the offset being looked at."""
+    """Columns under construction. `end` is where each frame's present bytes end; `layer` is the offset being looked
+    at."""
 
     def __init__(self, batch: RecordBatch) -> None:
         n = len(batch)
@@ -156,7 +158,8 @@ class _Parser:
         )
 
     def _at(self, rows: IntArray, offset: int = 0) -> IntArray:
-        """Offsets for reading, kept inside the buffer; what lies behind a frame's end is found out by the length checks."""
+        """Offsets for reading, kept inside the buffer; what lies behind a frame's end is found out by the length
+        checks."""
         return np.minimum(self.layer[rows] + offset, self.last)
 
     def _link_layer(self) -> None:
@@ -283,7 +286,8 @@ class _Parser:
         fits = (needed <= total) & (needed <= self.end[rows] - self.layer[rows])
         self.kind[rows[~fits]] = FrameKind.DAMAGED
         self._place(rows[fits], 6, protocol[fits], header_bytes[fits], total[fits], fragment[fits])
-        return rows[fits & ~fragment]
+        kept: IntArray = rows[fits & ~fragment]
+        return kept
 
     def _place(
         self,
@@ -322,7 +326,8 @@ class _Parser:
         return inner
 
     def _gre(self, rows: IntArray) -> None:
-        """RFC 2784 and 2890: optional checksum, key and sequence fields; version 1 (PPTP) has an acknowledgement too."""
+        """RFC 2784 and 2890: optional checksum, key and sequence fields; version 1 (PPTP) has an acknowledgement
+        too."""
         if not len(rows):
             return
         flags = be16(self.buffer, self._at(rows))
@@ -335,7 +340,8 @@ class _Parser:
         self._flexible_ppp(rows[ppp])
 
     def _flexible_ppp(self, rows: IntArray) -> None:
-        """PPP that may have its address and control bytes and a one-byte protocol field (RFC 1661, RFC 1662, RFC 2637)."""
+        """PPP that may have its address and control bytes and a one-byte protocol field (RFC 1661, RFC 1662, RFC
+        2637)."""
         if not len(rows):
             return
         framed = be16(self.buffer, self._at(rows)) == 0xFF03
@@ -343,4 +349,6 @@ class _Parser:
         short = (self.buffer[self._at(rows)] & 1) == 1
         protocol = np.where(short, self.buffer[self._at(rows)], be16(self.buffer, self._at(rows)))
         self.layer[rows] += np.where(short, 1, 2)
-        self.ethertype[rows] = np.select([protocol == PPP_IPV4, protocol == PPP_IPV6], [ETHERTYPE_IPV4, ETHERTYPE_IPV6], 0)
+        self.ethertype[rows] = np.select(
+            [protocol == PPP_IPV4, protocol == PPP_IPV6], [ETHERTYPE_IPV4, ETHERTYPE_IPV6], 0
+        )

@@ -90,7 +90,8 @@ class Intake:
     def windows(self, batch: RecordBatch) -> Iterator[Window]:
         """Split a batch into windows of journal size.
 
-        The batch's buffer is written to: a packet's capture time takes the place of its UDP header once nothing else needs it.
+        The batch's buffer is written to: a packet's capture time takes the place of its UDP header once nothing else
+        needs it.
         """
         if not len(batch):
             return
@@ -149,7 +150,8 @@ class Intake:
     def _is_signalling(
         self, header: Bytes, half_words: npt.NDArray[np.uint16], captured: IntArray
     ) -> npt.NDArray[np.bool_]:
-        """Which UDP packets that are not RTP belong to calls: `header` is UDP header and 12 payload bytes, shape `(n, 20)`."""
+        """Which UDP packets that are not RTP belong to calls: `header` is UDP header and 12 payload bytes, shape `(n,
+        20)`."""
         words = header.view(">u4")
         first = header[:, 8]
         on_sip_port = np.isin(half_words[:, :2], list(self.sip_ports)).any(axis=1)
@@ -158,7 +160,7 @@ class Intake:
         zrtp = (first == 0x10) & (words[:, 3] == _ZRTP_COOKIE)
         short_rtcp = (first >> 6 == 2) & (header[:, 9] >= 192) & (header[:, 9] <= 223)
         content = short_rtcp | stun | dtls | zrtp | begins_like_sip(words[:, 2])
-        return on_sip_port | (content & (captured >= _TELLING_BYTES))
+        return np.asarray(on_sip_port | (content & (captured >= _TELLING_BYTES)))
 
     def _count(self, frames: Frames, total: int, media: _Media, signalling: IntArray) -> None:
         by_kind = np.bincount(frames.kind, minlength=len(FrameKind))
@@ -189,7 +191,9 @@ class Intake:
             members = np.flatnonzero(sizes == size)
             members = members[_by_flow(numbers[members])]
             payload_bytes = size >> 16
-            piece = gather(batch.buffer, media.start[low + members] - ROW_PREFIX_BYTES, ROW_PREFIX_BYTES + payload_bytes)
+            piece = gather(
+                batch.buffer, media.start[low + members] - ROW_PREFIX_BYTES, ROW_PREFIX_BYTES + payload_bytes
+            )
             flow = numbers[members]
             first = np.flatnonzero(np.concatenate(([True], flow[1:] != flow[:-1])))
             times = batch.ts_ns[media.frame[low + members]]

@@ -1,4 +1,5 @@
-"""The journal's blocks: what the wire showed, in the one form that assembly reads. Little-endian, self-contained, checked by CRC32C.
+"""The journal's blocks: what the wire showed, in the one form that assembly reads. Little-endian, self-contained,
+checked by CRC32C.
 
 | kind       | directory                        | data                                                     |
 |------------|----------------------------------|----------------------------------------------------------|
@@ -6,8 +7,8 @@
 | SIGNALLING | `FRAME` a frame                  | whole frames, verbatim                                   |
 | EVENT      | none                             | a JSON array of `Event`                                  |
 
-A block is header, directory, data. The header's checksum covers header and directory; the directory (or the header, where the data is
-one piece) holds the checksums of the data, so that one flow can be read and checked without the rest.
+A block is header, directory, data. The header's checksum covers header and directory; the directory (or the header,
+where the data is one piece) holds the checksums of the data, so that one flow can be read and checked without the rest.
 """
 
 from collections.abc import Sequence
@@ -56,9 +57,17 @@ EXTENT = np.dtype(
         ("reserved", "<u4"),
     ]
 )
-"""Packets of one flow and one size. `address` counts from the block's start in the file, from the journal's start in memory."""
+"""Packets of one flow and one size. `address` counts from the block's start in the file, from the journal's start in
+memory."""
 FRAME = np.dtype(
-    [("ts_ns", "<i8"), ("start", "<u4"), ("captured", "<u4"), ("wire", "<u4"), ("interface", "<u2"), ("link_type", "<u2")]
+    [
+        ("ts_ns", "<i8"),
+        ("start", "<u4"),
+        ("captured", "<u4"),
+        ("wire", "<u4"),
+        ("interface", "<u2"),
+        ("link_type", "<u2"),
+    ]
 )
 ROW_PREFIX_BYTES = 8
 """Bytes of capture time before the payload in a media row."""
@@ -74,7 +83,11 @@ class BlockKind(IntEnum):
     EVENT = 3
 
 
-_ENTRY_BYTES = {int(BlockKind.MEDIA): EXTENT.itemsize, int(BlockKind.SIGNALLING): FRAME.itemsize, int(BlockKind.EVENT): 0}
+_ENTRY_BYTES = {
+    int(BlockKind.MEDIA): EXTENT.itemsize,
+    int(BlockKind.SIGNALLING): FRAME.itemsize,
+    int(BlockKind.EVENT): 0,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +168,9 @@ def serialize_media(first_ns: int, last_ns: int, extents: npt.NDArray[np.void], 
 def serialize_signalling(batch: RecordBatch) -> list[Bytes]:
     """Lay out a signalling block holding the batch's frames (at least one), verbatim and close together."""
     starts = np.cumsum(batch.captured) - batch.captured
-    data = np.concatenate([batch.buffer[s : s + n] for s, n in zip(batch.start.tolist(), batch.captured.tolist(), strict=True)])
+    data = np.concatenate(
+        [batch.buffer[s : s + n] for s, n in zip(batch.start.tolist(), batch.captured.tolist(), strict=True)]
+    )
     directory = np.zeros(len(batch), FRAME)
     directory["ts_ns"], directory["start"] = batch.ts_ns, starts
     directory["captured"], directory["wire"] = batch.captured, batch.wire
@@ -250,7 +265,9 @@ def parse(raw: Bytes, address: int) -> Block:
 def _extents(directory: npt.NDArray[np.void], block_bytes: int) -> npt.NDArray[np.void]:
     """Copy a media directory whose data lie in the block."""
     low = HEADER.itemsize + directory.nbytes
-    sizes = directory["rows"].astype(np.uint64) * (directory["captured"].astype(np.uint64) + np.uint64(ROW_PREFIX_BYTES))
+    sizes = directory["rows"].astype(np.uint64) * (
+        directory["captured"].astype(np.uint64) + np.uint64(ROW_PREFIX_BYTES)
+    )
     start = directory["address"]
     if (start < low).any() or (start > block_bytes).any() or (start + sizes > block_bytes).any():
         raise JournalError("extent outside its block")

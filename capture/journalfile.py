@@ -1,7 +1,7 @@
 """The journal on disk: append blocks, read rows back, forget what nobody needs.
 
-An address in the journal is `file number << 40 | offset`. The files of an import have no name: they vanish with the process, however it
-ends, because the capture they came from is still there.
+An address in the journal is `file number << 40 | offset`. The files of an import have no name: they vanish with the
+process, however it ends, because the capture they came from is still there.
 """
 
 import os
@@ -96,5 +96,7 @@ class TransientJournal:
     def __enter__(self) -> "TransientJournal":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

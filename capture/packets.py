@@ -79,7 +79,8 @@ class Packets:
 
     def datagram(self, index: int) -> bytes:
         """Return one packet from RTP's first byte."""
-        return self.pieces[self.piece[index]][self.row[index], ROW_PREFIX_BYTES:].tobytes()
+        packet: bytes = self.pieces[self.piece[index]][self.row[index], ROW_PREFIX_BYTES:].tobytes()
+        return packet
 
 
 def read(extents: Sequence[Extent], read_into: ReadInto) -> Packets:

@@ -1,7 +1,7 @@
 """A batch of captured records: one buffer, and where each frame lies in it.
 
-Everything that reads packets (capture files, the journal's signalling blocks, later the ring) hands over this shape, so that
-parsing is written once and works on whole batches.
+Everything that reads packets (capture files, the journal's signalling blocks) hands over this shape, so that parsing is
+written once and works on whole batches.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class RecordBatch:
     """`n` frames in capture order. All arrays have length `n`."""
 
     buffer: npt.NDArray[np.uint8]
-    """The bytes, shape `(size,)`; at least `GUARD_BYTES` follow the last frame. Valid until the next batch is asked for."""
+    """The bytes, shape `(size,)`; at least `GUARD_BYTES` follow the last frame. Valid until the next batch."""
     start: npt.NDArray[np.int64]
     """Offset of each frame's first byte in `buffer`."""
     captured: npt.NDArray[np.int64]

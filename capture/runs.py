@@ -1,7 +1,7 @@
 """Runs of RTP: what the journal holds of each source and destination, without pauses of more than 30 s.
 
-A run says where its packets lie in the journal; it does not hold them. Runs are found by transport address, because that is what
-the signalling gives. Copies of one stream on several interfaces, VLANs or tunnels share a run.
+A run says where its packets lie in the journal; it does not hold them. Runs are found by transport address, because
+that is what the signalling gives. Copies of one stream on several interfaces, VLANs or tunnels share a run.
 """
 
 from array import array
@@ -122,8 +122,8 @@ class RunLimits:
     runs: int = 100_000
     """Beyond, the media is not followed, and counted."""
     at_endpoint: int = 1024
-    """Likewise of one address, for single packets: a sender that makes up SSRCs must not cost more than itself, nor keep a
-    call out. Streams of several packets have eight times the room."""
+    """Likewise of one address, for single packets: a sender that makes up SSRCs must not cost more than itself, nor
+    keep a call out. Streams of several packets have eight times the room."""
     inline_bytes: int = 128 << 20
     """Likewise for packets that came in fragments, which no telephone sends."""
 

@@ -1,7 +1,9 @@
-"""The order of a stream's packets: sequence numbers and timestamps without wraps, duplicates out, sender restarts found. RFC 3550 A.1.
+"""The order of a stream's packets: sequence numbers and timestamps without wraps, duplicates out, sender restarts
+found. RFC 3550 A.1.
 
-A restart (or a forged packet) begins a new *epoch*: sequence numbers of different epochs say nothing about each other, so no loss is
-counted between them. A packet that is merely late stays in its epoch, however late, because its timestamp fits its number.
+A restart (or a forged packet) begins a new *epoch*: sequence numbers of different epochs say nothing about each other,
+so no loss is counted between them. A packet that is merely late stays in its epoch, however late, because its timestamp
+fits its number.
 """
 
 from dataclasses import dataclass
@@ -60,7 +62,10 @@ class Sequenced:
 
 
 def put_in_order(
-    sequence: npt.NDArray[np.uint16], rtp_time: npt.NDArray[np.uint32], arrival_ns: IntArray, carry: SequenceCarry | None = None
+    sequence: npt.NDArray[np.uint16],
+    rtp_time: npt.NDArray[np.uint32],
+    arrival_ns: IntArray,
+    carry: SequenceCarry | None = None,
 ) -> Sequenced:
     """Sort packets by sending order.
 
@@ -99,7 +104,10 @@ def put_in_order(
 
 
 def _number(
-    sequence: npt.NDArray[np.uint16], rtp_time: npt.NDArray[np.uint32], arrival_ns: IntArray, carry: SequenceCarry | None
+    sequence: npt.NDArray[np.uint16],
+    rtp_time: npt.NDArray[np.uint32],
+    arrival_ns: IntArray,
+    carry: SequenceCarry | None,
 ) -> tuple[IntArray, IntArray, IntArray]:
     """Extend sequence numbers and timestamps, and number the epochs, going on from the carry's packet."""
     if carry is None:

@@ -1,7 +1,7 @@
 """Frames of the journal's signalling blocks in; dialogs, RTCP evidence and signs of encryption out.
 
-IP fragments are put together (RFC 791, RFC 8200), TCP segments ordered (RFC 9293), SIP framed and parsed (RFC 3261), RTCP read
-(RFC 3550). Sans-IO; all tables are bounded; what does not parse is counted and skipped.
+IP fragments are put together (RFC 791, RFC 8200), TCP segments ordered (RFC 9293), SIP framed and parsed (RFC 3261),
+RTCP read (RFC 3550). Sans-IO; all tables are bounded; what does not parse is counted and skipped.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,8 @@ TCP_HEADER_BYTES = 20
 MAX_REMEMBERED = 65_536
 """Entries of each table of evidence; the oldest makes room."""
 MAX_STREAMS = 1024
-"""TCP directions whose framing is kept, 256 KiB each at most; the one idle for longest makes room, mostly between messages."""
+"""TCP directions whose framing is kept, 256 KiB each at most; the one idle for longest makes room, mostly between
+messages."""
 _TLS_HANDSHAKE = 0x16
 _UDP, _TCP, _FRAGMENT = int(FrameKind.UDP), int(FrameKind.TCP), int(FrameKind.FRAGMENT)
 _K = TypeVar("_K")
@@ -171,7 +172,9 @@ class Signalling:
             return self._datagram(ts_ns, source, destination, payload, truncated)
         return []
 
-    def _datagram(self, ts_ns: int, source: Endpoint, destination: Endpoint, payload: bytes, truncated: bool) -> list[SipCall]:
+    def _datagram(
+        self, ts_ns: int, source: Endpoint, destination: Endpoint, payload: bytes, truncated: bool
+    ) -> list[SipCall]:
         if not payload.strip(b"\r\n\0 \t"):
             return []  # keep-alive (RFC 5626)
         try:

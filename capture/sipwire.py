@@ -57,7 +57,8 @@ class SipConnections:
         for row in self._learn(batch, payload, captured, first, connection, wanted=~tls & ~known):
             # Kept from the recognised segment on, whatever else of the connection happens to be in this batch.
             known[row:] |= connection[row:] == connection[row]
-        return rows[(keep & (on_port | known) & ~tls) | handshake]
+        kept: IntArray = rows[(keep & (on_port | known) & ~tls) | handshake]
+        return kept
 
     def _learn(
         self,
@@ -82,7 +83,9 @@ class SipConnections:
         return learned
 
 
-def _connections(batch: RecordBatch, frames: Frames, rows: IntArray, ports: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint64]:
+def _connections(
+    batch: RecordBatch, frames: Frames, rows: IntArray, ports: npt.NDArray[np.uint16]
+) -> npt.NDArray[np.uint64]:
     """Hash of each frame's connection, the same in both directions."""
     source, destination = ports[:, 0].astype(np.uint64), ports[:, 1].astype(np.uint64)
     ip_start = frames.ip_start[rows]

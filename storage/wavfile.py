@@ -113,7 +113,7 @@ def _encode_pcm16(sound: Sound) -> Iterator[bytes | memoryview]:
     with _open(sink, sound.info) as wav:
         wav.write(np.zeros((1, CHANNELS), np.int16))
     yield _sized(sink.header, sound.frames)
-    # What follows the header is the samples themselves, little-endian: handing them through libsndfile would only copy them.
+    # What follows is the samples themselves, little-endian: handing them through libsndfile would only copy them.
     for block in _checked(sound, np.dtype("<i2")):
         yield np.ascontiguousarray(block).data.cast("B")
 

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(not CAPTURES, reason=ABSENT)
 TIME_LIMIT_S = 60
 INPUT_DAMAGED = 3
 DAMAGED = frozenset({"jnetpcap-truncated-file.pcap"})
-"""Captures that end in the middle of a packet. What is there of it is read; the manifest, like tshark, leaves it out."""
+"""Captures that end in the middle of a packet. What is there of it is read; manifest and tshark leave it out."""
 WITHOUT_CALLS = frozenset(
     {"ndpi-vlan-gre-ppp-sip.pcapng", "sipp-dtmf-2833-1.pcap", "zeek-sip-junk.pcap", "zeek-sip-long-paths.pcap"}
 )

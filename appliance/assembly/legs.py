@@ -1,4 +1,4 @@
-"""How calls hang together: transfers, replacements, and the two sides of a PBX or SBC that are one call to the customer."""
+"""How calls hang together: transfers, replacements, and the two sides of a PBX or SBC that are one call."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

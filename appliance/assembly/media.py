@@ -1,4 +1,5 @@
-"""Media that no signalling announces: which runs are one conversation, whether they are speech, and who is on which side."""
+"""Media that no signalling announces: which runs are one conversation, whether they are speech, who is on which
+side."""
 
 from zoneinfo import ZoneInfo
 
@@ -111,7 +112,7 @@ def streams(work: Work, runs: RunTable, close_ns: int) -> list[BoundStream]:
 
 
 def codecs(stream: BoundStream) -> dict[int, str]:
-    """Return the payload types that mean something without a description (RFC 3551), dynamic ones taken for telephone events.
+    """Return the payload types that mean something without a description (RFC 3551); dynamic ones are telephone events.
 
     Only packets of four bytes are read as events, so that a dynamic type that is speech is not heard as keys.
     """

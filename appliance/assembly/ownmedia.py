@@ -25,6 +25,7 @@ class OwnMedia:
         self._read_into = read_into
 
     def watch_new_runs(self) -> None:
+        """Set the deadlines of runs that have begun."""
         runs = self._state.runs
         for run in runs.begun:
             self._state.schedule(run.first_ns + PAUSE_NS + 1, Due.RUN, str(run.number))

@@ -1,4 +1,4 @@
-"""Parts and records of one piece of work after the other: places its streams, cuts, writes, and opens works for second streams."""
+"""Parts and records of one work after the other: places its streams, cuts, writes, opens works for second streams."""
 
 from collections.abc import Callable
 
@@ -92,7 +92,7 @@ class Recorder:
             last = work.next_sample + segment
             self._emit(work, call, chosen, last, end, held, None)
             work.next_sample = last
-            self._renderer.let_go(work, chosen, close_ns)
+            self._renderer.let_go(chosen, close_ns)
             if ending is None:
                 return
             chosen = self._again(work, call, chosen, close_ns)

@@ -173,7 +173,7 @@ class Renderer:
             count, first_ns, _ = work.too_late.get(one.stream.key, (0, int(late[0]), 0))
             work.too_late[one.stream.key] = (count + len(late), first_ns, int(late[-1]))
 
-    def let_go(self, work: Work, chosen: dict[Side, list[Placed]], close_ns: int) -> None:
+    def let_go(self, chosen: dict[Side, list[Placed]], close_ns: int) -> None:
         """After a part: carry the streams on, and forget the extents that are used up."""
         for mine in chosen.values():
             for one in mine:

@@ -1,6 +1,6 @@
 """What assembly is told by the configuration."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
@@ -44,7 +44,7 @@ class AssemblySettings:
     """An answered call without BYE ends after this long without media, unless it is on hold."""
     mask_dtmf: bool = False
     """Digits are shown as `x`."""
-    zone: ZoneInfo = ZoneInfo("Asia/Tokyo")
+    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Asia/Tokyo"))
     """The site's time zone."""
     software: str = "rokubox"
     config_digest: str | None = None

@@ -72,6 +72,7 @@ class SipCalls:
                 self._state.announced.setdefault(endpoint, {})[call.key] = None
 
     def finish_due(self, key: str) -> None:
+        """A call that was over has lingered long enough."""
         call = self._state.signalling.dialogs.calls.get(key)
         if call is None or not call.is_over:
             self._state.legs.revived(key)

@@ -1,4 +1,4 @@
-"""Snapshots of assembly's state: what is written after a part, so that the journal is needed only from the oldest open part on.
+"""Snapshots of assembly's state, so that the journal is needed only from the oldest open part on.
 
 An assembly that goes on from a snapshot gives the same bytes as one that was never interrupted.
 """

@@ -1,4 +1,4 @@
-"""What assembly carries from block to block. Plain data: `snapshot` writes it, and an assembly made from it goes on the same."""
+"""What assembly carries from block to block. Plain data: `snapshot` writes it, an assembly made from it goes on."""
 
 import heapq
 from dataclasses import dataclass, field

@@ -1,9 +1,10 @@
-"""Assembly is a fold: the archive does not depend on block borders, snapshots, the order of files, hash seeds or time zones."""
+"""Assembly is a fold: block borders, snapshots, the order of files, hash seeds and time zones change nothing."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def tree_digest(archive: Path) -> dict[str, str]:
 
 
 def assembled(capture: Path, output: Path, borders: list[int], snapshots: set[int]) -> dict[str, str]:
-    """Digest of the archive made with block borders at these record numbers, and restarts from snapshots at these blocks."""
+    """Digest of the archive made with block borders at these records, and restarts from snapshots at these blocks."""
     with ArchiveWriter(Archive(output)) as writer, TransientJournal(output / "spool") as spool:
         publisher = Publisher(settings=SETTINGS, writer=writer)
         assembly = Assembly(SETTINGS, publisher, spool.read_into)
@@ -83,7 +84,7 @@ def blocks(capture: Path, spool: TransientJournal, borders: list[int]) -> Iterat
     first_ns, last_ns = int(batch.ts_ns[0]), int(batch.ts_ns[-1])
     yield event(first_ns, "start")
     cuts = [0, *(border for border in borders if 0 < border < len(batch)), len(batch)]
-    for low, high in zip(cuts[:-1], cuts[1:], strict=True):
+    for low, high in pairwise(cuts):
         for window in intake.windows(part_of(batch, low, high)):
             if len(window.extents):
                 pieces = journal.serialize_media(window.first_ns, window.last_ns, window.extents, window.rows)

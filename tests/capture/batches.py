@@ -34,14 +34,18 @@ def batch_of(
         wire=captured.copy() if wires is None else np.array(wires, np.int64),
         ts_ns=START_NS + 1000 * np.arange(count) if times is None else np.array(times, np.int64),
         interface=np.zeros(count, np.uint16) if interfaces is None else np.array(interfaces, np.uint16),
-        link_type=np.full(count, link_type, np.uint16) if isinstance(link_type, int) else np.array(link_type, np.uint16),
+        link_type=np.full(count, link_type, np.uint16)
+        if isinstance(link_type, int)
+        else np.array(link_type, np.uint16),
     )
 
 
 def cut(batch: RecordBatch, low: int, high: int) -> RecordBatch:
     """Rows `low` to `high` in a buffer of their own."""
     data = batch.buffer.tobytes()
-    rows = [data[s : s + n] for s, n in zip(batch.start[low:high].tolist(), batch.captured[low:high].tolist(), strict=True)]
+    rows = [
+        data[s : s + n] for s, n in zip(batch.start[low:high].tolist(), batch.captured[low:high].tolist(), strict=True)
+    ]
     return batch_of(
         rows,
         link_type=batch.link_type[low:high].tolist(),
@@ -80,7 +84,9 @@ def frame_of(payload: bytes, source: Address = HERE, destination: Address = THER
     return frame.octets
 
 
-def rtp(sequence: int, rtp_time: int, payload: bytes = b"\xd5" * 160, *, ssrc: int = 0x1234ABCD, payload_type: int = 8) -> bytes:
+def rtp(
+    sequence: int, rtp_time: int, payload: bytes = b"\xd5" * 160, *, ssrc: int = 0x1234ABCD, payload_type: int = 8
+) -> bytes:
     """One RTP packet (RFC 3550 section 5.1)."""
     head = bytes((0x80, payload_type)) + (sequence & 0xFFFF).to_bytes(2, "big")
     return head + (rtp_time & 0xFFFFFFFF).to_bytes(4, "big") + ssrc.to_bytes(4, "big") + payload

@@ -1,4 +1,4 @@
-"""Flow numbers are those a dictionary would give, whatever collides; and a flow is told by everything the wire shows."""
+"""Flow numbers are those a dictionary would give, whatever collides; a flow is told by everything the wire shows."""
 
 import numpy as np
 import pytest

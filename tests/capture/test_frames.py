@@ -1,4 +1,5 @@
-"""Where the transport payload lies, for every wrapping that a mirror shows; and that nothing on the wire can confuse it."""
+"""Where the transport payload lies, for every wrapping that a mirror shows; and that nothing on the wire can confuse
+it."""
 
 import struct
 
@@ -40,8 +41,8 @@ from tests.traffic.pcapwriter import FrameWriter, Link, Transport, Wire
 
 BOUNDED = settings(max_examples=100, deadline=None)
 PAYLOAD = b"payload of a datagram \x00\x01\x02"
-LINKS = (LINK_ETHERNET, LINK_LINUX_SLL, LINK_LINUX_SLL2, LINK_RAW, LINK_IPV4, LINK_IPV6)
-LINKS += (LINK_NULL, LINK_LOOP, LINK_PPP, LINK_PPP_ETHER)
+_TYPED = (LINK_ETHERNET, LINK_LINUX_SLL, LINK_LINUX_SLL2, LINK_RAW, LINK_IPV4, LINK_IPV6)
+LINKS = (*_TYPED, LINK_NULL, LINK_LOOP, LINK_PPP, LINK_PPP_ETHER)
 
 UDP_V4 = bytes(IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=5004, dport=6004) / Raw(PAYLOAD))
 UDP_V6 = bytes(IPv6(src="2001:db8::1", dst="2001:db8::2") / UDP(sport=5004, dport=6004) / Raw(PAYLOAD))
@@ -53,7 +54,9 @@ def transport_of(batch: RecordBatch, frames: Frames, row: int = 0) -> bytes:
 
 def udp_payload(frame: bytes, link_type: int = LINK_ETHERNET, *, version: int = 4) -> Frames:
     """Parse one frame among others and see that it is UDP with `PAYLOAD`."""
-    batch = batch_of([b"\x45" * 7, frame, b"\x08\x00" * 40], link_type=[LINK_ETHERNET, link_type, LINK_ETHERNET], gap=bytes(16))
+    batch = batch_of(
+        [b"\x45" * 7, frame, b"\x08\x00" * 40], link_type=[LINK_ETHERNET, link_type, LINK_ETHERNET], gap=bytes(16)
+    )
     frames = layers.parse(batch)
     assert frames.kind[1] == FrameKind.UDP
     assert frames.ip_version[1] == version
@@ -216,7 +219,13 @@ class TestIpv4:
     @pytest.mark.parametrize(
         ("place", "value"),
         [(14, 0x55), (14, 0x65), (14, 0x44), (14, 0x4F), (17, 19)],
-        ids=["version 5", "version 6", "short header", "header longer than the packet", "total shorter than the header"],
+        ids=[
+            "version 5",
+            "version 6",
+            "short header",
+            "header longer than the packet",
+            "total shorter than the header",
+        ],
     )
     def test_damaged(self, place, value):
         frame = bytearray(frame_of(b""))
@@ -251,7 +260,12 @@ EXTENSIONS = {
     "routing": (IPv6ExtHdrRouting(addresses=["2001:db8::9"]),),
     "authentication": (AH(nh=17, payloadlen=4, spi=1, seq=2, icv=b"\x11" * 12),),
     "atomic fragment": (IPv6ExtHdrFragment(offset=0, m=0, id=7),),
-    "several": (IPv6ExtHdrHopByHop(), IPv6ExtHdrDestOpt(), IPv6ExtHdrRouting(), AH(nh=17, payloadlen=4, icv=b"\x11" * 12)),
+    "several": (
+        IPv6ExtHdrHopByHop(),
+        IPv6ExtHdrDestOpt(),
+        IPv6ExtHdrRouting(),
+        AH(nh=17, payloadlen=4, icv=b"\x11" * 12),
+    ),
     "before an atomic fragment": (IPv6ExtHdrHopByHop(), IPv6ExtHdrFragment(offset=0, m=0, id=7)),
     "behind an atomic fragment": (IPv6ExtHdrFragment(offset=0, m=0, id=7), IPv6ExtHdrDestOpt()),
 }
@@ -362,7 +376,10 @@ SHAPES = {
     "IPv6 extensions": (stack(ether(0x86DD), V6, *EXTENSIONS["several"]), LINK_ETHERNET),
     "atomic fragment": (stack(ether(0x86DD), V6, *EXTENSIONS["behind an atomic fragment"]), LINK_ETHERNET),
     "GRE": (stack(ether(0x0800), IP(proto=47), GRE_KINDS["all"], V4), LINK_ETHERNET),
-    "PPP in GRE": (stack(ether(0x0800), IP(proto=47), Raw(b"\x30\x01\x88\x0b" + bytes(8) + b"\xff\x03\x21"), V4), LINK_ETHERNET),
+    "PPP in GRE": (
+        stack(ether(0x0800), IP(proto=47), Raw(b"\x30\x01\x88\x0b" + bytes(8) + b"\xff\x03\x21"), V4),
+        LINK_ETHERNET,
+    ),
     "4 in 6": (stack(ether(0x86DD), IPv6(nh=4), V4), LINK_ETHERNET),
     "options": (stack(ether(0x0800), IP(options=[IPOption_Router_Alert()])), LINK_ETHERNET),
 }
@@ -370,7 +387,9 @@ SHAPES = {
 
 def check_bounds(batch: RecordBatch, frames: Frames) -> None:
     """Whatever the bytes: offsets lie inside the frame, and its neighbours do not matter."""
-    transport = np.flatnonzero(np.isin(frames.kind, (FrameKind.UDP, FrameKind.TCP, FrameKind.FRAGMENT, FrameKind.OTHER_IP)))
+    transport = np.flatnonzero(
+        np.isin(frames.kind, (FrameKind.UDP, FrameKind.TCP, FrameKind.FRAGMENT, FrameKind.OTHER_IP))
+    )
     start, end = frames.transport_start[transport], frames.transport_end[transport]
     assert (start >= batch.start[transport]).all()
     assert (start <= end).all()
@@ -408,7 +427,9 @@ def hostile_frames() -> st.SearchStrategy[tuple[bytes, int]]:
             frame[int(place * len(frame))] = value
         return bytes(frame[: int(keep * len(frame) + 1)]), shape[1]
 
-    change = st.tuples(st.floats(0, 0.999), st.sampled_from([0, 1, 4, 6, 17, 41, 44, 47, 51, 60, 0x45, 0x4F, 0x60, 0x81, 0xFF]))
+    change = st.tuples(
+        st.floats(0, 0.999), st.sampled_from([0, 1, 4, 6, 17, 41, 44, 47, 51, 60, 0x45, 0x4F, 0x60, 0x81, 0xFF])
+    )
     return st.one_of(
         st.tuples(st.binary(max_size=120), st.sampled_from(LINKS)),
         st.builds(changed, st.sampled_from(list(SHAPES.values())), st.lists(change, max_size=12), st.floats(0, 1)),

@@ -1,6 +1,7 @@
 """What becomes of each frame, row by row of the table; and that neither batches nor windows matter."""
 
 import dataclasses
+import itertools
 import struct
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -44,7 +45,7 @@ def windows_of(batches: Iterable[RecordBatch]) -> tuple[list[Window], IntakeCoun
     return [window for batch in batches for window in intake.windows(batch)], intake.counters
 
 
-def media_of(windows: Sequence[Window]) -> dict[bytes, list[tuple[int, bytes]]]:
+def media_of(windows: Sequence[Window]) -> dict:
     """(time, payload) of each flow's packets, in the order of the journal: sizes apart, in capture order within one."""
     media: dict[tuple[bytes, int], list[tuple[int, bytes]]] = defaultdict(list)
     for window in windows:
@@ -141,7 +142,13 @@ OTHERS = {
 class TestTable:
     @pytest.mark.parametrize(
         "payload",
-        [rtp(1, 2), rtp(1, 2, b""), rtp(1, 2, b"x" * 1000, payload_type=96), b"\x80\x88" + rtp(1, 2)[2:], b"\xbf\xff" + rtp(1, 2)[2:]],
+        [
+            rtp(1, 2),
+            rtp(1, 2, b""),
+            rtp(1, 2, b"x" * 1000, payload_type=96),
+            b"\x80\x88" + rtp(1, 2)[2:],
+            b"\xbf\xff" + rtp(1, 2)[2:],
+        ],
         ids=["PCMA", "header alone", "video", "marker", "all bits"],
     )
     @pytest.mark.parametrize("six", [False, True])
@@ -176,11 +183,11 @@ class TestTable:
         octets = list(SIGNALLING.values())
         times = [START_NS + 7 * row for row in range(len(octets))]
         wires = [len(frame) + row for row, frame in enumerate(octets)]
-        batch = batch_of(octets, times=times, wires=wires, interfaces=[row % 3 for row in range(len(octets))], gap=b"\xff" * 16)
+        batch = batch_of(
+            octets, times=times, wires=wires, interfaces=[row % 3 for row in range(len(octets))], gap=b"\xff" * 16
+        )
         kept = frames_kept(windows_of([batch])[0])
-        assert kept == [
-            (times[row], wires[row], row % 3, LINK_ETHERNET, frame) for row, frame in enumerate(octets)
-        ]
+        assert kept == [(times[row], wires[row], row % 3, LINK_ETHERNET, frame) for row, frame in enumerate(octets)]
 
 
 class TestLengths:
@@ -215,7 +222,9 @@ class TestLengths:
     def test_snap_length(self):
         octets = [frame_of(rtp(n, 160 * n)) for n in range(300)]
         for snap in (54, 55, 100, len(octets[0]) - 1):
-            batch = batch_of([frame[:snap] for frame in octets], wires=[len(frame) for frame in octets], gap=b"\x80" * 16)
+            batch = batch_of(
+                [frame[:snap] for frame in octets], wires=[len(frame) for frame in octets], gap=b"\x80" * 16
+            )
             windows, counters = windows_of([batch])
             assert counters.truncated_media == counters.media == 300
             ((key, packets),) = media_of(windows).items()
@@ -314,7 +323,8 @@ class TestWindows:
 
 def traffic(choices: list[tuple[int, int, int]]) -> list[tuple[int, bytes]]:
     """(time, frame): RTP of a few flows and sizes, SIP over UDP and TCP, fragments, others."""
-    ts_ns, frames = START_NS, []
+    ts_ns = START_NS
+    frames: list = []
     for kind, flow, step_ms in choices:
         ts_ns += step_ms * 1_000_000
         number = len(frames)
@@ -325,7 +335,9 @@ def traffic(choices: list[tuple[int, int, int]]) -> list[tuple[int, bytes]]:
             case 3:
                 frames.append((ts_ns, frame_of(INVITE, *ends)))
             case 4:
-                frames.append((ts_ns, tcp_frame([b"x" * 30, INVITE, b"SIP/2.0 200 OK", b"body"][flow], 7000 + flow % 2)))
+                frames.append(
+                    (ts_ns, tcp_frame([b"x" * 30, INVITE, b"SIP/2.0 200 OK", b"body"][flow], 7000 + flow % 2))
+                )
             case 5:
                 frames.append((ts_ns, fragments(40, six=flow == 3)[flow % 2]))
             case _:
@@ -334,7 +346,9 @@ def traffic(choices: list[tuple[int, int, int]]) -> list[tuple[int, bytes]]:
 
 
 choices = st.lists(
-    st.tuples(st.integers(0, 6), st.integers(0, 3), st.sampled_from([0, 0, 1, 20, 3000, 40_000])), min_size=1, max_size=40
+    st.tuples(st.integers(0, 6), st.integers(0, 3), st.sampled_from([0, 0, 1, 20, 3000, 40_000])),
+    min_size=1,
+    max_size=40,
 )
 
 
@@ -344,7 +358,7 @@ def test_neither_batches_nor_windows_matter(content, cuts):
     frames = traffic(content)
     batch = batch_of([frame for _, frame in frames], times=[ts_ns for ts_ns, _ in frames])
     places = sorted({0, len(frames), *(int(place * len(frames)) for place in cuts)})
-    pieces = [cut(batch, low, high) for low, high in zip(places[:-1], places[1:], strict=True)]
+    pieces = [cut(batch, low, high) for low, high in itertools.pairwise(places)]
     whole, counters = windows_of([batch])
     split, split_counters = windows_of(pieces)
     assert media_of(split) == media_of(whole)

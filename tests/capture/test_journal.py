@@ -45,7 +45,13 @@ def media_block(sizes: list[int]) -> Bytes:
 
 SIGNALLING = joined(
     journal.serialize_signalling(
-        batch_of([b"first", b"", b"the third frame"], times=[30, 10, 20], wires=[5, 0, 9000], interfaces=[0, 1, 65535], link_type=[1, 113, 276])
+        batch_of(
+            [b"first", b"", b"the third frame"],
+            times=[30, 10, 20],
+            wires=[5, 0, 9000],
+            interfaces=[0, 1, 65535],
+            link_type=[1, 113, 276],
+        )
     )
 )
 EVENTS = (
@@ -65,7 +71,10 @@ def test_sizes_on_disk():
 
 class TestMedia:
     @BOUNDED
-    @given(sizes=st.lists(st.sampled_from([0, 20, 160, 160, 160, 240, 1400]), min_size=1, max_size=60), address=st.integers(0, 1 << 50))
+    @given(
+        sizes=st.lists(st.sampled_from([0, 20, 160, 160, 160, 240, 1400]), min_size=1, max_size=60),
+        address=st.integers(0, 1 << 50),
+    )
     def test_round_trip(self, sizes, address):
         window = media_window(sizes)
         block = joined(journal.serialize_media(window.first_ns, window.last_ns, window.extents, window.rows))
@@ -226,14 +235,18 @@ class TestHostile:
         with pytest.raises(JournalError, match="extent outside its block"):
             journal.parse(forged(MEDIA, directory=directory.tobytes()), 0)
 
-    @pytest.mark.parametrize(("field", "value"), [("start", (1 << 32) - 1), ("captured", (1 << 32) - 1), ("captured", 16)])
+    @pytest.mark.parametrize(
+        ("field", "value"), [("start", (1 << 32) - 1), ("captured", (1 << 32) - 1), ("captured", 16)]
+    )
     def test_frame_outside_its_block(self, field, value):
         directory = np.frombuffer(SIGNALLING[48 : 48 + 3 * FRAME.itemsize].tobytes(), FRAME).copy()
         directory[2][field] = value
         with pytest.raises(JournalError, match="frame outside its block"):
             journal.parse(forged(SIGNALLING, directory=directory.tobytes()), 0)
 
-    @pytest.mark.parametrize("content", [b"", b"[", b"[1]", b'{"a":1}', b'[{"ts_ns":"x","kind":"","detail":{}}]', b"\xff\xfe"])
+    @pytest.mark.parametrize(
+        "content", [b"", b"[", b"[1]", b'{"a":1}', b'[{"ts_ns":"x","kind":"","detail":{}}]', b"\xff\xfe"]
+    )
     def test_events_that_do_not_read(self, content):
         head = {"bytes": HEADER.itemsize + len(content), "data_crc": crc32c(content)}
         block = np.concatenate((forged(EVENT, header=head)[:48], np.frombuffer(content, np.uint8)))

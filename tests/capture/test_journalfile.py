@@ -1,6 +1,7 @@
 """The journal on disk: blocks at their addresses, files that come and go."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,9 @@ def test_the_files_have_no_name_and_vanish(tmp_path):
         read(spool, 0, 1)
 
 
-@pytest.mark.parametrize(("address", "size"), [(0, 12), (11, 1), (1 << OFFSET_BITS, 1), (5, 100), (1 << 62, 1), ((1 << OFFSET_BITS) - 1, 1)])
+@pytest.mark.parametrize(
+    ("address", "size"), [(0, 12), (11, 1), (1 << OFFSET_BITS, 1), (5, 100), (1 << 62, 1), ((1 << OFFSET_BITS) - 1, 1)]
+)
 def test_what_is_not_there(tmp_path, address, size):
     with TransientJournal(tmp_path) as spool:
         spool.append([piece(b"eleven byte")])
@@ -79,7 +82,14 @@ class TestRotation:
 
     def _forget(self, spool: TransientJournal, addresses: list[int]) -> None:
         """Only whole files go, and never the one being written."""
-        for before, held in ((0, 5), (addresses[1], 5), (addresses[2], 3), (addresses[3], 3), (spool.end, 1), (1 << 62, 1)):
+        for before, held in (
+            (0, 5),
+            (addresses[1], 5),
+            (addresses[2], 3),
+            (addresses[3], 3),
+            (spool.end, 1),
+            (1 << 62, 1),
+        ):
             spool.forget_before(before)
             for number, address in enumerate(addresses):
                 if number >= len(addresses) - held:
@@ -142,7 +152,7 @@ class TestBlocks:
 @settings(max_examples=40, deadline=None)
 @given(blocks=st.lists(st.lists(st.binary(max_size=40), max_size=4), max_size=20))
 def test_any_pieces(blocks):
-    with TransientJournal(Path(".")) as spool:
+    with tempfile.TemporaryDirectory() as folder, TransientJournal(Path(folder)) as spool:
         addresses = [spool.append([piece(content) for content in pieces]) for pieces in blocks]
         for address, pieces in zip(addresses, blocks, strict=True):
             content = b"".join(pieces)

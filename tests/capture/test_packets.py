@@ -1,5 +1,6 @@
 """A stream's packets read back from the journal: all of them, in order of arrival; damage costs its extent alone."""
 
+import itertools
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ def written(
     whole = batch_of([f[:snap_bytes] for f in frames], times=times, wires=[len(f) for f in frames])
     memory, table, intake = Memory(), RunTable(), Intake(frozenset())
     places = [0, *sorted(cuts), len(frames)]
-    for low, high in zip(places[:-1], places[1:], strict=True):
+    for low, high in itertools.pairwise(places):
         for window in intake.windows(cut(whole, low, high)):
             block = MediaBlock(first_ns=window.first_ns, last_ns=window.last_ns, extents=window.extents)
             memory.append(block, window.rows)
@@ -64,7 +65,11 @@ def stream(sizes: Sequence[int]) -> list[bytes]:
 
 @BOUNDED
 @given(
-    content=st.lists(st.tuples(st.sampled_from([1, 160, 160, 160, 4, 1300]), st.sampled_from([0, 0, 1, 20, 3000])), min_size=1, max_size=50),
+    content=st.lists(
+        st.tuples(st.sampled_from([1, 160, 160, 160, 4, 1300]), st.sampled_from([0, 0, 1, 20, 3000])),
+        min_size=1,
+        max_size=50,
+    ),
     cuts=st.lists(st.integers(0, 50), max_size=6),
 )
 def test_what_went_in_comes_out(content, cuts):
@@ -74,7 +79,9 @@ def test_what_went_in_comes_out(content, cuts):
     memory, extents = written(payloads, times, cuts)
     packets = read(extents, memory.read_into)
     assert packets.arrival_ns.tolist() == times
-    assert sorted(zip(packets.arrival_ns.tolist(), datagrams(packets), strict=True)) == sorted(zip(times, payloads, strict=True))
+    assert sorted(zip(packets.arrival_ns.tolist(), datagrams(packets), strict=True)) == sorted(
+        zip(times, payloads, strict=True)
+    )
     for index, payload in enumerate(datagrams(packets)):
         start = int(packets.payload_start[index])
         row = packets.pieces[packets.piece[index]][packets.row[index]]
@@ -131,7 +138,9 @@ class TestRtpHeaders:
     @pytest.mark.parametrize("first", [b"\x8f", b"\x90", b"\xa0"], ids=["CSRCs", "extension", "padding"])
     def test_what_cannot_be_rtp_is_counted(self, first):
         wrong = first + rtp(2, 160, b"\xff" * 20)[1:]
-        memory, extents = written([rtp(1, 0, b"x" * 20), wrong, rtp(3, 320, b"x" * 20)], [START_NS + n for n in range(3)])
+        memory, extents = written(
+            [rtp(1, 0, b"x" * 20), wrong, rtp(3, 320, b"x" * 20)], [START_NS + n for n in range(3)]
+        )
         packets = read(extents, memory.read_into)
         assert packets.sequence.tolist() == [1, 3]
         assert packets.invalid == 1
@@ -216,7 +225,7 @@ class TestReplace:
 def test_equal_times_have_one_order_whatever_the_blocks():
     """A clock of coarse ticks: packets of several sizes at one instant."""
     payloads = stream([160, 20, 160, 20, 5, 160])
-    orders = defaultdict(int)
+    orders: defaultdict = defaultdict(int)
     for cuts in ([], [1], [2], [3], [1, 2, 3, 4, 5]):
         memory, extents = written(payloads, [START_NS] * 6, cuts=cuts)
         orders[tuple(datagrams(read(extents, memory.read_into)))] += 1

@@ -1,5 +1,6 @@
 """Runs: which packets are one stream without a long pause, and where they lie; and the bounds of the table."""
 
+import itertools
 import random
 
 import numpy as np
@@ -88,7 +89,14 @@ class TestPauses:
         assert spans(tables[0]) == spans(tables[1]) == [(0, PAUSE_NS + 1, 6)]
 
     @BOUNDED
-    @given(steps=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from([0, 1, 20, 9000, 15_001, 31_000])), min_size=1, max_size=40), cuts=st.lists(st.floats(0, 1), max_size=6))
+    @given(
+        steps=st.lists(
+            st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from([0, 1, 20, 9000, 15_001, 31_000])),
+            min_size=1,
+            max_size=40,
+        ),
+        cuts=st.lists(st.floats(0, 1), max_size=6),
+    )
     def test_blocks_do_not_matter(self, steps, cuts):
         ts_ns, frames, times = START_NS, [], []
         for number, (copy, size, step_ms) in enumerate(steps):
@@ -104,7 +112,7 @@ class TestPauses:
             expected[-1][1:] = [ts_ns, expected[-1][2] + 1]
         places = sorted({0, len(frames), *(int(place * len(frames)) for place in cuts)})
         intake, table = Intake(frozenset()), RunTable()
-        for low, high in zip(places[:-1], places[1:], strict=True):
+        for low, high in itertools.pairwise(places):
             for window in intake.windows(cut(whole, low, high)):
                 table.register(MediaBlock(first_ns=window.first_ns, last_ns=window.last_ns, extents=window.extents))
         assert spans(table) == [tuple(span) for span in expected]
@@ -112,7 +120,9 @@ class TestPauses:
 
 class TestIdentity:
     @pytest.mark.parametrize(
-        "fields", [{"interface": 1}, {"vlan_outer": 0x1005}, {"tunnel": 1}, {"ttl": 9}, {"tos": 9}], ids=lambda f: next(iter(f))
+        "fields",
+        [{"interface": 1}, {"vlan_outer": 0x1005}, {"tunnel": 1}, {"ttl": 9}, {"tos": 9}],
+        ids=lambda f: next(iter(f)),
     )
     def test_copies_share_a_run(self, fields):
         table = RunTable()
@@ -122,17 +132,19 @@ class TestIdentity:
 
     @pytest.mark.parametrize(
         "other",
-        [key_of(ssrc=2), key_of(source=Address(HERE.host, 1)), key_of(destination=Address("192.0.2.77", 6004)), key_of(1, HERE_6, THERE_6)],
-        ids=["SSRC", "port", "address", "IPv6"],
+        [
+            (2, HERE, THERE),
+            (1, Address(HERE.host, 1), THERE),
+            (1, HERE, Address("192.0.2.77", THERE.port)),
+            (1, THERE, HERE),
+            (1, HERE_6, THERE_6),
+        ],
+        ids=["SSRC", "port", "address", "direction", "IPv6"],
     )
     def test_streams_do_not(self, other):
         table = RunTable()
-        ends = [Address(end.host, end.port) for end in (HERE, THERE)]
-        for (source, destination, ssrc), (here, there) in ((key_of(), ends), (other, None or ends)):
-            here = next((a for a in (HERE, HERE_6, Address(HERE.host, 1)) if endpoint(a) == source), here)
-            there = next((a for a in (THERE, THERE_6, Address("192.0.2.77", 6004)) if endpoint(a) == destination), there)
-            table.register(block((flow(ssrc, here, there), 0, 1)))
-        assert [run.key for run in table.by_number.values()] == [key_of(), other]
+        table.register(block((flow(1), 0, 1), (flow(*other), 0, 1)))
+        assert [run.key for run in table.by_number.values()] == [key_of(1), key_of(*other)]
 
     def test_found_by_both_ends(self):
         table = RunTable()
@@ -296,9 +308,27 @@ class TestInline:
         assert (len(table.by_number), table.state.inline_bytes) == (10, 1000)
 
 
+def test_a_table_made_from_the_state_goes_on_the_same():
+    tables = [RunTable(), RunTable()]
+    for at in range(0, 10 * PAUSE_NS, 2 * PAUSE_NS // 3):
+        for number, table in enumerate(tables):
+            table.register(block((flow(at % 3), at, at + 5), (flow(7, HERE_6, THERE_6), at + 1, at + 2)))
+            table.add_packet(key_of(9), at, rtp(1, 2))
+            if at == 2 * PAUSE_NS:
+                table.remove(table.by_number[0])
+            if number:
+                tables[1] = RunTable(table.state)
+    first, second = tables
+    assert spans(first) == spans(second)
+    assert [run.extents() for run in first.by_number.values()] == [run.extents() for run in second.by_number.values()]
+    for end in (HERE, THERE_6):
+        assert [run.number for run in first.at(endpoint(end))] == [run.number for run in second.at(endpoint(end))]
+
+
 def test_many_streams_in_any_order():
     chance = random.Random(1)
-    table, expected = RunTable(), {}
+    table = RunTable()
+    expected: dict = {}
     for at in range(0, 200_000, 1000):
         extents = []
         for ssrc in chance.sample(range(20), 7):

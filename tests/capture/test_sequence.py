@@ -1,5 +1,6 @@
 """Sending order: wraps, lateness, copies, restarts; and a stream cut anywhere is ordered like one in a piece."""
 
+import itertools
 import random
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capture.sequence import Sequenced, SequenceCarry, put_in_order
+from capture.sequence import SequenceCarry, Sequenced, put_in_order
 
 BOUNDED = settings(max_examples=150, deadline=None)
 START_NS = 1_767_287_045_000_000_000
@@ -26,7 +27,7 @@ class Sent(NamedTuple):
 
 def ordered(packets: Sequence[Sent], carry: SequenceCarry | None = None) -> Sequenced:
     """Put packets in order that are given in order of arrival."""
-    assert all(a.arrival_ns <= b.arrival_ns for a, b in zip(packets, packets[1:], strict=False))
+    assert all(a.arrival_ns <= b.arrival_ns for a, b in itertools.pairwise(packets))
     return put_in_order(
         np.array([packet.sequence % (1 << 16) for packet in packets], np.uint16),
         np.array([packet.rtp_time % (1 << 32) for packet in packets], np.uint32),
@@ -155,7 +156,9 @@ class TestCopies:
         seen = arriving([*first, *second])
         result = ordered(seen)
         check(result, seen)
-        assert [packet[:2] for packet in sending(result, seen)] == [packet[:2] for n, packet in enumerate(packets) if n % 35]
+        assert [packet[:2] for packet in sending(result, seen)] == [
+            packet[:2] for n, packet in enumerate(packets) if n % 35
+        ]
 
     def test_the_same_number_with_another_timestamp_is_no_copy(self):
         packets = stream(3)
@@ -168,7 +171,11 @@ class TestCopies:
 class TestRestarts:
     @pytest.mark.parametrize(
         ("sequence", "rtp_time"),
-        [(s, t) for s in (40_000, 10_000, 0, 1050 + 3002, 1050 + 200, 1050 - 200) for t in (0, 3_000_000_000, 77, 13_000)]
+        [
+            (s, t)
+            for s in (40_000, 10_000, 0, 1050 + 3002, 1050 + 200, 1050 - 200)
+            for t in (0, 3_000_000_000, 77, 13_000)
+        ]
         + [(s, t) for s in (1049, 1000, 990) for t in (3_000_000_000, 1_000_000)],
     )
     def test_a_new_epoch(self, sequence, rtp_time):
@@ -286,7 +293,10 @@ def eventful(seed: int, count: int) -> list[Sent]:
             clock += 3_000_000_000
             rtp_time += 24_000
         elif event < 0.04:
-            sequence, rtp_time = sequence + chance.choice((chance.randrange(1 << 16), chance.randrange(-150, 150))), chance.randrange(1 << 32)
+            sequence, rtp_time = (
+                sequence + chance.choice((chance.randrange(1 << 16), chance.randrange(-150, 150))),
+                chance.randrange(1 << 32),
+            )
         elif event < 0.05:
             packets.append(Sent(chance.randrange(1 << 16), chance.randrange(1 << 32), clock + 1))
         clock, sequence, rtp_time = clock + SLOT_NS, sequence + 1, rtp_time + 160
@@ -307,7 +317,13 @@ def test_invariants(seed, count):
 
 
 @BOUNDED
-@given(seed=st.integers(0, 1 << 32), count=st.integers(2, 200), close=st.floats(0, 1), share=st.floats(0, 1), again=st.floats(0, 1))
+@given(
+    seed=st.integers(0, 1 << 32),
+    count=st.integers(2, 200),
+    close=st.floats(0, 1),
+    share=st.floats(0, 1),
+    again=st.floats(0, 1),
+)
 def test_a_cut_anywhere_gives_the_same_as_one_piece(seed, count, close, share, again):
     """A part is closed some time after its cut; what it used, and what it used of, may be seen again by the next."""
     packets = eventful(seed, count)

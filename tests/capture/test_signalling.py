@@ -74,7 +74,11 @@ def again(frames: Sequence[Frame], order: Sequence[int]) -> list[Frame]:
 
 class TestEvents:
     def test_before_each_frame_its_time_and_after_it_the_calls(self):
-        frames = [*udp_frames(INVITE), *udp_frames(b"\r\n\r\n", ts_ns=START_NS + 5), *udp_frames(OTHER, ts_ns=START_NS + 9)]
+        frames = [
+            *udp_frames(INVITE),
+            *udp_frames(b"\r\n\r\n", ts_ns=START_NS + 5),
+            *udp_frames(OTHER, ts_ns=START_NS + 9),
+        ]
         state = Signalling()
         events = list(state.receive(wired(frames)))
         assert [ts_ns for ts_ns, _ in events] == [START_NS, START_NS, START_NS + 5, START_NS + 9, START_NS + 9]
@@ -140,7 +144,11 @@ class TestFragments:
         payload = rtp(7, 1120, b"\xd5" * 1600)
         state = received(again(udp_frames(payload, *ends, mtu=600), [2, 0, 1]))
         (packet,) = state.loose
-        assert (packet.ts_ns, packet.source, packet.destination) == (START_NS + 2_000_000, endpoint(ends[0]), endpoint(ends[1]))
+        assert (packet.ts_ns, packet.source, packet.destination) == (
+            START_NS + 2_000_000,
+            endpoint(ends[0]),
+            endpoint(ends[1]),
+        )
         assert packet.payload == payload
         assert state.counters.sip_malformed == 0
 
@@ -165,8 +173,11 @@ def messages(count: int) -> list[bytes]:
     return [invite(f"Call-ID: {n}@pbx.example") for n in range(count)]
 
 
-def tcp_frames(content: bytes, *, segment_bytes: int = 100, ends: tuple[Address, Address] = (SIP_HERE, SIP_THERE)) -> list[Frame]:
-    """The data segments of one direction; handshake and acknowledgements left out, as if it had begun before the capture."""
+def tcp_frames(
+    content: bytes, *, segment_bytes: int = 100, ends: tuple[Address, Address] = (SIP_HERE, SIP_THERE)
+) -> list[Frame]:
+    """The data segments of one direction; handshake and acknowledgements left out, as if it had begun before the
+    capture."""
     packet = Packet(ts_ns=START_NS, source=ends[0], destination=ends[1], payload=content, transport=Transport.TCP)
     return list(FrameWriter(Wire(tcp_segment_bytes=segment_bytes)).frames(packet))[3::2]
 
@@ -258,7 +269,12 @@ class TestReports:
         state = received(
             [
                 *udp_frames(sender_report(START_NS, 5, 1000, 1, 1), HERE, THERE),
-                *udp_frames(sender_report(START_NS + 10 * SECOND_NS, 5, 81_000, 1, 1), HERE, THERE, ts_ns=START_NS + 10 * SECOND_NS),
+                *udp_frames(
+                    sender_report(START_NS + 10 * SECOND_NS, 5, 81_000, 1, 1),
+                    HERE,
+                    THERE,
+                    ts_ns=START_NS + 10 * SECOND_NS,
+                ),
                 *udp_frames(sender_report(START_NS, 5, 7, 1, 1), THERE, HERE),
             ]
         )
@@ -348,7 +364,9 @@ def test_a_call_however_it_is_wrapped(transport, mtu, wire):
 def test_random_frames_never_raise(frames, kept):
     state = Signalling()
     for link in (1, LINK_RAW):
-        for _ in state.receive(batch_of([frame[:kept] for frame in frames], link_type=link, wires=[len(f) for f in frames])):
+        for _ in state.receive(
+            batch_of([frame[:kept] for frame in frames], link_type=link, wires=[len(f) for f in frames])
+        ):
             pass
     state.finish(START_NS)
 

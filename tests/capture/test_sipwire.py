@@ -1,4 +1,5 @@
-"""Which TCP segments are kept: a connection is SIP's by its port or from the first message on, however batches are cut."""
+"""Which TCP segments are kept: a connection is SIP's by its port or from the first message on, however batches are
+cut."""
 
 import struct
 
@@ -51,7 +52,9 @@ class TestBeginsLikeSip:
     def test_starts(self, start):
         assert begins_like_sip(np.array([int.from_bytes(start[:4], "big")], np.uint32)).all()
 
-    @pytest.mark.parametrize("start", [b"GET /", b"invite sip:x", b"ACKS", b"BYED", b"\0\0\0\0", b"\xff\xff\xff\xff", b"HTTP/1.1"])
+    @pytest.mark.parametrize(
+        "start", [b"GET /", b"invite sip:x", b"ACKS", b"BYED", b"\0\0\0\0", b"\xff\xff\xff\xff", b"HTTP/1.1"]
+    )
     def test_others(self, start):
         assert not begins_like_sip(np.array([int.from_bytes(start[:4], "big")], np.uint32)).any()
 
@@ -78,7 +81,9 @@ class TestAnyPort:
 
     def test_other_connections_are_left(self, client, server):
         other = Address(client.host, client.port + 1)
-        batch = batch_of([segment(INVITE, client, server), segment(b"x" * 30, other, server), segment(b"y", client, server)])
+        batch = batch_of(
+            [segment(INVITE, client, server), segment(b"x" * 30, other, server), segment(b"y", client, server)]
+        )
         assert kept(batch) == [0, 2]
 
     def test_it_is_remembered(self, client, server):
@@ -89,7 +94,14 @@ class TestAnyPort:
 
 @pytest.mark.parametrize(
     "payload",
-    [b"GET / HTTP/1.1\r\n", b"INVITE", b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n", b"NOTIFY * HTTP/1.1\r\n", b"SIP/3", b"MESSAGE body"],
+    [
+        b"GET / HTTP/1.1\r\n",
+        b"INVITE",
+        b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n",
+        b"NOTIFY * HTTP/1.1\r\n",
+        b"SIP/3",
+        b"MESSAGE body",
+    ],
 )
 def test_what_is_not_sip(payload):
     assert kept(batch_of([segment(payload)])) == []
@@ -190,7 +202,13 @@ def test_transport_of_the_traffic_writer():
     """The whole of a message that comes in many segments, on a port that nothing is known about."""
     packets = [
         Packet(ts_ns=10, source=CLIENT, destination=SERVER, payload=INVITE * 3, transport=Transport.TCP),
-        Packet(ts_ns=20_000_000, source=SERVER, destination=CLIENT, payload=b"SIP/2.0 200 OK\r\n" * 9, transport=Transport.TCP),
+        Packet(
+            ts_ns=20_000_000,
+            source=SERVER,
+            destination=CLIENT,
+            payload=b"SIP/2.0 200 OK\r\n" * 9,
+            transport=Transport.TCP,
+        ),
     ]
     batch = wired(frames_of(packets, Wire(tcp_segment_bytes=50)))
     rows = kept(batch)
