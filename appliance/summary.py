@@ -42,19 +42,13 @@ def _fates(report: ImportReport) -> Table:
     table = Table("packets", "", box=box.SIMPLE, title="Packets", title_justify="left")
     table.columns[1].justify = "right"
     intake, state = report.intake.counters, report.assembly.state
-    signalling, counters = state.signalling.counters, state.counters
-    in_recordings = sum(side.packets for call in report.publisher.records for side in call.sides)
-    duplicates = sum(side.duplicates for call in report.publisher.records for side in call.sides)
-    late = sum(side.too_late for call in report.publisher.records for side in call.sides) + counters.too_late
+    signalling = state.signalling.counters
+    media = _media_fates(report)
     rows = [
         ("read", intake.frames),
         ("media (RTP)", intake.media),
-        ("  in recordings", in_recordings),
-        ("  copies removed", duplicates),
-        ("  too late", late),
-        ("  not RTP after all", counters.not_rtp),
-        ("  not wanted by any rule", counters.not_wanted),
-        ("  not followed, too many streams", state.runs.overflowed),
+        *((f"  {name}", number) for name, number in media),
+        ("  of no known fate", intake.media - sum(number for _, number in media)),
         ("signalling", intake.signalling),
         ("  SIP messages", signalling.sip),
         ("  SIP malformed", signalling.sip_malformed),
@@ -74,6 +68,21 @@ def _fates(report: ImportReport) -> Table:
         if number or name in ("read", "media (RTP)", "signalling"):
             table.add_row(name, f"{number:,}")
     return table
+
+
+def _media_fates(report: ImportReport) -> list[tuple[str, int]]:
+    """What became of every packet taken for media."""
+    counters = report.assembly.state.counters
+    sides = [side for call in report.publisher.records for side in call.sides]
+    unrecorded = [stream for call in report.publisher.records for stream in call.unrecorded if stream.ssrc is not None]
+    return [
+        ("in recordings", sum(side.packets for side in sides)),
+        ("copies removed", sum(side.duplicates for side in sides)),
+        ("too late", sum(side.too_late for side in sides) + counters.too_late),
+        ("of calls, but not recordable", sum(stream.packets for stream in unrecorded)),
+        ("not RTP after all", counters.not_rtp),
+        ("not wanted by any rule", counters.not_wanted),
+    ]
 
 
 def _completeness(calls: Iterable[CallRecord]) -> str:

@@ -64,9 +64,8 @@ def endpoints(call: SipCall) -> dict[Endpoint, list[MediaEpoch]]:
 
 
 def _is_claimed(run: Run, from_ns: int, until_ns: int) -> bool:
-    """Whether an earlier call took the whole of the run's share of this span."""
-    first, last = max(run.first_ns, from_ns), min(run.last_ns, until_ns)
-    return any(low <= first and last <= high for low, high in run.claimed)
+    """Whether earlier calls took the whole of the run's share of this span."""
+    return not any(low <= until_ns and high >= from_ns for low, high in run.free_spans())
 
 
 def _judge(

@@ -167,7 +167,7 @@ def _set_hold(call: SipCall, side: Side, direction: str, ts_ns: int) -> None:
         else:
             call.overflow += 1
     elif current is not None and not held:
-        current.end_ns = ts_ns
+        current.end_ns = max(ts_ns, current.start_ns)
 
 
 def _epoch(

@@ -314,7 +314,7 @@ class SipCall:
         self.ended_ns, self.end_cause, self.ended_by = ns, cause, by
         for hold in self.holds:
             if hold.end_ns is None:
-                hold.end_ns = ns
+                hold.end_ns = max(ns, hold.start_ns)
 
     def go_on(self, ns: int) -> None:
         """Takes back an end that was inferred: something of the call was seen at `ns`."""

@@ -1,6 +1,7 @@
 """The journal on disk: blocks at their addresses, files that come and go."""
 
 import os
+import resource
 import tempfile
 from pathlib import Path
 
@@ -66,6 +67,23 @@ def test_what_is_not_there(tmp_path, address, size):
 def test_a_directory_that_does_not_exist(tmp_path):
     with TransientJournal(tmp_path / "absent") as spool, pytest.raises(FileNotFoundError):
         spool.append([piece(b"x")])
+
+
+def test_a_write_that_ends_half_way(tmp_path):
+    """The file system takes a part and then no more; what comes after the trouble has its own place again."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with TransientJournal(tmp_path) as spool:
+        first = spool.append([piece(b"before")])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                spool.append([piece(b"x" * 60), piece(b"y" * 60)])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        after = spool.append([piece(b"after")])
+        assert (after, spool.end, spool.bytes_written) == (100, 105, 105)
+        assert read(spool, first, 6) == b"before"
+        assert read(spool, after, 5) == b"after"
 
 
 class TestRotation:

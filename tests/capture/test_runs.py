@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -209,6 +210,17 @@ class TestRun:
         assert run.free_spans() == free
 
 
+@BOUNDED
+@given(claimed=st.lists(st.tuples(st.integers(-3, 25), st.integers(0, 8)), max_size=6), last=st.integers(0, 20))
+def test_free_spans_are_what_no_call_took(claimed, last):
+    run = Run(number=0, source=endpoint(HERE), destination=endpoint(THERE), ssrc=1, first_ns=0, last_ns=last)
+    run.claimed = [(low, low + length) for low, length in claimed]
+    free = [ns for ns in range(last + 1) if not any(low <= ns <= high for low, high in run.claimed)]
+    found = run.free_spans()
+    assert [ns for low, high in found for ns in range(low, high + 1)] == free
+    assert all(second[0] - first[1] > 1 for first, second in pairwise(found))
+
+
 class TestBounds:
     def test_runs(self):
         table = RunTable(limits=RunLimits(runs=3))
@@ -228,6 +240,11 @@ class TestBounds:
         assert (len(table.by_number), table.overflowed) == (10, 40)
         table.register(block((flow(99), 2, 3), rows=2))
         assert (len(table.by_number), table.overflowed) == (11, 40)
+        for ssrc in range(100, 200):
+            table.register(block((flow(ssrc), 4, 5), rows=2))
+        assert (len(table.by_number), table.overflowed) == (80, 40 + 2 * 31)
+        table.register(block((flow(200, HERE_6, THERE_6), 4, 5), rows=1))
+        assert len(table.by_number) == 81
 
     def test_flow_records_are_bounded(self):
         table = RunTable(limits=RunLimits(runs=4))

@@ -346,6 +346,49 @@ def test_a_cut_anywhere_gives_the_same_as_one_piece(seed, count, close, share, a
     assert rest.epoch.tolist() == whole.epoch[consumed:].tolist()
 
 
+def sent_with_restarts(chance: random.Random, restarts: int) -> list[list[Sent]]:
+    """What a sender sent, on time, epoch by epoch, without what was lost on the way: up to 400 s at a time."""
+    sequence, rtp_time, clock = chance.randrange(1 << 16), chance.randrange(1 << 32), START_NS
+    epochs: list[list[Sent]] = []
+    for _ in range(1 + restarts):
+        epochs.append([])
+        for _ in range(chance.randrange(1, 80)):
+            step = 1 + chance.choice([0] * 8 + [1, 50, 2900, 20_000])
+            sequence, rtp_time, clock = sequence + step, rtp_time + 160 * step, clock + step * SLOT_NS
+            epochs[-1].append(Sent(sequence, rtp_time, clock))
+        sequence += chance.randrange(5000, 60_000)
+        rtp_time += chance.randrange(1 << 28, 15 << 28)
+        clock += 8_000_000_000
+    return epochs
+
+
+@BOUNDED
+@given(seed=st.integers(0, 1 << 32), restarts=st.integers(0, 3), copies=st.integers(1, 3))
+def test_what_was_sent_comes_out(seed, restarts, copies):
+    """Cycles of the numbers, lateness up to 5 s, copies that overtake each other, restarts."""
+    chance = random.Random(seed)
+    epochs = sent_with_restarts(chance, restarts)
+    sent = [packet for epoch in epochs for packet in epoch]
+    number = {packet[:2]: epoch for epoch, packets in enumerate(epochs) for packet in packets}
+    delays = [0, 0, 0, 0, 40_000, 45_000_000, 2_000_000_000, 5_000_000_000]
+    seen = arriving([late(packet, chance.choice(delays)) for packet in sent for _ in range(chance.randint(1, copies))])
+    result = ordered(seen)
+    check(result, seen)
+    assert [packet[:2] for packet in sending(result, seen)] == [packet[:2] for packet in sent]
+    assert result.epoch.tolist() == [number[packet[:2]] for packet in sent]
+    within = np.diff(result.epoch) == 0
+    assert np.diff(result.sequence)[within].tolist() == np.diff([packet.sequence for packet in sent])[within].tolist()
+    assert np.diff(result.rtp_time)[within].tolist() == np.diff([packet.rtp_time for packet in sent])[within].tolist()
+    overtaken, highest, met = [], -1, set()
+    for packet in seen:
+        if packet[:2] not in met:
+            met.add(packet[:2])
+            if packet.sequence < highest:
+                overtaken.append(packet[:2])
+            highest = max(highest, packet.sequence)
+    assert sorted(seen[result.index[place]][:2] for place in result.reordered) == sorted(overtaken)
+
+
 def test_nothing():
     result = ordered([])
     assert len(result.index) == len(result.duplicate) == len(result.reordered) == len(result.before_carry) == 0
