@@ -25,6 +25,8 @@ from storage.archive import Archive
 from storage.writer import ArchiveWriter
 
 BATCH_BYTES = 16 << 20
+"""Read at once from all files together, as long as each has `LEAST_BATCH_BYTES`."""
+LEAST_BATCH_BYTES = 1 << 20
 FORGET_EVERY_BLOCKS = 64
 """How often the journal is asked what it can drop."""
 
@@ -69,7 +71,8 @@ def import_files(
         StorageError: the archive cannot be written.
     """
     with ExitStack() as stack:
-        readers = [stack.enter_context(CaptureReader(path, batch_bytes=BATCH_BYTES)) for path in paths]
+        batch_bytes = max(BATCH_BYTES // len(paths), LEAST_BATCH_BYTES)
+        readers = [stack.enter_context(CaptureReader(path, batch_bytes=batch_bytes)) for path in paths]
         archive = Archive(output)
         writer = stack.enter_context(ArchiveWriter(archive))
         spool = stack.enter_context(TransientJournal(archive.spool))

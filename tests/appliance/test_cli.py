@@ -448,3 +448,21 @@ def wait_for(happened: Callable[[], bool]) -> None:
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)
+
+
+def test_the_summary_tells_the_fate_of_every_packet(
+    capture: Path, frames: list[Frame], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["import", str(capture), "--output", str(tmp_path / "archive")]) == cli.OK
+    printed = capsys.readouterr().out
+    told = {
+        name.strip(): int(number.replace(",", "")) for name, number in re.findall(r"^(.+?) +([\d,]+) *$", printed, re.M)
+    }
+    assert told["read"] == len(frames) == told["media (RTP)"] + told["signalling"]
+    assert told["in recordings"] == told["media (RTP)"] > 390
+    assert "of no known fate" not in told
+    assert re.search(r"^ *recorded +- +1 *$", printed, re.M)
+    assert told["all"] == 1
+    assert re.search(
+        r"^completeness: 100\.000 %   \(capture alone: 100\.000 %\)   speech expected: 8 s$", printed, re.M
+    )

@@ -89,6 +89,8 @@ class TestSides:
         """Somebody else sends to the callee too; the caller itself sends from where it receives."""
         found = bind(PLAIN, runs((STRANGER, THERE, 9, [1]), (HERE, THERE, 1, [2])), *ALWAYS)
         assert told(found) == [(1, CALLER), (9, CALLER)]
+        found = bind(PLAIN, runs((STRANGER, HERE, 9, [1]), (THERE, HERE, 2, [2])), *ALWAYS)
+        assert told(found) == [(2, CALLEE), (9, CALLEE)]
 
     def test_early_media_of_a_description_seen_later(self):
         call = call_of(epoch(CALLER, HERE, 100), epoch(CALLEE, THERE, 900))
@@ -275,6 +277,11 @@ class TestNegotiated:
         assert keys == {1: [self.KEYS[0][1:]], 3: [self.KEYS[0][1:]], 2: [self.KEYS[1][1:]], 4: [self.KEYS[1][1:]]}
         assert {stream.secured for stream in found} == {"sdes"}
 
+    def test_what_the_sender_alone_secures_is_secured(self):
+        call = call_of(epoch(CALLER, HERE, secured="dtls"), epoch(CALLEE, THERE))
+        (stream,) = bind(call, runs((HERE, THERE, 1, [5])), *ALWAYS)
+        assert stream.secured == "dtls"
+
     def test_the_latest_key_is_last_and_none_comes_twice(self):
         first, second = self.KEYS
         call = call_of(
@@ -312,6 +319,7 @@ class TestSilence:
             ([12, 40, 69, 98, 99, 200], 10, 99),
             ([12, 72.1], 10, 12),
             ([12, 42, 72], 10, 72),
+            ([12, 72], 10, 72),
         ],
     )
     def test_the_first_pause_of_both_directions_together(self, times_s, since_s, last_s):

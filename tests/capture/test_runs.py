@@ -2,7 +2,6 @@
 
 import itertools
 import random
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -218,7 +217,7 @@ def test_free_spans_are_what_no_call_took(claimed, last):
     free = [ns for ns in range(last + 1) if not any(low <= ns <= high for low, high in run.claimed)]
     found = run.free_spans()
     assert [ns for low, high in found for ns in range(low, high + 1)] == free
-    assert all(second[0] - first[1] > 1 for first, second in pairwise(found))
+    assert all(second[0] - first[1] > 1 for first, second in itertools.pairwise(found))
 
 
 class TestBounds:
