@@ -5,10 +5,12 @@ process, however it ends, because the capture they came from is still there.
 """
 
 import os
+import tempfile
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +29,7 @@ class TransientJournal:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._files: OrderedDict[int, int] = OrderedDict()
+        self._files: OrderedDict[int, IO[bytes]] = OrderedDict()
         self._number = -1
         self._offset = 0
         self.bytes_written = 0
@@ -50,10 +52,11 @@ class TransientJournal:
     def _begin_file(self) -> None:
         self._number += 1
         self._offset = 0
-        self._files[self._number] = os.open(self._directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        # Has no name where the file system can (O_TMPFILE), and loses it at once where it cannot.
+        self._files[self._number] = tempfile.TemporaryFile(dir=self._directory, buffering=0)  # noqa: SIM115
 
     def _write(self, buffer: memoryview) -> None:
-        descriptor = self._files[self._number]
+        descriptor = self._files[self._number].fileno()
         while buffer:
             written = os.write(descriptor, buffer)
             self._offset += written
@@ -66,8 +69,8 @@ class TransientJournal:
         Raises:
             JournalError: forgotten or cut short.
         """
-        descriptor = self._files.get(address >> OFFSET_BITS)
-        if descriptor is None or os.preadv(descriptor, [target], address & OFFSET_MASK) != len(target):
+        file = self._files.get(address >> OFFSET_BITS)
+        if file is None or os.preadv(file.fileno(), [target], address & OFFSET_MASK) != len(target):
             raise JournalError("journal does not hold what is asked for")
 
     def block(self, address: int) -> journal.Block:
@@ -85,12 +88,12 @@ class TransientJournal:
     def forget_before(self, address: int) -> None:
         """Drop the files that lie wholly before `address`."""
         while self._files and (oldest := next(iter(self._files))) < min(address >> OFFSET_BITS, self._number):
-            os.close(self._files.pop(oldest))
+            self._files.pop(oldest).close()
 
     def close(self) -> None:
         """Drop everything."""
-        for descriptor in self._files.values():
-            os.close(descriptor)
+        for file in self._files.values():
+            file.close()
         self._files.clear()
 
     def __enter__(self) -> "TransientJournal":

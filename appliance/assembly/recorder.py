@@ -57,6 +57,8 @@ class Recorder:
         if answered_ns is not None or any(chosen.values()):
             renderer.fix_origin(work, chosen, answered_ns)
             self._write(work, call, chosen, close_ns, ending)
+            if ending is not None:
+                renderer.note_keys(work, placed)
         for rival in rivals:
             companion = renderer.companion(work, rival, media.link_to(work, call))
             parted[rival.stream.key] = companion

@@ -178,7 +178,11 @@ class Renderer:
         for mine in chosen.values():
             for one in mine:
                 track = one.track
-                unused = track.ordered.index[track.consumed_rows(one.consumed, final=False) :]
+                rows = track.consumed_rows(one.consumed, final=False)
+                unused = track.ordered.index[rows:]
+                if not track.state.protected:
+                    # Their copies are counted with them; those of SRTP are numbered as they were before decryption.
+                    unused = np.concatenate((unused, track.ordered.duplicate[track.ordered.original >= rows]))
                 keep = one.beyond | set(np.unique(track.packets.extent[unused]).tolist())
                 tracks.carry(track, one.consumed)
                 track.state.closed_ns = close_ns
@@ -216,6 +220,16 @@ class Renderer:
                 self._list_unrecorded(work, one, track.packets.payload_type[other], track.packets.arrival_ns[other])
             elif not len(track.ordered.index) and track.state.undecrypted:
                 self._list_encrypted(work, one.stream, track.state.undecrypted)
+
+    def note_keys(self, work: Work, placed: list[Placed]) -> None:
+        """Take the keys pressed from streams of telephone events alone: some gateways give them their own SSRC."""
+        assert work.origin_ns is not None
+        for one in placed:
+            if not one.track.has_audio:
+                events = int(np.count_nonzero(one.track.kind == tracks.TELEPHONE_EVENT))
+                work.totals[one.stream.side].packets += events
+                found = one.track.events(work.origin_ns)
+                work.digits += [(at, one.stream.side, digit, n) for digit, at, n in found]
 
     def _list_unrecorded(
         self, work: Work, one: Placed, types: "np.typing.NDArray[np.uint8]", arrival_ns: tracks.IntArray

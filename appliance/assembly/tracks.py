@@ -25,6 +25,7 @@ BoolArray = npt.NDArray[np.bool_]
 OTHER, PCMU, PCMA, COMFORT_NOISE, TELEPHONE_EVENT = range(5)
 _KINDS = {"PCMU": PCMU, "PCMA": PCMA, "CN": COMFORT_NOISE, "TELEPHONE-EVENT": TELEPHONE_EVENT}
 _EVENT_BYTES = 4
+_JUDGED_PACKETS = 1000
 _MARKER_BYTE = ROW_PREFIX_BYTES + 1
 """Where a journal row has marker and payload type."""
 LAWS = {PCMU: Law.PCMU, PCMA: Law.PCMA}
@@ -189,7 +190,8 @@ def is_protected(packets: Packets, codecs: dict[int, str], *, negotiated: bool) 
 
     Encryption is often offered and not used, and ZRTP is used without a word in the signalling.
     """
-    speech = np.isin(_kinds(codecs)[packets.payload_type], (PCMU, PCMA))
+    kinds = _kinds(codecs)[packets.payload_type]
+    speech = np.flatnonzero((kinds == PCMU) | (kinds == PCMA))[:_JUDGED_PACKETS]
     told = looks_protected(
         packets.sequence[speech],
         packets.rtp_time[speech],

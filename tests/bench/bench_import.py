@@ -157,13 +157,13 @@ class Bench:
 
     def _import(self, capture: Path, seconds: int) -> tuple[Cost, float]:
         """Import into a fresh archive; return the cost and the seconds of calls that the archive holds."""
-        archive = self.folder / "archive"
+        # Archives stay until the end: ext4 makes files slowly where many were deleted in the last minute.
+        archive = Path(tempfile.mkdtemp(prefix="archive-", dir=self.folder))
         cost = run_measured(
             [*rokubox(), "import", str(capture), "--output", str(archive), "--record", "all"], self.folder / "printed"
         )
         records = sum(1 for _ in (archive / "calls").rglob("*.json"))
         stored = sum(path.stat().st_size for path in (archive / "recordings").rglob("*.zip"))
-        shutil.rmtree(archive)
         audio_s = stored / PCM_BYTES_PER_CALL_SECOND
         if records != self.calls or audio_s < self.calls * seconds:
             raise NotMeasurable(f"{records} calls with {audio_s:.0f} s, {self.calls} with {seconds} s each expected")
