@@ -34,6 +34,7 @@ class ArchiveWriter:
         self._disk = disk or Disk()
         self._directories = Directories(self._disk)
         self._lock = -1
+        self._days: dict[tuple[Path, str], Path] = {}
 
     def __enter__(self) -> Self:
         """Make the directories, take the lock, clear the spool.
@@ -93,8 +94,11 @@ class ArchiveWriter:
 
     def _folder(self, above: Path, started: str) -> Path:
         assert self._lock >= 0, "written outside the writer's context"
-        folder = above / day_folder(started)
-        self._directories.make(folder)
+        day = (above, started[:10])
+        folder = self._days.get(day)
+        if folder is None:
+            folder = self._days[day] = above / day_folder(started)
+            self._directories.make(folder)
         self._directories.note(folder)
         return folder
 

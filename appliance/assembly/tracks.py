@@ -190,8 +190,8 @@ def is_protected(packets: Packets, codecs: dict[int, str], *, negotiated: bool) 
 
     Encryption is often offered and not used, and ZRTP is used without a word in the signalling.
     """
-    kinds = _kinds(codecs)[packets.payload_type]
-    speech = np.flatnonzero((kinds == PCMU) | (kinds == PCMA))[:_JUDGED_PACKETS]
+    kinds = _kinds(codecs)[packets.payload_type[:_JUDGED_PACKETS]]
+    speech = np.flatnonzero((kinds == PCMU) | (kinds == PCMA))
     told = looks_protected(
         packets.sequence[speech],
         packets.rtp_time[speech],
