@@ -42,7 +42,7 @@ class CaptureReader:
         self._path = path
         self._batch_bytes = min(max(batch_bytes, _LEAST_BATCH_BYTES), MAX_RECORD_BYTES)
         self._buffer: Bytes = np.zeros(self._batch_bytes + GUARD_BYTES, np.uint8)
-        self._offset = self._position = self._end = 0
+        self._offset = self._position = self._end = self._dropped = 0
         self._exhausted = self._finished = False
         self.damage = None
         self.records = self.truncated_records = 0
@@ -137,7 +137,14 @@ class CaptureReader:
             size = self._source.readinto(view[self._end : goal_bytes])
             self._end += size
             self._exhausted = size == 0
+        self._drop_behind()
         self._buffer[self._end : self._end + GUARD_BYTES] = 0
+
+    def _drop_behind(self) -> None:
+        """Give back the page cache behind us: a file read once must not push out what a recorder beside it needs."""
+        done = self._source.position_bytes
+        os.posix_fadvise(self._file.fileno(), self._dropped, done - self._dropped, os.POSIX_FADV_DONTNEED)
+        self._dropped = done
 
     def _scan_window(self, parts: list[Columns]) -> int:
         """Collect the columns of all whole records in the window; returns how many bytes the next record needs."""
