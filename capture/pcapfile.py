@@ -4,6 +4,7 @@ The format is told by its magic number, never by the file's name. Damage ends th
 `CaptureReader.damage`; every record before it is delivered.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -143,7 +144,8 @@ class CaptureReader:
     def _drop_behind(self) -> None:
         """Give back the page cache behind us: a file read once must not push out what a recorder beside it needs."""
         done = self._source.position_bytes
-        os.posix_fadvise(self._file.fileno(), self._dropped, done - self._dropped, os.POSIX_FADV_DONTNEED)
+        with contextlib.suppress(OSError):  # a pipe has none
+            os.posix_fadvise(self._file.fileno(), self._dropped, done - self._dropped, os.POSIX_FADV_DONTNEED)
         self._dropped = done
 
     def _scan_window(self, parts: list[Columns]) -> int:
