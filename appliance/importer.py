@@ -3,7 +3,6 @@
 Several files are one input, in the order of their packets: files that overlap in time (two mirrors, say) are merged.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -241,8 +240,3 @@ def _slice(batch: RecordBatch, low: int, high: int) -> RecordBatch:
         interface=batch.interface[low:high],
         link_type=batch.link_type[low:high],
     )
-
-
-def digest(text: str) -> str:
-    """SHA-256 of a configuration's text, hexadecimal."""
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Telephone numbers: one form for comparing them, one for file names.
+"""Telephone numbers: one form for comparing them.
 
 Japan's national form is the reference: `+81 3-1234-5678` and `03-1234-5678` are one line. No numbering plan is applied.
 """
@@ -6,14 +6,9 @@ Japan's national form is the reference: `+81 3-1234-5678` and `03-1234-5678` are
 import re
 from functools import lru_cache
 
-MAX_FILE_CHARACTERS = 40
-"""Longest number in a file name."""
-
 _SEPARATORS = re.compile(r"[\s().\-\u2010-\u2015\u2212]")
 _DIALLABLE = re.compile(r"\+?[0-9A-Da-d*#().\-\s\u2010-\u2015\u2212]+")
 _SCHEME = re.compile(r"(?:sips?|tel):", re.IGNORECASE)
-_UNSAFE = re.compile(r"[^0-9A-Za-z+._-]+")
-_NAMELESS = frozenset(("anonymous", "unknown", "unavailable", "restricted", "private", "withheld"))
 _COUNTRY_CODE = "+81"
 
 
@@ -30,11 +25,3 @@ def canonical(number: str) -> str:
         # The trunk zero that some write in brackets, +81-(0)3, is not dialled after the country code.
         return "0" + _SEPARATORS.sub("", user.removeprefix(_COUNTRY_CODE).replace("(0)", "", 1)).removeprefix("0")
     return _SEPARATORS.sub("", user)
-
-
-def file_safe(number: str) -> str:
-    """The number in `[0-9A-Za-z+._-]` for a file name, other characters as `-`; `anonymous` when nothing is left."""
-    safe = _UNSAFE.sub("-", number.strip())[:MAX_FILE_CHARACTERS]
-    if safe.lower() in _NAMELESS or not any(character.isalnum() for character in safe):
-        return "anonymous"
-    return safe

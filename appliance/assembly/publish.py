@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 from appliance.assembly import sides
 from appliance.assembly.render import RenderedPart
-from appliance.assembly.settings import NS, AssemblySettings
+from appliance.assembly.settings import AssemblySettings
 from appliance.assembly.work import SIDES, Work
 from capture.sipcall import Side, SipCall
 from dsp.timeline import SAMPLE_NS
 from storage.call_record import CallRecord, PartEntry
-from storage.errors import ConflictError, StorageError
+from storage.errors import ConflictError
 from storage.json_form import to_json
 from storage.layout import part_stem
 from storage.part_record import Channel, PartRecord
@@ -258,6 +258,3 @@ def holds_within(work: Work, call: SipCall | None, first: int, last: int) -> tup
         if begin < end:
             found.append(Hold(begin - first, end - begin, StoredSide(hold.by.value)))
     return tuple(found)
-
-
-__all__ = ["NS", "Publisher", "StorageError"]

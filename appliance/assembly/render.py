@@ -7,7 +7,7 @@ import numpy as np
 
 from appliance.assembly import sides, tracks
 from appliance.assembly.describe import Reported, Share, describe, describe_silent
-from appliance.assembly.settings import NS, AssemblySettings
+from appliance.assembly.settings import AssemblySettings
 from appliance.assembly.sides import Side as Channel
 from appliance.assembly.tracks import StreamState, Track
 from appliance.assembly.work import SIDES, Member, Work, medium_id
@@ -295,6 +295,3 @@ def spans_of(call: SipCall, work: Work, end_ns: int) -> list[tuple[int, int]]:
         (max(0, work.sample_at(hold.start_ns)), work.sample_at(hold.end_ns if hold.end_ns is not None else end_ns))
         for hold in call.holds
     ]
-
-
-__all__ = ["NS", "Placed", "RenderedPart", "Renderer", "spans_of"]

@@ -1,10 +1,8 @@
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capture.numbers import MAX_FILE_CHARACTERS, canonical, file_safe
+from capture.numbers import canonical
 
 
 @pytest.mark.parametrize(
@@ -37,27 +35,3 @@ def test_canonical(written: str, expected: str):
 @given(st.text(max_size=60))
 def test_canonical_is_stable(text: str):
     assert canonical(canonical(text)) == canonical(text)
-
-
-@pytest.mark.parametrize(
-    ("number", "expected"),
-    [
-        ("0312345678", "0312345678"),
-        ("+81312345678", "+81312345678"),
-        ("john.doe_1", "john.doe_1"),
-        ("*21#0312345678", "-21-0312345678"),
-        ("../../etc/passwd", "..-..-etc-passwd"),
-        ("", "anonymous"),
-        ("Anonymous", "anonymous"),
-        ("unavailable", "anonymous"),
-        ("###", "anonymous"),
-        ("電話", "anonymous"),
-    ],
-)
-def test_file_safe(number: str, expected: str):
-    assert file_safe(number) == expected
-
-
-@given(st.text(max_size=200))
-def test_file_safe_is_always_a_file_name(text: str):
-    assert re.fullmatch(rf"[0-9A-Za-z+._-]{{1,{MAX_FILE_CHARACTERS}}}", file_safe(text))
