@@ -9,11 +9,12 @@ from appliance.assembly.work import Work, medium_id
 from capture import packets as journal_packets
 from capture.binding import BoundStream
 from capture.endpoint import Endpoint
+from capture.journal import MAX_SPAN_NS
 from capture.packets import ReadInto
 from capture.probation import Probation, Recognition
 from capture.rtp import MIN_SEQUENTIAL
 from capture.rules import Decision
-from capture.runs import Run, RunTable
+from capture.runs import Run, RunTable, StreamKey
 from capture.sdpattributes import STATIC_CODECS
 from capture.signalling import Signalling
 from capture.sipcall import Side, SipCall
@@ -26,13 +27,20 @@ from storage.vocabulary import Reason
 LEGACY_COMFORT_NOISE = 19
 """Payload type of comfort noise before RFC 3551 made it 13; still sent by old gateways."""
 FIRST_DYNAMIC = 96
+EVENT_BYTES = 4
+JUDGED_NS = 10_000_000_000
+"""What a run is shows in its first 10 s."""
+_EXTENTS_AT_ONCE = 64
 
 
-def group(run: Run, runs: RunTable) -> list[Run]:
-    """Return the runs between a run's two addresses, in both directions, in order of appearance."""
+def group(run: Run, runs: RunTable, now_ns: int) -> list[Run]:
+    """Return the runs between a run's two addresses that have begun by now, in both directions.
+
+    The table may know of later ones already: it takes in whole blocks.
+    """
     ends = {run.source, run.destination}
     members = [other for other in runs.at(run.source) if {other.source, other.destination} == ends]
-    return sorted(members, key=lambda member: member.number)
+    return [other for other in members if other is run or other.first_ns <= now_ns]
 
 
 def has_free(run: Run, late_ns: int) -> bool:
@@ -47,13 +55,26 @@ def recognise(group: list[Run], read_into: ReadInto) -> list[Run]:
 
 
 def verdict(run: Run, read_into: ReadInto) -> Recognition:
-    """Tell what a run is by its first packets."""
-    packets = journal_packets.read(run.extents()[:64], read_into)
+    """Tell what a run is by its first free packets."""
+    packets = _first_free(run, read_into)
     probation = Probation()
     probation.feed(packets.sequence, packets.rtp_time, packets.payload_type, packets.payload_bytes)
     if probation.verdict is Recognition.UNKNOWN and _is_protected(packets):
         return Recognition.OTHER
     return probation.verdict
+
+
+def _first_free(run: Run, read_into: ReadInto) -> journal_packets.Packets:
+    """Read the packets of the first `JUDGED_NS` that are no call's."""
+    from_ns, until_ns = next(iter(run.free_spans()), (run.first_ns, run.last_ns))
+    until_ns = min(until_ns, from_ns + JUDGED_NS)
+    extents, count = run.extents(), _EXTENTS_AT_ONCE
+    packets = journal_packets.read(extents[:count], read_into)
+    # Extents come in order of their first packet: after one that is wholly later nothing is missing.
+    while count < len(extents) and not (packets.arrival_ns > until_ns + MAX_SPAN_NS).any():
+        count *= 4
+        packets = journal_packets.read(extents[:count], read_into)
+    return packets.select((packets.arrival_ns >= from_ns) & (packets.arrival_ns <= until_ns))
 
 
 def _is_protected(packets: journal_packets.Packets) -> bool:
@@ -66,7 +87,7 @@ def _is_protected(packets: journal_packets.Packets) -> bool:
 
 def begin(group: list[Run], decision: Decision) -> Work:
     """Open a recording: the sender of the first packet is its caller."""
-    first = min(group, key=lambda run: (_free_from(run), run.number))
+    first = min(group, key=_appearance)
     first_ns = _free_from(first)
     return Work(
         call_id=medium_id(first.key, first_ns),
@@ -74,6 +95,11 @@ def begin(group: list[Run], decision: Decision) -> Work:
         decision=decision,
         runs=sorted(run.number for run in group),
     )
+
+
+def _appearance(run: Run) -> tuple[int, StreamKey]:
+    """Order of runs by their first free packets; numbers of runs would tell where blocks begin."""
+    return _free_from(run), run.key
 
 
 def _free_from(run: Run) -> int:
@@ -88,39 +114,37 @@ def _free_until(run: Run) -> int:
 
 def streams(work: Work, runs: RunTable, close_ns: int) -> list[BoundStream]:
     """Return a medium's streams up to a time, those that began first ahead."""
-    members = [runs.by_number[number] for number in work.runs if number in runs.by_number]
-    if not members:
-        return []
-    caller = min(members, key=lambda run: (_free_from(run), run.number)).source
-    found: dict[object, BoundStream] = {}
-    for run in sorted(members, key=lambda member: (_free_from(member), member.number)):
+    members = sorted((runs.by_number[number] for number in work.runs if number in runs.by_number), key=_appearance)
+    found: dict[StreamKey, BoundStream] = {}
+    for run in members:
         known = found.get(run.key)
-        if known is not None:
+        if known is None:
+            found[run.key] = BoundStream(
+                side=Side.CALLER if run.source == members[0].source else Side.CALLEE,
+                key=run.key,
+                runs=[run],
+                from_ns=_free_from(run),
+                until_ns=min(close_ns, _free_until(run)),
+                score=0,
+                media="audio",
+                secured="",
+            )
+        elif known.until_ns == known.runs[-1].last_ns:  # after a pause, the other direction did not pause
             known.runs.append(run)
-            continue
-        found[run.key] = BoundStream(
-            side=Side.CALLER if run.source == caller else Side.CALLEE,
-            key=run.key,
-            runs=[run],
-            from_ns=_free_from(run),
-            until_ns=min(close_ns, _free_until(run)),
-            score=0,
-            media="audio",
-            secured="",
-        )
+            known.until_ns = min(close_ns, _free_until(run))
     return list(found.values())
 
 
-def codecs(stream: BoundStream) -> dict[int, str]:
-    """Return the payload types that mean something without a description (RFC 3551); dynamic ones are telephone events.
+def codecs(packets: journal_packets.Packets) -> dict[int, str]:
+    """Return the payload types that mean something without a description (RFC 3551), and those of telephone events.
 
-    Only packets of four bytes are read as events, so that a dynamic type that is speech is not heard as keys.
+    A dynamic type is taken for telephone events when all its packets have their size.
     """
     table = {payload_type: codec.name for payload_type, codec in STATIC_CODECS.items()}
     table[LEGACY_COMFORT_NOISE] = "CN"
-    sizes = {extent.captured for run in stream.runs for extent in run.extents()}
-    if 16 in sizes:
-        table.update(dict.fromkeys(range(FIRST_DYNAMIC, 128), "TELEPHONE-EVENT"))
+    fits = packets.payload_bytes == EVENT_BYTES
+    events = set(packets.payload_type[fits].tolist()) - set(packets.payload_type[~fits].tolist())
+    table.update((number, "TELEPHONE-EVENT") for number in events if number >= FIRST_DYNAMIC)
     return table
 
 

@@ -7,6 +7,7 @@ from appliance.assembly.settings import NS, AssemblySettings, Record
 from appliance.assembly.state import AssemblyState, Due
 from appliance.assembly.work import Work
 from capture import rules
+from capture.binding import BoundStream
 from capture.packets import ReadInto
 from capture.rules import Decision, RuleReason
 from capture.runs import PAUSE_NS, Run
@@ -40,18 +41,17 @@ class OwnMedia:
         run = state.runs.by_number.get(number)
         if run is None or self._waits(run):
             return
-        group = media.group(run, state.runs)
+        group = media.group(run, state.runs, state.now_ns)
         idle_ns = max(member.last_ns for member in group) + PAUSE_NS
-        owner = self._owner(group)
         if idle_ns < state.now_ns:
-            if owner is not None:
-                members = {run.number for run in media.recognise(group, self._read_into)}
-                owner.runs = sorted({*owner.runs, *members})
-            self._finish_medium(owner or self._begin_medium(group), group)
+            self._finish_medium(group)
             return
         self._state.schedule(idle_ns + 1, Due.RUN, str(number))
         begun_ns = min(member.first_ns for member in group)
-        if owner is None and state.now_ns >= begun_ns + self._settings.segment_s * NS + self._settings.late_ns:
+        if (
+            self._owner(group) is None
+            and state.now_ns >= begun_ns + self._settings.segment_s * NS + self._settings.late_ns
+        ):
             work = self._begin_medium(group)
             if work is not None:
                 self.cut_due(work.call_id)
@@ -62,17 +62,20 @@ class OwnMedia:
         if work is None or work.sip_key:
             return
         close_ns = self._state.now_ns
+        run = self._state.runs.by_number[work.runs[0]]
+        self._join(work, media.group(run, self._state.runs, close_ns))
         streams = media.streams(work, self._state.runs, close_ns)
+        following = close_ns + self._settings.segment_s * NS
         if work.decision.wanted and not media.protection(work, streams, self._state.signalling):
-            self._recorder.part(work, None, streams, close_ns, None)
-        self._state.schedule(self._recorder.next_cut(work, close_ns), Due.CUT, call_id)
+            following = self._recorder.cut(work, None, streams, close_ns)
+        self._state.schedule(following, Due.CUT, call_id)
 
     def end(self, now_ns: int) -> None:
         """Finish all media: the input has ended."""
         self._state.ended_ns = now_ns
         while self._state.runs.by_number:
-            group = media.group(next(iter(self._state.runs.by_number.values())), self._state.runs)
-            self._finish_medium(self._owner(group) or self._begin_medium(group), group)
+            run = next(iter(self._state.runs.by_number.values()))
+            self._finish_medium(media.group(run, self._state.runs, now_ns))
 
     def _waits(self, run: Run) -> bool:
         """Whether a SIP call that goes on announced one of the run's addresses: it will claim the run when it ends."""
@@ -83,10 +86,17 @@ class OwnMedia:
         numbers = {run.number for run in group}
         return next((w for w in self._state.works.values() if not w.sip_key and numbers & set(w.runs)), None)
 
+    def _join(self, work: Work, group: list[Run]) -> None:
+        """Add to a recording what began after it: the other direction, another SSRC, speech after a pause."""
+        fresh = [run for run in group if run.number not in work.runs]
+        work.runs += [run.number for run in media.recognise(self._free(fresh), self._read_into)]
+
+    def _free(self, runs: list[Run]) -> list[Run]:
+        return [run for run in runs if media.has_free(run, self._settings.late_ns)]
+
     def _begin_medium(self, group: list[Run]) -> Work | None:
         """Open a recording for runs that no call claims; None when they are no media after all."""
-        free = [run for run in group if media.has_free(run, self._settings.late_ns)]
-        found = media.recognise(free, self._read_into)
+        found = media.recognise(self._free(group), self._read_into)
         if not found:
             return None
         if self._settings.record is Record.ALL:
@@ -97,16 +107,21 @@ class OwnMedia:
         self._state.works[work.call_id] = work
         return work
 
-    def _finish_medium(self, work: Work | None, group: list[Run]) -> None:
+    def _finish_medium(self, group: list[Run]) -> None:
         """Write a medium that is over, and whatever else is free in its runs; then let go of them."""
         state = self._state
+        work = self._owner(group)
+        if work is None:
+            work = self._begin_medium(group)
+        else:
+            self._join(work, group)
         recorded: set[int] = set()
         while work is not None:
             members = [state.runs.by_number[number] for number in work.runs if number in state.runs.by_number]
             recorded.update(work.runs)
-            self._end_medium(work, self._medium_ending(work, members))
-            for run in members:
-                run.claimed += run.free_spans()[:1]
+            for stream in self._end_medium(work, self._medium_ending(work, members)):
+                for run in stream.runs:
+                    run.claimed.append((stream.from_ns, stream.until_ns))
             work = self._begin_medium(group)
         for run in group:
             self._drop(run, counted=run.number not in recorded)
@@ -120,7 +135,8 @@ class OwnMedia:
         cause = EndCause.CAPTURE_ENDED if flowing else EndCause.MEDIA_TIMEOUT
         return Ending(cause=cause, ended_ns=ended_ns, joined_late=joined_late)
 
-    def _end_medium(self, work: Work, ending: Ending) -> None:
+    def _end_medium(self, work: Work, ending: Ending) -> list[BoundStream]:
+        """Write the last part and the record; return what they are made of."""
         streams = media.streams(work, self._state.runs, ending.ended_ns)
         protected = media.protection(work, streams, self._state.signalling)
         if work.decision.wanted and not protected:
@@ -131,6 +147,7 @@ class OwnMedia:
             self._state.counters.not_wanted += sum(run.rows for stream in streams for run in stream.runs)
         self._recorder.close(work, None, media.links(work), ending)
         self._state.works.pop(work.call_id, None)
+        return streams
 
     def _drop(self, run: Run, *, counted: bool) -> None:
         if counted and not run.claimed:

@@ -1,11 +1,9 @@
 """Parts and records of one work after the other: places its streams, cuts, writes, opens works for second streams."""
 
-from collections.abc import Callable
-
 from appliance.assembly import media
 from appliance.assembly.account import Ending, account
 from appliance.assembly.publish import Publisher
-from appliance.assembly.render import Placed, Renderer, spans_of
+from appliance.assembly.render import CodecsOf, KeysOf, Placed, Renderer, spans_of
 from appliance.assembly.settings import NS, AssemblySettings
 from appliance.assembly.state import AssemblyState
 from appliance.assembly.work import Work
@@ -66,11 +64,14 @@ class Recorder:
             theirs = [stream for stream in streams if parted.get(stream.key) is companion]
             self._companion_part(companion, call, theirs, close_ns, ending)
 
-    def next_cut(self, work: Work, now_ns: int) -> int:
-        """Return the time at which a work's next part is complete and closed."""
-        settings = self._settings
+    def cut(self, work: Work, call: SipCall | None, streams: list[BoundStream], close_ns: int) -> int:
+        """Write the part that is complete by `close_ns`, and return the time at which the next one will be."""
+        settings, first = self._settings, work.next_sample
+        self.part(work, call, streams, close_ns, None)
         cut_ns = work.cut_ns(settings.segment_s * SAMPLE_RATE_HZ)
-        return now_ns + settings.segment_s * NS if cut_ns is None else max(cut_ns + settings.late_ns, now_ns + 1)
+        if cut_ns is None or work.next_sample == first:
+            return close_ns + settings.segment_s * NS  # nothing was there to write
+        return max(cut_ns + settings.late_ns, close_ns + 1)
 
     def _companion_part(
         self, companion: Work, call: SipCall | None, streams: list[BoundStream], close_ns: int, ending: Ending | None
@@ -139,12 +140,12 @@ class Recorder:
             work.failed = Reason.DISK_FULL
             raise
 
-    def _codecs(self, call: SipCall | None) -> Callable[[BoundStream], dict[int, str]]:
+    def _codecs(self, call: SipCall | None) -> CodecsOf:
         if call is None:
-            return media.codecs
-        return lambda stream: binding.payload_types(call, stream.key) or media.codecs(stream)
+            return lambda _, packets: media.codecs(packets)
+        return lambda stream, packets: binding.payload_types(call, stream.key) or media.codecs(packets)
 
-    def _keys(self, call: SipCall | None) -> Callable[[BoundStream], list[tuple[str, bytes]]]:
+    def _keys(self, call: SipCall | None) -> KeysOf:
         if call is None:
             return lambda _: []
         return lambda stream: binding.crypto(call, stream.key)

@@ -13,7 +13,7 @@ from appliance.assembly.tracks import StreamState, Track
 from appliance.assembly.work import SIDES, Member, Work, medium_id
 from capture import packets as journal_packets
 from capture.binding import BoundStream
-from capture.packets import ReadInto
+from capture.packets import Packets, ReadInto
 from capture.signalling import Signalling
 from capture.sipcall import Side, SipCall
 from dsp.timeline import SAMPLE_NS
@@ -24,7 +24,8 @@ from storage.timestamps import rfc3339
 from storage.vocabulary import Reason
 from storage.vocabulary import Side as StoredSide
 
-CodecsOf = Callable[[BoundStream], dict[int, str]]
+CodecsOf = Callable[[BoundStream, Packets], dict[int, str]]
+KeysOf = Callable[[BoundStream], list[tuple[str, bytes]]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,24 +62,23 @@ class Renderer:
     signalling: Signalling
 
     def place(
-        self, work: Work, streams: list[BoundStream], codecs_of: CodecsOf, keys_of: "KeysOf", close_ns: int
+        self, work: Work, streams: list[BoundStream], codecs_of: CodecsOf, keys_of: KeysOf, close_ns: int
     ) -> list[Placed]:
         """Read and place the streams of a recording up to a capture time."""
         origin_ns = work.first_ns if work.origin_ns is None else work.origin_ns
         placed = []
         for stream in streams:
             member = work.members.get(stream.key)
-            if member is None:
-                state = StreamState(key=stream.key, codecs=codecs_of(stream))
-                state.keys = keys_of(stream)
-            else:
-                state = member.state
+            state = StreamState(key=stream.key, codecs={}) if member is None else member.state
+            if member is not None:
                 stream.side = member.side
             everything = journal_packets.read(stream.extents(), self.read_into)
             work.damaged |= bool(everything.damaged)
             limit = min(stream.until_ns, close_ns)
             wanted = (everything.arrival_ns >= stream.from_ns) & (everything.arrival_ns <= limit)
             packets = everything if wanted.all() else everything.select(wanted)
+            # Both may have been negotiated anew since the part before.
+            state.codecs, state.keys = state.codecs | codecs_of(stream, packets), keys_of(stream)
             if member is None:
                 state.protected = tracks.is_protected(packets, state.codecs, negotiated=bool(stream.secured))
             beyond = (
@@ -273,9 +273,6 @@ class Renderer:
                 reason=reason,
             )
         )
-
-
-KeysOf = Callable[[BoundStream], list[tuple[str, bytes]]]
 
 
 def _keep_extents(stream: BoundStream, keep: set[int]) -> None:

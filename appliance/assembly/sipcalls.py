@@ -105,9 +105,10 @@ class SipCalls:
         if call.is_over and call.ended_ns is not None and call.ended_ns < close_ns - self._settings.late_ns:
             return
         work = self._state.works[key]
+        following = close_ns + self._settings.segment_s * NS
         if self._is_recorded(work, call):
-            self._recorder.part(work, call, self._streams(call, close_ns), close_ns, None)
-        self._state.schedule(self._recorder.next_cut(work, close_ns), Due.CUT, key)
+            following = self._recorder.cut(work, call, self._streams(call, close_ns), close_ns)
+        self._state.schedule(following, Due.CUT, key)
 
     def end(self, now_ns: int) -> None:
         """Finish all calls: the input has ended."""
