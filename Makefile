@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .ONESHELL:
-.PHONY: help setup packages test lint demo bench lock clean
+.PHONY: help setup packages test lint lab demo bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -47,6 +47,9 @@ lint: setup  ## check style, types and the layers of the packages
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+lab: setup  ## as root: real calls through a mirror port made of namespaces, every sample compared
+	$(BIN)/python -m pytest -v -rs tests/lab
 
 demo: setup  ## make a capture of a few calls, import it, verify the recordings and show them
 	$(BIN)/python -m tests.demo --output demo-out

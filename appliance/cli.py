@@ -3,31 +3,38 @@
 import argparse
 import json
 import tempfile
-import traceback
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from appliance import archiveaccount, auditreport, callstable, config, framefilter, summary, terminal, tsharkaccount
+from appliance import (
+    archiveaccount,
+    auditreport,
+    callstable,
+    config,
+    framefilter,
+    recording,
+    summary,
+    terminal,
+    tsharkaccount,
+)
 from appliance.assembly.settings import Record
 from appliance.audit import Difference
 from appliance.config import Configuration
-from appliance.errors import ConfigurationError, ToolFailedError, ToolMissingError
+from appliance.errors import ConfigurationError
+from appliance.failures import INPUT, OK, OUTPUT, failure
 from appliance.importer import import_files
 from appliance.progress import shown
 from appliance.terminal import printable
-from capture.errors import CaptureFileError
+from appliance.version import software
 from storage.archive import Archive
-from storage.errors import StorageError
 from storage.vocabulary import Form
-
-OK, INTERNAL, USAGE, INPUT, OUTPUT, PERMISSION, TOOL = 0, 1, 2, 3, 4, 5, 6
 
 DESCRIPTION = "Call recorder for a SPAN port: exact stereo recordings, and an account of every call."
 EPILOG = """\
 examples:
   rokubox import monday.pcapng --output archive   make recordings and call records
+  rokubox record --interface enp2s0 --output archive   record a mirror port until stopped
   rokubox calls --archive archive                 list every call, recorded or not
   rokubox audit monday.pcapng                     hold the account against tshark's
 `rokubox COMMAND --help` tells more of each.
@@ -46,6 +53,15 @@ examples:
   rokubox import monday.pcapng.gz --output archive
   rokubox import port1.pcap port2.pcap --output archive --form wav
   rokubox import monday.pcapng --config rokubox.toml --record rules
+"""
+RECORD_EPILOG = """\
+Needs CAP_NET_RAW and, to prepare the port, CAP_NET_ADMIN. The port is set up so that it never sends: no ARP, no IPv6;
+one that has an address is refused. Ended by SIGTERM or Ctrl-C: calls that have ended are finished, calls in progress
+stay in the journal and go on with the next start. What happens is told on stderr.
+
+examples:
+  rokubox record --interface enp2s0 --output archive
+  rokubox record --interface enp2s0 --interface enp3s0 --config rokubox.toml
 """
 CALLS_EPILOG = """\
 The table shows more figures in a wide terminal; --json shows everything.
@@ -67,11 +83,6 @@ Parsers = Any
 """What `add_subparsers` returns; argparse has no public name for it."""
 
 
-def software() -> str:
-    """Name and version of this product."""
-    return f"rokubox {version('rokubox')}"
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; KeyboardInterrupt goes on to the caller once it was told."""
     arguments = _parser().parse_args(argv)
@@ -87,30 +98,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
 
 
-def failure(error: Exception, *, archive_code: int) -> tuple[int, list[str]]:
-    """Return the exit code of an error and what to say of it, a line for each problem.
-
-    `archive_code` is that of trouble with the archive, which one command writes and the next one reads.
-    """
-    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
-    for kind, code in (
-        (ConfigurationError, USAGE),
-        (ToolMissingError, TOOL),
-        (ToolFailedError, INPUT),
-        (CaptureFileError, INPUT),
-        (StorageError, archive_code),
-        (OSError, OUTPUT),
-    ):
-        if isinstance(error, kind):
-            told = str(error.strerror or error) if isinstance(error, OSError) else str(error)
-            lines = told.splitlines() if isinstance(error, ConfigurationError) else [told]
-            return PERMISSION if isinstance(cause, PermissionError) else code, lines
-    # Where it happened, not with what: an error's text may hold a caller's number.
-    steps = traceback.extract_tb(error.__traceback__)[-3:]
-    trail = " > ".join(f"{Path(step.filename).name}:{step.lineno}" for step in steps)
-    return INTERNAL, [f"internal error: {type(error).__name__} at {trail or 'an unknown place'}; please report it"]
-
-
 def _tell(line: str) -> None:
     terminal.errors().print(f"rokubox: {printable(line)}")
 
@@ -122,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=software())
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _import_parser(commands)
+    _record_parser(commands)
     _calls_parser(commands)
     _audit_parser(commands)
     return parser
@@ -151,7 +139,7 @@ def _import_parser(commands: Parsers) -> None:
         epilog=IMPORT_EPILOG,
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="capture file")
-    parser.add_argument("--output", "--archive", type=Path, metavar="DIR", help="archive (default: [storage] archive)")
+    _output_argument(parser)
     parser.add_argument(
         "--form",
         choices=[form.value for form in Form],
@@ -165,6 +153,32 @@ def _import_parser(commands: Parsers) -> None:
     parser.set_defaults(
         run=_import, archive_code=OUTPUT, interrupted="what is in the archive is whole; import again for the rest"
     )
+
+
+def _output_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", "--archive", type=Path, metavar="DIR", help="archive (default: [storage] archive)")
+
+
+def _record_parser(commands: Parsers) -> None:
+    parser = _command(
+        commands,
+        "record",
+        help="record mirror ports until stopped",
+        description="Record mirror (SPAN) ports in the foreground; prints one line, `ready`, when recording has begun.",
+        epilog=RECORD_EPILOG,
+    )
+    parser.add_argument(
+        "--interface",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="mirror port, a network interface without addresses; repeat for several (default: [[span]] interface)",
+    )
+    _output_argument(parser)
+    parser.add_argument(
+        "--record", choices=[choice.value for choice in Record], help="all, or what the contracted lines ask for"
+    )
+    parser.set_defaults(run=_record, archive_code=OUTPUT, interrupted="calls in progress stay in the journal")
 
 
 def _calls_parser(commands: Parsers) -> None:
@@ -226,6 +240,18 @@ def _import(arguments: argparse.Namespace) -> int:
         report = import_files(arguments.files, output, settings, configuration.sip_ports, progress)
     summary.show(terminal.output(), report, Archive(output))
     return INPUT if any(file.damage for file in report.files) else OK
+
+
+def _record(arguments: argparse.Namespace) -> int:
+    configuration = _configuration(arguments.config)
+    archive = Archive(_archive(arguments.output, configuration))
+    if not arguments.interface and not any(span.interface for span in configuration.span):
+        raise ConfigurationError("no mirror port: give --interface NAME, or [[span]] interface in --config FILE")
+    if arguments.record == Record.RULES and not configuration.enterprise:
+        raise ConfigurationError("--record rules: there are none; give them as [[enterprise]] in --config FILE")
+    return recording.run(
+        archive, interfaces=arguments.interface, config_file=arguments.config, record=arguments.record or ""
+    )
 
 
 def _calls(arguments: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ import hashlib
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from msgspec import Meta
@@ -15,7 +15,7 @@ from appliance.errors import ConfigurationError
 from appliance.tomltree import NOT_IN_FILE, Check, build, repeated
 from capture.numbers import canonical
 from capture.rules import Enterprise, LineRule
-from storage.vocabulary import Form, Pcm
+from storage.vocabulary import Form, Pcm, Source
 
 SIP_PORTS = (5060, 5061)
 
@@ -33,6 +33,7 @@ def _prefix_problem(prefix: str) -> str:
 
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
+Tunnel = Literal["erspan", "gre", "ipip", "vxlan", "tzsp"]
 Seconds = Annotated[float, Meta(ge=0, le=60)]
 Zone = Annotated[str, Check(_zone_problem)]
 Number = Annotated[str, Meta(min_length=1, max_length=64), Check(_number_problem)]
@@ -61,6 +62,8 @@ class Span:
     """Name of the interface."""
     sip_ports: tuple[Port, ...] = SIP_PORTS
     """UDP and TCP ports that carry SIP; elsewhere it is found by its start line."""
+    tunnels: tuple[Tunnel, ...] = ()
+    """Tunnels that bring the mirror from elsewhere, let in from this port; an import always looks into them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +126,12 @@ class Storage:
 
     archive: str = ""
     """Directory of the archive."""
+    journal_max_age_h: Annotated[float, Meta(ge=1, le=8760)] = 24.0
+    """The journal forgets what is older, even if it is still needed."""
+    journal_max_bytes: Annotated[int, Meta(ge=1 << 30)] = 64 << 30
+    """Likewise of what is more."""
+    reserve_bytes: Annotated[int, Meta(ge=0)] = 1 << 30
+    """With less free room than this no new recording is begun; calls in progress are finished."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +151,9 @@ class Configuration:
         """All ports that carry SIP."""
         return frozenset(port for span in self.span for port in span.sip_ports) | frozenset(SIP_PORTS)
 
-    def assembly(self, *, record: Record | None, form: Form | None, software: str) -> AssemblySettings:
+    def assembly(
+        self, *, record: Record | None, form: Form | None, software: str, source: Source = Source.IMPORT
+    ) -> AssemblySettings:
         """Return what assembly is to know; `record` and `form` from the command line go first."""
         recording = self.recording
         has_lines = any(enterprise.lines for enterprise in self.enterprise)
@@ -160,6 +171,8 @@ class Configuration:
             zone=ZoneInfo(self.site.time_zone),
             software=software,
             config_digest=self.digest,
+            source=source,
+            sip_ports=self.sip_ports,
         )
 
 

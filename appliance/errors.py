@@ -19,3 +19,7 @@ class ConfigurationError(ApplianceError):
 
 class SnapshotError(ApplianceError):
     """A snapshot of assembly's state cannot be used."""
+
+
+class AlreadyRunningError(ApplianceError):
+    """Another process does this job on the same archive; the message names its pid."""

@@ -7,7 +7,8 @@ pair, addresses, ports, SSRC, DSCP and TTL. The 64-byte record is the identity; 
 import numpy as np
 import numpy.typing as npt
 
-from capture.frames import Frames, IntArray, gather
+from capture.frames import Frames
+from capture.octets import IntArray, gather
 from capture.records import RecordBatch
 
 FLOW = np.dtype(
@@ -51,63 +52,52 @@ _MULTIPLIERS = np.array(
 )
 
 
-def flow_words(batch: RecordBatch, frames: Frames, rows: IntArray, rtp_headers: npt.NDArray[np.uint8]) -> Words:
+def flow_words(batch: RecordBatch, frames: Frames, rows: IntArray) -> Words:
     """Build the flow records of UDP frames.
 
     Args:
         batch: the batch the frames lie in.
         frames: its layers.
         rows: frame numbers, shape `(n,)`.
-        rtp_headers: UDP header and first 12 payload bytes of each, shape `(n, 20)`.
 
     Returns:
         The records as columns of 64-bit words, shape `(8, n)`: column `i` viewed as bytes is one `FLOW` record.
     """
+    chosen = slice(None) if len(rows) == len(batch) else rows
+    head, version = frames.head[chosen], frames.ip_version[chosen]
+    quads, pairs = head.view("<u4"), head.view("<u8")
     words = np.zeros((WORDS, len(rows)), np.uint64)
-    _link_words(words, batch, frames, rows)
-    _address_words(words, batch.buffer, frames.ip_start[rows], frames.ip_version[rows])
-    header = rtp_headers.view("<u4")
-    words[6] = header[:, 0]
-    words[6] |= header[:, 4].astype(np.uint64) << np.uint64(32)
-    words[7] |= batch.interface[rows]
-    words[7] |= frames.tunnel[rows].astype(np.uint64) << np.uint64(16)
-    words[7] |= frames.ip_version[rows].astype(np.uint64) << np.uint64(24)
+    # The MAC pair is bytes 2 to 13 of a head.
+    words[0] = pairs[:, 0] >> np.uint64(16)
+    words[0] |= pairs[:, 1] << np.uint64(48)
+    words[1] = pairs[:, 1] >> np.uint64(16) & np.uint64(0xFFFFFFFF)
+    words[2] = quads[:, 7]
+    words[4] = quads[:, 8]
+    words[6] = quads[:, 13]
+    words[6] <<= np.uint64(32)
+    words[6] |= quads[:, 9]
+    words[7] = head[:, 24]
+    words[7] <<= np.uint64(8)
+    words[7] |= head[:, 17]
+    _ipv6_words(words, batch.buffer, frames.ip_start[chosen], version == 6)
+    words[7] <<= np.uint64(32)
+    words[7] |= batch.interface[chosen]
+    words[7] |= (version.astype(np.uint16) << np.uint16(8) | frames.tunnel[chosen]).astype(np.uint64) << np.uint64(16)
+    vlan_outer = frames.vlan_outer[chosen]
+    if vlan_outer.any():
+        words[1] |= vlan_outer.astype(np.uint64) << np.uint64(32)
+        words[1] |= frames.vlan_inner[chosen].astype(np.uint64) << np.uint64(48)
     return words
 
 
-def _link_words(words: Words, batch: RecordBatch, frames: Frames, rows: IntArray) -> None:
-    mac_start = frames.mac_start[rows]
-    has_mac = mac_start >= 0
-    mac = gather(batch.buffer, np.maximum(mac_start, 0), 12).view("<u4")
-    words[0] = mac[:, 0]
-    words[0] |= mac[:, 1].astype(np.uint64) << np.uint64(32)
-    words[1] = mac[:, 2]
-    if not has_mac.all():
-        words[:2, ~has_mac] = 0
-    vlan_outer = frames.vlan_outer[rows]
-    if vlan_outer.any():
-        words[1] |= vlan_outer.astype(np.uint64) << np.uint64(32)
-        words[1] |= frames.vlan_inner[rows].astype(np.uint64) << np.uint64(48)
-
-
-def _address_words(
-    words: Words, buffer: npt.NDArray[np.uint8], ip_start: IntArray, version: npt.NDArray[np.uint8]
-) -> None:
-    """Addresses, and the traffic class with the hop limit in the high half of word 7."""
-    six = version == 6
-    header = gather(buffer, ip_start, 20)
-    quads = header.view("<u4")
-    words[2] = quads[:, 3]
-    words[4] = quads[:, 4]
-    words[7] = header[:, 1].astype(np.uint64) << np.uint64(32)
-    words[7] |= header[:, 8].astype(np.uint64) << np.uint64(40)
-    if six.any():
-        header = gather(buffer, ip_start[six], 40)
-        words[2:6, six] = np.ascontiguousarray(header[:, 8:40]).view("<u8").T
-        traffic_class = ((header[:, 0] & 0x0F) << 4) | (header[:, 1] >> 4)
-        words[7, six] = (traffic_class.astype(np.uint64) << np.uint64(32)) | (
-            header[:, 7].astype(np.uint64) << np.uint64(40)
-        )
+def _ipv6_words(words: Words, buffer: npt.NDArray[np.uint8], ip_start: IntArray, six: npt.NDArray[np.bool_]) -> None:
+    """Addresses of IPv6, and its hop limit and traffic class in word 7."""
+    if not six.any():
+        return
+    header = gather(buffer, ip_start[six], 40)
+    words[2:6, six] = np.ascontiguousarray(header[:, 8:40]).view("<u8").T
+    traffic_class = ((header[:, 0] & 0x0F) << 4) | (header[:, 1] >> 4)
+    words[7, six] = header[:, 7].astype(np.uint64) << np.uint64(8) | traffic_class
 
 
 class FlowTable:

@@ -6,7 +6,7 @@
 | RTCP (payload type byte 192-223, RFC 5761), STUN, DTLS, ZRTP | signalling, verbatim            |
 | UDP on a SIP port, or that begins like SIP               | signalling, verbatim                |
 | TCP of a connection that carries SIP; TLS handshakes on SIP ports | signalling, verbatim       |
-| an IP fragment of UDP or TCP                             | signalling, verbatim                |
+| an IP fragment of UDP, TCP or a tunnel                   | signalling, verbatim                |
 | anything else                                            | counted                             |
 
 Nothing is interpreted beyond that; capture and import share this code.
@@ -20,16 +20,22 @@ import numpy.typing as npt
 
 from capture import frames as layers
 from capture.flows import FlowTable, flow_words
-from capture.frames import FrameKind, Frames, IntArray, gather
+from capture.frames import FrameKind, Frames
 from capture.journal import EXTENT, MAX_SPAN_NS, ROW_PREFIX_BYTES, Bytes
+from capture.octets import IntArray, gather
+from capture.plainframes import HEAD_UDP
 from capture.records import GUARD_BYTES, RecordBatch
 from capture.sipwire import SipConnections, begins_like_sip
+from capture.tunnels import IP_TUNNELS
 
 UDP_HEADER_BYTES = 8
 RTP_HEADER_BYTES = 12
 WINDOW_ROWS = 131_072
 """Most frames in one block; no more than a flow table holds, so that the worst batch fits."""
 MAX_DATAGRAM_BYTES = 0xFFFF
+_FRAGMENTED = (layers.PROTOCOL_UDP, layers.PROTOCOL_TCP, *IP_TUNNELS)
+_HALF_LENGTH = HEAD_UDP // 2 + 2
+"""The UDP header's length field among the 16-bit words of a head."""
 _TELLING_BYTES = 8
 """Payload bytes that the signs of signalling lie in."""
 _INT64_MAX = (1 << 63) - 1
@@ -115,24 +121,23 @@ class Intake:
 
     def _classify(self, batch: RecordBatch, frames: Frames) -> tuple[_Media, IntArray]:
         udp = frames.select(FrameKind.UDP)
-        start = frames.transport_start[udp]
-        header = gather(batch.buffer, np.minimum(start, len(batch.buffer) - 32), UDP_HEADER_BYTES + RTP_HEADER_BYTES)
-        half_words = header.view(">u2")
-        announced, wire = half_words[:, 2].astype(np.int64), frames.transport_wire[udp]
+        chosen = slice(None) if len(udp) == len(batch) else udp  # nearly everything is UDP: spare the picking
+        head, start, wire = frames.head[chosen], frames.transport_start[chosen], frames.transport_wire[chosen]
+        announced = head.view(">u2")[:, _HALF_LENGTH].astype(np.int64)
         length = np.minimum(announced, wire)
         zero = announced == 0
         if zero.any():
             # A jumbogram or offloaded: the IP header's length holds then, as far as the journal can say it.
             length[zero] = np.minimum(wire[zero], MAX_DATAGRAM_BYTES)
-        captured = np.minimum(frames.transport_end[udp] - start, length) - UDP_HEADER_BYTES
-        kind = header[:, 9]
-        version_2 = (header[:, 8] >> 6 == 2) & (captured >= RTP_HEADER_BYTES)
+        captured = np.minimum(frames.transport_end[chosen] - start, length) - UDP_HEADER_BYTES
+        kind = head[:, HEAD_UDP + 9]
+        version_2 = (head[:, HEAD_UDP + 8] >> 6 == 2) & (captured >= RTP_HEADER_BYTES)
         rtcp = version_2 & (kind >= 192) & (kind <= 223)
         rtp = version_2 & ~rtcp
         signalling = [udp[rtcp]]
         if not rtp.all():
             others = np.flatnonzero(~version_2 & (captured > 0))
-            signalling.append(udp[others[self._is_signalling(header[others], half_words[others], captured[others])]])
+            signalling.append(udp[others[self._is_signalling(head[others, HEAD_UDP:], captured[others])]])
         whole = rtp.all()
         rows = udp if whole else udp[rtp]
         media = _Media(
@@ -140,21 +145,19 @@ class Intake:
             start=(start if whole else start[rtp]) + UDP_HEADER_BYTES,
             captured=captured if whole else captured[rtp],
             wire=(length if whole else length[rtp]) - UDP_HEADER_BYTES,
-            words=flow_words(batch, frames, rows, header if whole else header[rtp]),
+            words=flow_words(batch, frames, rows),
         )
         signalling.append(self._connections.select(batch, frames, self.sip_ports))
         fragments = frames.select(FrameKind.FRAGMENT)
-        signalling.append(fragments[np.isin(frames.protocol[fragments], (layers.PROTOCOL_UDP, layers.PROTOCOL_TCP))])
+        signalling.append(fragments[np.isin(frames.protocol[fragments], _FRAGMENTED)])
         return media, np.sort(np.concatenate(signalling))
 
-    def _is_signalling(
-        self, header: Bytes, half_words: npt.NDArray[np.uint16], captured: IntArray
-    ) -> npt.NDArray[np.bool_]:
+    def _is_signalling(self, header: Bytes, captured: IntArray) -> npt.NDArray[np.bool_]:
         """Which UDP packets that are not RTP belong to calls: `header` is UDP header and 12 payload bytes, shape `(n,
         20)`."""
         words = header.view(">u4")
         first = header[:, 8]
-        on_sip_port = np.isin(half_words[:, :2], list(self.sip_ports)).any(axis=1)
+        on_sip_port = np.isin(header.view(">u2")[:, :2], list(self.sip_ports)).any(axis=1)
         stun = (first < 4) & (words[:, 3] == _STUN_COOKIE)
         dtls = (first >= 20) & (first <= 25) & (header[:, 9] == 0xFE)
         zrtp = (first == 0x10) & (words[:, 3] == _ZRTP_COOKIE)
@@ -183,35 +186,34 @@ class Intake:
         """Gather the rows of media packets `low` to `high`, sorted by size and flow, in capture order within a flow."""
         numbers = self._flows.number(media.words[:, low:high])
         self.counters.flow_table_resets = self._flows.resets
-        captured, wire = media.captured[low:high], media.wire[low:high]
-        sizes = captured << 16 | np.minimum(wire, 0xFFFF)
+        times, start = batch.ts_ns[media.frame[low:high]], media.start[low:high] - ROW_PREFIX_BYTES
+        sizes = media.captured[low:high] << 16 | np.minimum(media.wire[low:high], 0xFFFF)
+        distinct = _distinct(sizes)
         extents: list[npt.NDArray[np.void]] = []
         rows: list[Bytes] = []
-        for size in _distinct(sizes):
-            members = np.flatnonzero(sizes == size)
-            members = members[_by_flow(numbers[members])]
+        for size in distinct:
+            members = _by_flow(numbers, sizes == size if len(distinct) > 1 else None)
             payload_bytes = size >> 16
-            piece = gather(
-                batch.buffer, media.start[low + members] - ROW_PREFIX_BYTES, ROW_PREFIX_BYTES + payload_bytes
-            )
-            flow = numbers[members]
+            rows.append(gather(batch.buffer, start[members], ROW_PREFIX_BYTES + payload_bytes))
+            flow, captured_at = numbers[members], times[members]
             first = np.flatnonzero(np.concatenate(([True], flow[1:] != flow[:-1])))
-            times = batch.ts_ns[media.frame[low + members]]
             part = np.zeros(len(first), EXTENT)
             part["flow"] = self._flows.records(flow[first])
-            part["first_ns"] = np.minimum.reduceat(times, first)
-            part["last_ns"] = np.maximum.reduceat(times, first)
-            part["rows"] = np.diff(np.append(first, len(members)))
+            part["first_ns"] = np.minimum.reduceat(captured_at, first)
+            part["last_ns"] = np.maximum.reduceat(captured_at, first)
+            part["rows"] = np.diff(first, append=len(members))
             part["captured"], part["wire"] = payload_bytes, size & 0xFFFF
             extents.append(part)
-            rows.append(piece)
         return (np.concatenate(extents) if extents else np.zeros(0, EXTENT)), rows
 
 
-def _by_flow(numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.intp]:
-    """Sort by flow, in capture order within one; numpy has a radix sort for 16 bits only."""
-    narrow = numbers.astype(np.uint16) if len(numbers) and numbers.max() <= 0xFFFF else numbers
-    return np.argsort(narrow, kind="stable")
+def _by_flow(numbers: npt.NDArray[np.int32], chosen: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.intp]:
+    """Return the chosen packets (None: all) sorted by flow, in capture order within one."""
+    members = None if chosen is None else np.flatnonzero(chosen)
+    keys = numbers if members is None else numbers[members]
+    # numpy has a radix sort for 16 bits only
+    order = np.argsort(keys.astype(np.uint16) if len(keys) and keys.max() <= 0xFFFF else keys, kind="stable")
+    return order if members is None else members[order]
 
 
 def _distinct(sizes: IntArray) -> list[int]:

@@ -6,6 +6,7 @@ checked by CRC32C.
 | MEDIA      | `EXTENT` a flow and packet size  | rows `(capture time ns <i8, UDP payload)`, a flow together |
 | SIGNALLING | `FRAME` a frame                  | whole frames, verbatim                                   |
 | EVENT      | none                             | a JSON array of `Event`                                  |
+| RAW        | one `ORIGIN`                     | a ring block that the parser could not handle, verbatim  |
 
 A block is header, directory, data. The header's checksum covers header and directory; the directory (or the header,
 where the data is one piece) holds the checksums of the data, so that one flow can be read and checked without the rest.
@@ -69,6 +70,8 @@ FRAME = np.dtype(
         ("link_type", "<u2"),
     ]
 )
+ORIGIN = np.dtype([("interface", "<u4")])
+"""Where a raw block came from."""
 ROW_PREFIX_BYTES = 8
 """Bytes of capture time before the payload in a media row."""
 
@@ -81,12 +84,14 @@ class BlockKind(IntEnum):
     MEDIA = 1
     SIGNALLING = 2
     EVENT = 3
+    RAW = 4
 
 
 _ENTRY_BYTES = {
     int(BlockKind.MEDIA): EXTENT.itemsize,
     int(BlockKind.SIGNALLING): FRAME.itemsize,
     int(BlockKind.EVENT): 0,
+    int(BlockKind.RAW): ORIGIN.itemsize,
 }
 
 
@@ -130,7 +135,19 @@ class EventBlock:
     events: tuple[Event, ...]
 
 
-Block = MediaBlock | SignallingBlock | EventBlock
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawBlock:
+    """A ring block that the parser could not handle, to be tried again."""
+
+    first_ns: int
+    last_ns: int
+    interface: int
+    """Number of the interface whose ring it is."""
+    data: Bytes
+    """The ring block as the kernel filled it, shape `(n,)`."""
+
+
+Block = MediaBlock | SignallingBlock | EventBlock | RawBlock
 
 
 def serialize_media(first_ns: int, last_ns: int, extents: npt.NDArray[np.void], rows: Sequence[Bytes]) -> list[Bytes]:
@@ -190,6 +207,13 @@ def serialize_events(events: Sequence[Event]) -> list[Bytes]:
     return [header, empty, data]
 
 
+def serialize_raw(first_ns: int, last_ns: int, interface: int, data: Bytes) -> list[Bytes]:
+    """Lay out a raw block: a ring block's bytes, shape `(n,)`, contiguous, and the capture time it covers."""
+    directory = np.array([(interface,)], ORIGIN).view(np.uint8)
+    header = _header(BlockKind.RAW, first_ns, last_ns, 1, directory, len(data), crc32c(data.data))
+    return [header, directory, data]
+
+
 def _header(
     kind: BlockKind, first_ns: int, last_ns: int, entries: int, directory: Bytes, data_bytes: int, data_crc: int
 ) -> Bytes:
@@ -229,6 +253,11 @@ def directory_bytes(header: npt.NDArray[np.void]) -> int:
     return int(header[0]["entries"]) * _ENTRY_BYTES[int(header[0]["kind"])]
 
 
+def checksum_fits(header: npt.NDArray[np.void], directory: Bytes) -> bool:
+    """Tell whether header and directory are as they were written; says nothing of the data."""
+    return len(directory) == directory_bytes(header) and _header_crc(header, directory) == int(header[0]["crc"])
+
+
 def parse(raw: Bytes, address: int) -> Block:
     """Read a block; of a media block header and directory are enough.
 
@@ -243,7 +272,7 @@ def parse(raw: Bytes, address: int) -> Block:
     head = header[0]
     size = directory_bytes(header)
     directory = raw[HEADER.itemsize : HEADER.itemsize + size]
-    if len(directory) < size or _header_crc(header, directory) != head["crc"]:
+    if not checksum_fits(header, directory):
         raise JournalError("block directory fails its checksum")
     first_ns, last_ns = int(head["first_ns"]), int(head["last_ns"])
     if head["kind"] == BlockKind.MEDIA:
@@ -259,6 +288,8 @@ def parse(raw: Bytes, address: int) -> Block:
         except msgspec.MsgspecError:
             raise JournalError("events do not read") from None
         return EventBlock(first_ns=first_ns, last_ns=last_ns, events=events)
+    if head["kind"] == BlockKind.RAW:
+        return RawBlock(first_ns=first_ns, last_ns=last_ns, interface=_interface(directory), data=data)
     return SignallingBlock(first_ns=first_ns, last_ns=last_ns, frames=_frames(directory.view(FRAME), data))
 
 
@@ -272,6 +303,12 @@ def _extents(directory: npt.NDArray[np.void], block_bytes: int) -> npt.NDArray[n
     if (start < low).any() or (start > block_bytes).any() or (start + sizes > block_bytes).any():
         raise JournalError("extent outside its block")
     return directory.copy()
+
+
+def _interface(directory: Bytes) -> int:
+    if len(directory) != ORIGIN.itemsize:
+        raise JournalError("raw block of no one interface")
+    return int(directory.view(ORIGIN)[0]["interface"])
 
 
 def _frames(directory: npt.NDArray[np.void], data: Bytes) -> RecordBatch:

@@ -95,7 +95,7 @@ def read(extents: Sequence[Extent], read_into: ReadInto) -> Packets:
         rows, numbers = _read_rows(extents, members, captured, read_into, damaged)
         columns.append(_columns(piece, rows, wire, numbers))
     joined = columns[0] if len(columns) == 1 and not damaged else _join(columns, tuple(damaged))
-    if (np.diff(joined.arrival_ns) < 0).any():
+    if (joined.arrival_ns[1:] < joined.arrival_ns[:-1]).any():
         return joined.select(np.argsort(joined.arrival_ns, kind="stable"))
     return joined
 

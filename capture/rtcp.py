@@ -5,8 +5,8 @@ them (RFC 5506); otherwise the checks are those of RFC 3550 A.2. RTCP that is en
 nothing; it is not for here.
 """
 
-from dataclasses import dataclass
 from struct import Struct
+from typing import NamedTuple
 
 from capture.errors import RtcpError
 
@@ -20,8 +20,7 @@ _SSRC = Struct("!I")
 _BLOCK = Struct("!IIIIII")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportBlock:
+class ReportBlock(NamedTuple):
     """What one receiver says of one source (RFC 3550 section 6.4.1)."""
 
     ssrc: int
@@ -40,8 +39,7 @@ class ReportBlock:
     """Delay between receiving that report and this block, in 1/65536 s."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SenderReport:
+class SenderReport(NamedTuple):
     """SR: maps the sender's RTP time to wall clock time (RFC 3550 section 6.4.1)."""
 
     ssrc: int
@@ -58,8 +56,7 @@ class SenderReport:
     """What the sender receives."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiverReport:
+class ReceiverReport(NamedTuple):
     """RR: what a participant receives (RFC 3550 section 6.4.2)."""
 
     ssrc: int
@@ -68,8 +65,7 @@ class ReceiverReport:
     """What it receives."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goodbye:
+class Goodbye(NamedTuple):
     """BYE: sources that leave (RFC 3550 section 6.6). Its reason text is not kept."""
 
     ssrcs: tuple[int, ...]

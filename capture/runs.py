@@ -5,6 +5,7 @@ that is what the signalling gives. Copies of one stream on several interfaces, V
 """
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -199,6 +200,14 @@ class RunTable:
         if run is not None:
             run.hold(ts_ns, payload)
             self.state.inline_bytes += size
+
+    def add_rows(self, extents: npt.NDArray[np.void], rows: Sequence[npt.NDArray[np.uint8]]) -> None:
+        """Take media rows, as intake makes them, that are in no media block of the journal."""
+        flows = np.repeat(extents["flow"], extents["rows"].astype(np.int64))
+        packets = (row for piece in rows for row in piece)
+        for flow, row in zip(flows.view(f"V{FLOW.itemsize}").tolist(), packets, strict=True):
+            ts_ns = int.from_bytes(row[:ROW_PREFIX_BYTES].tobytes(), "little", signed=True)
+            self.add_packet(_stream_key(flow), ts_ns, row[ROW_PREFIX_BYTES:].tobytes())
 
     def read_inline(self, address: int, target: memoryview) -> None:
         """Fill `target` from a packet that a run holds.

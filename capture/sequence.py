@@ -21,7 +21,10 @@ AGREEMENT_SAMPLES = 16_000
 """2 s at 8 kHz: how far a jump may be from what sequence numbers or capture time say and still be believed."""
 LATE_SAMPLES = 480_000
 """1 min at 8 kHz: how far the timestamp of a packet that is a little out of order may be from what its number says."""
-
+USUAL_PACKET_SAMPLES = 160
+"""20 ms at 8 kHz."""
+CYCLE = 1 << 16
+"""Sequence numbers before they begin again."""
 
 _EPOCH_SHIFT = 48
 """Above any extended sequence number."""
@@ -75,11 +78,11 @@ def put_in_order(
         carry: where the part before ended; some of that part's packets may be here again.
     """
     n = len(sequence)
-    if carry is None and n and (np.diff(sequence.view(np.int16)) == 1).all():
+    if carry is None and n and (sequence[1:] - sequence[:-1] == 1).all():
         # Nearly every stream: nothing lost, nothing twice, nothing out of place.
         return _unbroken(int(sequence[0]) + np.arange(n), extend_timestamp(rtp_time, None), np.zeros(n, np.int64))
     extended, times, epoch = _number(sequence, rtp_time, arrival_ns, carry)
-    if carry is None and n and (np.diff(extended) > 0).all() and epoch[0] == epoch[-1]:
+    if carry is None and n and (extended[1:] > extended[:-1]).all() and epoch[0] == epoch[-1]:
         return _unbroken(extended, times, epoch)
     before = np.zeros(n, bool)
     if carry is not None:
@@ -111,7 +114,7 @@ def _number(
 ) -> tuple[IntArray, IntArray, IntArray]:
     """Extend sequence numbers and timestamps, and number the epochs, going on from the carry's packet."""
     if carry is None:
-        extended, times = extend_sequence(sequence, None), extend_timestamp(rtp_time, None)
+        extended, times = _extend(sequence, rtp_time, arrival_ns)
         return extended, times, _epochs(extended, times, arrival_ns)
     # The carry's packet has its place among the others, so that a restart right behind it is seen like any other.
     number, stamp = np.uint16(carry.sequence & 0xFFFF), np.uint32(carry.rtp_time & 0xFFFFFFFF)
@@ -132,9 +135,37 @@ def _number_from(
     carry: SequenceCarry,
 ) -> tuple[IntArray, IntArray, IntArray]:
     """Number packets of which the one at `at` is the carry's."""
-    extended, times = extend_sequence(sequence, None), extend_timestamp(rtp_time, None)
+    extended, times = _extend(sequence, rtp_time, arrival_ns)
     epoch = _epochs(extended, times, arrival_ns)
     return extended - extended[at] + carry.sequence, times - times[at] + carry.rtp_time, epoch - epoch[at] + carry.epoch
+
+
+def _extend(
+    sequence: npt.NDArray[np.uint16], rtp_time: npt.NDArray[np.uint32], arrival_ns: IntArray
+) -> tuple[IntArray, IntArray]:
+    """Extend sequence numbers and timestamps; in a gap of half a cycle or more, timestamp and clock count the cycles.
+
+    Half a cycle is 11 min at 50 packets a second: one direction may fail for so long while the other keeps the call up.
+    """
+    extended, times = extend_sequence(sequence, None), extend_timestamp(rtp_time, None)
+    ticks, steps = np.diff(times), np.diff(extended)
+    packet = _packet_ticks(ticks, steps)
+    gaps = np.flatnonzero((2 * ticks >= CYCLE * packet) & (steps != 1))
+    if not len(gaps):
+        return extended, times
+    elapsed = np.diff(arrival_ns)[gaps] // SAMPLE_NS
+    cycles = np.rint((ticks[gaps] / packet - steps[gaps]) / CYCLE).astype(np.int64)
+    fits = np.abs(ticks[gaps] - (steps[gaps] + cycles * CYCLE) * packet) <= AGREEMENT_SAMPLES
+    fits &= np.abs(ticks[gaps] - elapsed) <= AGREEMENT_SAMPLES
+    passed = np.zeros(len(extended), np.int64)
+    passed[gaps + 1] = np.where(fits, cycles * CYCLE, 0)
+    return extended + np.cumsum(passed), times
+
+
+def _packet_ticks(ticks: IntArray, steps: IntArray) -> int:
+    """By how much the timestamp rises from packet to packet, usually; never less than 1."""
+    plain = ticks[steps == 1]
+    return max(int(np.median(plain)), 1) if len(plain) else USUAL_PACKET_SAMPLES
 
 
 def _unbroken(sequence: IntArray, rtp_time: IntArray, epoch: IntArray) -> Sequenced:
@@ -167,10 +198,9 @@ def _epochs(extended: IntArray, times: IntArray, arrival_ns: IntArray) -> IntArr
     suspects = np.flatnonzero((steps > MAX_MISORDER) | (steps <= 0))
     if not len(suspects):
         return epoch
-    all_ticks = np.diff(times)
-    plain = all_ticks[steps == 1]
-    packet = int(np.median(plain)) if len(plain) else 160
-    ticks, steps, elapsed = all_ticks[suspects], steps[suspects], np.diff(arrival_ns)[suspects] // SAMPLE_NS
+    ticks = np.diff(times)
+    packet = _packet_ticks(ticks, steps)
+    ticks, steps, elapsed = ticks[suspects], steps[suspects], np.diff(arrival_ns)[suspects] // SAMPLE_NS
     surplus = ticks - steps * packet
     by_number = np.abs(surplus) <= AGREEMENT_SAMPLES
     by_clock = (steps > 0) & (surplus > 0) & (np.abs(ticks - elapsed) <= AGREEMENT_SAMPLES)

@@ -1,27 +1,29 @@
 """Frames of the journal's signalling blocks in; dialogs, RTCP evidence and signs of encryption out.
 
-IP fragments are put together (RFC 791, RFC 8200), TCP segments ordered (RFC 9293), SIP framed and parsed (RFC 3261),
+IP fragments are put together (`datagrams`), TCP segments ordered (RFC 9293), SIP framed and parsed (RFC 3261),
 RTCP read (RFC 3550). Sans-IO; all tables are bounded; what does not parse is counted and skipped.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from capture import frames as layers
+import numpy as np
+
 from capture import rtcp, sip
+from capture.datagrams import Datagram, datagrams, reassemble
 from capture.dialog import DialogTable
 from capture.endpoint import Endpoint
 from capture.errors import RtcpError, SipError
 from capture.fragments import FragmentReassembler
-from capture.frames import PROTOCOL_TCP, PROTOCOL_UDP, FrameKind
+from capture.frames import FrameKind
 from capture.records import RecordBatch
 from capture.rtcp import ReceiverReport, SenderReport
 from capture.sip import SipMessage
 from capture.sipcall import SipCall
 from capture.sipstream import SipStream
-from capture.sipwire import SIPS_PORT
+from capture.sipwire import SIPS_PORT, begins_like_sip
 from capture.tcpstream import TcpReassembler
 
 UDP_HEADER_BYTES = 8
@@ -102,7 +104,7 @@ class Signalling:
 
     def receive(self, batch: RecordBatch) -> Iterator[tuple[int, SipCall | None]]:
         """Read frames in order. Yields before each frame its time and None, and after it each call it changed."""
-        for ts_ns, cut, frame in _frames(batch):
+        for ts_ns, cut, frame in datagrams(batch):
             yield ts_ns, None
             self.counters.truncated += cut
             for call in self._frame(ts_ns, frame):
@@ -117,37 +119,29 @@ class Signalling:
             changed += self._chunks(now_ns, key, [(b"", True)])
         return changed
 
-    def _frame(self, ts_ns: int, frame: "_Frame") -> list[SipCall]:
-        protocol, data, truncated = frame.protocol, frame.data, frame.truncated
+    def _frame(self, ts_ns: int, frame: Datagram) -> list[SipCall]:
         if frame.kind == _FRAGMENT:
-            whole = self._fragment(ts_ns, frame.addresses, protocol, frame.ip_head, data, truncated)
-            if whole is None:
+            whole = reassemble(self.fragments, ts_ns, frame)
+            if whole is None or (whole.kind == _TCP and not self._carries_sip(whole)):
                 return []
-            protocol, data = whole
-            truncated = False
-        elif frame.kind not in (_UDP, _TCP):
-            self.counters.other += 1
-            return []
-        if protocol == PROTOCOL_UDP:
-            return self._udp(ts_ns, frame.addresses, data, truncated)
-        return self._tcp(ts_ns, frame.addresses, data) if protocol == PROTOCOL_TCP else []
+            frame = whole
+        if frame.kind == _UDP:
+            return self._udp(ts_ns, frame.addresses, frame.data, frame.truncated)
+        if frame.kind == _TCP:
+            return self._tcp(ts_ns, frame.addresses, frame.data)
+        self.counters.other += 1
+        return []
 
-    def _fragment(
-        self, ts_ns: int, addresses: bytes, protocol: int, header: bytes, data: bytes, truncated: bool
-    ) -> tuple[int, bytes] | None:
-        if truncated:
-            return None
-        if len(addresses) == 8:
-            flags = int.from_bytes(header[6:8], "big")
-            offset, more, identification = (flags & 0x1FFF) * 8, bool(flags & 0x2000), header[4:6]
-        elif len(data) >= 8:
-            field_2 = int.from_bytes(data[2:4], "big")
-            offset, more, identification = field_2 & 0xFFF8, bool(field_2 & 1), data[4:8]
-            protocol, data = data[0], data[8:]
-        else:
-            return None
-        whole = self.fragments.add(ts_ns, addresses + bytes((protocol,)) + identification, offset, more, data)
-        return None if whole is None else (protocol, whole)
+    def _carries_sip(self, segment: Datagram) -> bool:
+        """Whether a TCP segment out of fragments belongs to SIP, which nobody could tell before: on a mirror through a
+        tunnel all large segments come in fragments, whatever they carry."""
+        data = segment.data
+        if len(data) < TCP_HEADER_BYTES:
+            return False
+        first = np.frombuffer(data[(data[12] >> 4) * 4 :][:4].ljust(4, b"\0"), ">u4")
+        known = segment.addresses + data[:4] in self.tcp.directions
+        tls = SIPS_PORT.to_bytes(2, "big") in (data[0:2], data[2:4])
+        return known or tls or bool(begins_like_sip(first)[0])
 
     def _udp(self, ts_ns: int, addresses: bytes, data: bytes, truncated: bool) -> list[SipCall]:
         if len(data) <= UDP_HEADER_BYTES:
@@ -246,43 +240,6 @@ class Signalling:
         self.counters.keying += 1
         _remember(self.protected, source, protection)
         _remember(self.protected, destination, protection)
-
-
-class _Frame(NamedTuple):
-    """What the layers of one frame say."""
-
-    kind: int
-    addresses: bytes
-    """Source and destination."""
-    protocol: int
-    ip_head: bytes
-    """The first eight bytes of the IP header."""
-    data: bytes
-    """Transport header and payload, as far as present."""
-    truncated: bool
-    """The IP header announces more."""
-
-
-def _frames(batch: RecordBatch) -> Iterator[tuple[int, bool, _Frame]]:
-    """Take a batch apart: capture time, whether the frame was cut, and the frame."""
-    layered = layers.parse(batch)
-    octets = batch.buffer.tobytes()
-    columns = zip(
-        batch.ts_ns.tolist(),
-        (batch.captured < batch.wire).tolist(),
-        layered.kind.tolist(),
-        layered.ip_version.tolist(),
-        layered.ip_start.tolist(),
-        layered.protocol.tolist(),
-        layered.transport_start.tolist(),
-        layered.transport_end.tolist(),
-        layered.transport_wire.tolist(),
-        strict=True,
-    )
-    for ts_ns, cut, kind, version, ip, protocol, start, end, wire in columns:
-        addresses = octets[ip + 12 : ip + 20] if version == 4 else octets[ip + 8 : ip + 40]
-        data = octets[start:end]
-        yield ts_ns, cut, _Frame(kind, addresses, protocol, octets[ip : ip + 8], data, len(data) < wire)
 
 
 def _endpoints(addresses: bytes, ports: bytes) -> tuple[Endpoint, Endpoint]:

@@ -3,7 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from capture.frames import FrameKind, Frames, IntArray, gather
+from capture.frames import FrameKind, Frames
+from capture.octets import IntArray, gather
 from capture.records import RecordBatch
 
 METHODS = (

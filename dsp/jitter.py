@@ -34,7 +34,7 @@ def interarrival_jitter(
     `arrival_ns` is in nanoseconds, `rtp_time` in unwrapped ticks of `clock_hz`. The caller leaves out packets whose
     timestamp is not their sending time (telephone events) and splits where the sender's time line was re-anchored.
     """
-    transit_change = np.abs(np.diff(arrival_ns) - np.diff(rtp_time) * (1e9 / clock_hz))
+    transit_change = np.abs((arrival_ns[1:] - arrival_ns[:-1]) - (rtp_time[1:] - rtp_time[:-1]) * (1e9 / clock_hz))
     total = peak = last = 0.0
     for first in range(0, len(transit_change), _BLOCK):
         block = transit_change[first : first + _BLOCK]

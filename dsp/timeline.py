@@ -20,6 +20,8 @@ SAMPLE_NS = 125_000
 """One sample at 8 kHz."""
 ANCHOR_NS = 10_000_000_000
 AGREEMENT_NS = 2_000_000_000
+FASTEST_PER = 1000
+"""A sender's clock is fast by less than one in so many; real ones stay below a tenth of that."""
 ANCHOR_PACKETS = 2000
 """10 s of the shortest usual packets, 5 ms: no more are looked at for an anchor."""
 MAX_LINES = 4096
@@ -79,11 +81,21 @@ def place(
     line = np.cumsum(line)
     anchors_ns = np.array(anchors, np.int64)
     wanted = (anchors_ns[line] - origin_ns + SAMPLE_NS // 2) // SAMPLE_NS + rtp_time
+    wanted = np.minimum(wanted, _latest(arrival_ns - origin_ns))
     before = np.cumsum(samples) - samples
     slack = wanted - before
     if floor is not None:
         slack[0] = max(int(slack[0]), floor)
     return Placement(start=before + np.maximum.accumulate(slack), line=line, anchors_ns=anchors_ns)
+
+
+def _latest(elapsed_ns: IntArray) -> IntArray:
+    """Sample by which a packet must begin that arrived so long after the origin: it was not sent before it was spoken.
+
+    Timestamps that outrun the clock step by step, each step too small for a new line, cannot ask for hours either.
+    """
+    latest: IntArray = (elapsed_ns + np.abs(elapsed_ns) // FASTEST_PER + AGREEMENT_NS) // SAMPLE_NS
+    return latest
 
 
 def anchor_ns(arrival_ns: IntArray, transit_ns: IntArray) -> int:
@@ -96,7 +108,7 @@ def _mend_lone(rtp_time: IntArray, samples: IntArray) -> IntArray:
     """Give a single packet whose timestamp its neighbours contradict the place between them."""
     if len(rtp_time) < 3:
         return rtp_time
-    steps = np.diff(rtp_time) - samples[:-1]
+    steps: IntArray = rtp_time[1:] - rtp_time[:-1] - samples[:-1]
     if not steps.any():
         return rtp_time
     across = rtp_time[2:] - rtp_time[:-2] - samples[:-2] - samples[1:-1]
@@ -113,9 +125,9 @@ def _lines(
 ) -> tuple[list[int], list[int]]:
     """Find where lines begin, and their anchors."""
     transit = arrival_ns - rtp_time * SAMPLE_NS
-    suspect = np.abs(np.diff(transit)) > AGREEMENT_NS
+    suspect = np.abs(transit[1:] - transit[:-1]) > AGREEMENT_NS
     if epoch is not None:
-        suspect |= np.diff(epoch) != 0
+        suspect |= epoch[1:] != epoch[:-1]
     breaks, anchors = [0], [_first_anchor(arrival_ns, transit, carry)]
     for row in (np.flatnonzero(suspect) + 1)[:MAX_LINES].tolist():
         fresh = anchor_ns(arrival_ns[row:], transit[row:])
@@ -148,7 +160,7 @@ def scatter(target: npt.NDArray[np.uint8], start: IntArray, rows: npt.NDArray[np
     m, width = rows.shape
     if not m or not width:
         return
-    if (np.diff(start) == width).all():
+    if (start[1:] - start[:-1] == width).all():
         target[start[0] : start[0] + m * width].reshape(m, width)[:] = rows
         return
     item, places = target[:width].view(f"V{width}"), len(target) - width + 1

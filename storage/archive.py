@@ -2,7 +2,8 @@
 
 DIR/recordings/YYYY/MM/DD/   finished parts
     calls/YYYY/MM/DD/        call records, <call_id>.json
-    spool/  run/             drafts, lock
+    spool/  run/             drafts and what assembly keeps of itself; lock, process ids
+    journal/  quarantine/    what the wire showed; what assembly could not get past
 """
 
 import os
@@ -33,9 +34,13 @@ class Archive:
         self.records = root / "calls"
         """Call records, in a folder for each local day."""
         self.spool = root / "spool"
-        """Drafts; empty while nobody writes."""
+        """Drafts, gone while nobody writes, and assembly's snapshot."""
         self.run = root / "run"
         """Lock and process ids."""
+        self.journal = root / "journal"
+        """What the wire showed, as long as it is needed."""
+        self.quarantine = root / "quarantine"
+        """Journal blocks that assembly could not get past."""
 
     def part_path(self, name: str) -> Path:
         """Where the part of this file name lies."""

@@ -4,9 +4,11 @@ Pure. The site's zone is always an argument; the zone of the process never matte
 """
 
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 NS_PER_S = 1_000_000_000
+_MINUTE_S = 60
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_S = 253_402_214_400
 """9999-12-31 00:00 UTC. Only a forged capture carries later times; they are shown as this one."""
@@ -17,9 +19,15 @@ def local_time(instant_ns: int, zone: ZoneInfo) -> datetime:
 
     RFC 3339 and file names cannot show an offset with seconds; the tz database has a few from before 1972.
     """
-    utc = _EPOCH + timedelta(seconds=min(max(instant_ns // NS_PER_S, 0), _LATEST_S))
-    offset = utc.astimezone(zone).utcoffset() or timedelta()
-    return utc.astimezone(timezone(timedelta(minutes=offset // timedelta(minutes=1))))
+    seconds = min(max(instant_ns // NS_PER_S, 0), _LATEST_S)
+    return datetime.fromtimestamp(seconds, _offset(seconds // _MINUTE_S, zone))
+
+
+@lru_cache(maxsize=256)
+def _offset(minute: int, zone: ZoneInfo) -> timezone:
+    """The offset that holds in a minute since 1970; it never changes within one."""
+    offset = datetime.fromtimestamp(minute * _MINUTE_S, zone).utcoffset() or timedelta()
+    return timezone(timedelta(minutes=offset // timedelta(minutes=1)))
 
 
 def rfc3339(instant_ns: int, zone: ZoneInfo) -> str:

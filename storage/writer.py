@@ -1,5 +1,6 @@
 """The one writer of an archive: makes its directories, holds its lock, writes parts and records, clears leftovers."""
 
+import contextlib
 import fcntl
 import fnmatch
 import os
@@ -88,6 +89,26 @@ class ArchiveWriter:
             draft.write(to_json(record))
             return publish_all((draft,))
 
+    def replace(self, path: Path, content: bytes) -> None:
+        """Write a file of the spool anew, complete or not at all; the next `sync` makes it durable.
+
+        Raises DiskFullError or ArchiveError when the disk fails; the file is as before then.
+        """
+        draft = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+        try:
+            descriptor = self._disk.create(draft)
+            try:
+                _write_all(self._disk, descriptor, content)
+                self._disk.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            self._disk.rename(draft, path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._disk.remove(draft)
+            raise from_os_error(error, f"write {path.name}") from error
+        self._directories.note(path.parent)
+
     def sync(self) -> int:
         """Fsync every directory that changed since the last time and say how many."""
         return self._directories.sync()
@@ -101,6 +122,12 @@ class ArchiveWriter:
             self._directories.make(folder)
         self._directories.note(folder)
         return folder
+
+
+def _write_all(disk: Disk, descriptor: int, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[disk.write(descriptor, left) :]
 
 
 def _locked(path: Path) -> int:

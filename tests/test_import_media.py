@@ -156,6 +156,16 @@ def test_codec_and_packet_time_may_change_within_a_stream(after: MediaScript, tm
     assert stream["packets"] == len(packets)
 
 
+@pytest.mark.parametrize("laws", [(PCMU, PCMA), (PCMA, PCMU)])
+def test_silence_is_told_under_each_law(laws: tuple[str, str], tmp_path: Path) -> None:
+    nothing = MediaScript(audio=np.zeros(24_000, np.int16), codec=laws[1])
+    loud = MediaScript(audio=np.tile(np.array([9000, -9000] * 40, np.int16), 300), codec=laws[0])
+    packets, _ = switched(loud, nothing, 3.0)
+    played = play(replace(call(caller_media=SILENT), callee_media=media(6.0, 2)))
+    side = do_import(tmp_path, redescribed(played.packets, _with_both_laws) + packets).only["sides"][0]
+    assert (side["silence_share"], side["clipping_share"]) == (0.5, 0.0)
+
+
 def _with_both_laws(source: Address, body: bytes) -> bytes:
     if source != CALLEE.sip:
         return body

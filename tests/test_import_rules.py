@@ -4,13 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.recorded_truth import differences
-from tests.scenario import CALLEE, CALLER, SECOND_NS, Imported, call, do_import, media, moved
+from tests.scenario import CALLEE, CALLER, SECOND_NS, SILENT, Imported, call, do_import, media, moved, placed
 from tests.traffic.calls import CallScript, PlayedCall, play, together
 from tests.traffic.pcapwriter import Address
-from tests.traffic.signalling import Party
+from tests.traffic.signalling import Party, Side
 
 CONFIG = """
 [[enterprise]]
@@ -182,6 +183,28 @@ def test_one_leg_the_one_nearest_to_the_line(made: Any, kept: str, first_talk_s:
     assert "leg" in records[other]["rule"]
     assert records["second"]["links"]["second_leg_of"]["call_id"] == records["first"]["call_id"]
     assert len(found.parts) == 1
+
+
+@pytest.mark.parametrize("first_talk_s", [2.9, 3.2], ids=["first ends early", "first ends late"])
+@pytest.mark.parametrize(("made", "kept"), [(outgoing, "first"), (incoming, "second")], ids=["out", "in"])
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_media_that_pass_by_the_pbx_are_recorded_once(
+    made: Any, kept: str, first_talk_s: float, goes_on: bool, tmp_path: Path
+) -> None:
+    """The PBX hands the descriptions on as they are: both legs announce the telephones' own addresses."""
+    scripts = [leg.script for leg in made(first_talk_s=first_talk_s)]
+    caller, callee = scripts[0].caller, scripts[1].callee
+    talk = {"caller_media": media(2.8, 1), "callee_media": media(2.8, 2)}
+    first = play(replace(scripts[0], callee=replace(scripts[0].callee, rtp=callee.rtp), **talk))
+    silent = {"caller_media": SILENT, "callee_media": SILENT}
+    second = play(replace(scripts[1], caller=replace(scripts[1].caller, rtp=caller.rtp), **silent))
+    other = play(call("other@example", start_ns=first.script.start_ns + 30 * SECOND_NS, talk_s=1.0))
+    found = imported([first, second, *([other] if goes_on else [])], tmp_path, CONFIG)
+    record = found.call(f"{kept}@example")
+    assert (record["outcome"], len(record["parts"])) == ("recorded", 1)
+    for number, side in enumerate(Side):
+        truth = first.truths[side][0]
+        np.testing.assert_array_equal(placed(found.parts_of(record), number, truth), truth.pcm)
 
 
 def test_leg_that_cannot_be_recorded_is_not_the_one_that_is(tmp_path: Path) -> None:

@@ -635,6 +635,25 @@ def test_srtp_with_loss_digits_and_wrap(tmp_path: Path) -> None:
     assert [each["digit"] for each in found.only["dtmf"]] == ["3"]
 
 
+def test_srtp_key_that_changes_in_mid_call(tmp_path: Path) -> None:
+    """A re-INVITE after 3 s brings the caller's stream a new key; SSRC and numbers go on."""
+    before = srtp_call()
+    script = before.script
+    changed = replace(script, caller_media=replace(script.caller_media, srtp_key=bytes(range(51, 81))))
+    dialog = writer()
+    dialog._cseq = {Side.CALLER: 200, Side.CALLEE: 300}
+    offer = session(CALLER, changed.caller_media, version=2, offer=False)
+    request = dialog.request(script.at_ns(3.0), Side.CALLER, "INVITE", body=offer)
+    answer = session(CALLEE, script.callee_media, version=2, offer=False)
+    dialog.respond(script.at_ns(3.0) + 5 * MS, Side.CALLEE, "200 OK", request, body=answer)
+    dialog.request(script.at_ns(3.0) + 9 * MS, Side.CALLER, "ACK")
+    late = [packet for packet in talk(changed, Side.CALLER) if packet.ts_ns >= script.at_ns(3.0)]
+    early = [each for each in before.packets if each.source != CALLER.rtp or each.ts_ns < script.at_ns(3.0)]
+    found = do_import(tmp_path, early + late + dialog.packets)
+    assert differences(found.archive, [before]) == []
+    assert found.only["outcome"] == "recorded"
+
+
 UNREADABLE = {
     "no key": b"",
     "dtls": b"a=fingerprint:sha-256 " + b":".join([b"AB"] * 32),

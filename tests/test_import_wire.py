@@ -140,6 +140,21 @@ def test_snap_length_is_capture_loss(tmp_path: Path) -> None:
         assert set(causes(part, number)) == {"capture_loss"}
 
 
+def test_headers_alone_are_capture_loss(tmp_path: Path) -> None:
+    """Frames cut behind the RTP header show that there was speech, and that the capture has none of it."""
+    played = play(call(talk_s=6.0))
+    capture, archive = tmp_path / "capture.pcap", tmp_path / "archive"
+    _write_cut(capture, frames_of(played.packets), 54)
+    assert main(["import", str(capture), "--output", str(archive)]) == 0
+    (record,) = call_records(archive)
+    assert (record["outcome"], record["reasons"]) == ("not_recorded", ["capture_loss"])
+    assert (record["network_lost_samples"], record["capture_completeness"]) == (0, 0.0)
+    assert {each["side"]: each["packets"] for each in record["unrecorded"]} == {
+        side: sum(truth.packets for truth in played.truths[side]) for side in Side
+    }
+    assert not list(stored_parts(archive))
+
+
 def _write_cut(path: Path, frames: list[Frame], length: int) -> None:
     """A capture in which the signalling is whole and all other frames are cut."""
     with path.open("wb") as file:

@@ -29,6 +29,8 @@ TOLERATED_PACKETS = 10
 UNEXPLAINED_SAMPLES = 16_000
 """2 s: a side may begin later than the answer, end before the BYE or pause between two streams by this much."""
 
+_ALWAYS: Spans = [(0, 1 << 62)]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
@@ -51,10 +53,12 @@ class _SideAccount:
     """Speech was expected and none came."""
 
 
-def account(publisher: Publisher, work: Work, call: SipCall | None, links: Links, ending: Ending) -> CallRecord:
-    """Make the record of a call that is over."""
+def account(
+    publisher: Publisher, work: Work, call: SipCall | None, links: Links, ending: Ending, outages: Spans
+) -> CallRecord:
+    """Make the record of a call that is over; `outages` of the recorder are in samples of the call."""
     settings = publisher.settings
-    sides = {side: _side(work, call, side, ending) for side in SIDES}
+    sides = {side: _side(work, call, side, ending, outages) for side in SIDES}
     outcome, reasons = _outcome(work, call, sides, ending)
     expected = sum(side.expected for side in sides.values())
     network, captured = (sum(getattr(side, name) for side in sides.values()) for name in ("network", "capture"))
@@ -118,15 +122,19 @@ def _percent(part: int, whole: int) -> float | None:
     return round(100 * max(0, part) / whole, 3) if whole else None
 
 
-def _side(work: Work, call: SipCall | None, side: Side, ending: Ending) -> _SideAccount:
+def _side(work: Work, call: SipCall | None, side: Side, ending: Ending, outages: Spans) -> _SideAccount:
     """Hold one side against what was to be expected of it: answer to end, less hold."""
     begin_ns = _begin_ns(work, call)
     if begin_ns is None or not work.decision.wanted:
         return _SideAccount(expected=0, network=0, capture=0, silent=False)
     totals = work.totals[side]
+    if any(stream.side == side.value and stream.reason is Reason.CAPTURE_LOSS for stream in work.unrecorded):
+        outages = _ALWAYS
     if work.origin_ns is None:
         expected = max(0, (ending.ended_ns - begin_ns) // SAMPLE_NS)
-        return _SideAccount(expected=expected, network=expected, capture=0, silent=True)
+        shift = (begin_ns - work.first_ns) // SAMPLE_NS
+        unseen = _length(_within([(shift, shift + expected)], outages))
+        return _SideAccount(expected=expected, network=expected - unseen, capture=unseen, silent=True)
     begin, end = max(0, work.sample_at(begin_ns)), work.sample_at(ending.ended_ns)
     held = _joined(
         (work.sample_at(h.start_ns), end if h.end_ns is None else work.sample_at(h.end_ns))
@@ -139,11 +147,12 @@ def _side(work: Work, call: SipCall | None, side: Side, ending: Ending) -> _Side
         (low, high) for low, high in _without(talking, _joined(totals.spans)) if high - low > UNEXPLAINED_SAMPLES
     ]
     # Short waits at both ends and between two streams are nobody's loss.
-    network = [*_within(talking, _joined(totals.network_spans)), *unexplained]
+    network = [*_within(talking, _joined(totals.network_spans)), *_without(unexplained, outages)]
+    missed = [*_within(talking, _joined(totals.capture_spans)), *_within(unexplained, outages)]
     return _SideAccount(
         expected=_length(talking),
         network=_length(network),
-        capture=_length(_within(talking, _joined(totals.capture_spans))),
+        capture=_length(missed),
         longest=max((high - low for low, high in network), default=0),
         silent=not totals.packets,
     )

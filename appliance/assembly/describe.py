@@ -1,11 +1,12 @@
 """A stream's figures for one part: the entry of `call.json`, and what it adds to the call's account."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from appliance.assembly import gaps, tracks
+from appliance.assembly.sides import Side
 from appliance.assembly.tracks import StreamState, Track
 from appliance.assembly.work import SideTotals
 from capture.signalling import ClockReport
@@ -31,8 +32,8 @@ class Share:
     """Sample of the call behind the part."""
     consumed: int
     """Speech packets of the stream that end in the part."""
-    held: gaps.Spans
-    """Holds, samples of the call."""
+    interruptions: gaps.Interruptions
+    """Holds and outages."""
     final: bool
     """No later part follows."""
     lasting: bool = False
@@ -49,26 +50,32 @@ class Reported:
     """Its sender's latest report: RTP time against wall clock."""
 
 
-def describe(
-    track: Track, share: Share, codes: npt.NDArray[np.uint8], reported: Reported, totals: SideTotals
-) -> StreamRecord:
+class _Sound(NamedTuple):
+    """What a stream's share of a part sounds like."""
+
+    frames: int
+    silent_frames: int
+    clipped_samples: int
+
+
+def describe(track: Track, share: Share, channel: Side, reported: Reported, totals: SideTotals) -> StreamRecord:
     """Give a stream's entry for a part and add its figures to the side's totals.
 
     Args:
         track: the stream, with speech in this part.
         share: the part.
-        codes: the side's codes, shape `(samples of the part,)`.
+        channel: the side, laid out.
         reported: what RTCP said of the stream.
         totals: the side's figures so far, changed in place.
     """
     consumed = share.consumed
-    fill, loss = gaps.explain(track, consumed, share.first, share.last, share.held)
+    fill, loss = gaps.explain(track, consumed, share.first, share.last, share.interruptions)
     begin = share.first if track.state.end_sample is not None else int(track.start[0])
     end = int(track.end[-1]) if share.final else max(int(track.end[max(consumed - 1, 0)]), begin)
     reach = (begin if track.state.end_sample is None else track.state.end_sample, min(end, share.last))
     if share.lasting and end < share.last:
         silence = max(end, share.first)
-        cause = gaps.unfinished(silence, share.last, share.held, quiet=track.ends_quiet)
+        cause = gaps.unfinished(silence, share.last, share.interruptions, quiet=track.ends_quiet)
         fill.append(Fill(silence - share.first, share.last - silence, cause))
     if share.lasting or (consumed < len(track.audio) and not share.final):
         end = share.last
@@ -78,7 +85,7 @@ def describe(
     line = track.longest_line(consumed)
     jitter, drift = track.jitter(line), track.drift_ppm(line)
     payload_type, codec = track.dominant_codec()
-    sound = levels.measure(codes[low:high], Law(codec))
+    sound = _sound(channel, low, high)
     record = StreamRecord(
         ssrc=f"0x{track.state.key[2]:08x}",
         source=str(track.state.key[0]),
@@ -113,7 +120,7 @@ def describe(
 def describe_silent(state: StreamState, share: Share) -> StreamRecord:
     """Give the entry of a stream of which nothing arrived in a part, though nothing else of its side did."""
     samples = share.last - share.first
-    cause = gaps.unfinished(share.first, share.last, share.held, quiet=state.quiet)
+    cause = gaps.unfinished(share.first, share.last, share.interruptions, quiet=state.quiet)
     return StreamRecord(
         ssrc=f"0x{state.key[2]:08x}",
         source=str(state.key[0]),
@@ -157,6 +164,20 @@ def _clock_offset_ms(track: Track, report: ClockReport | None) -> float | None:
     return round((theirs_ns - ours_ns) / 1e6, 1)
 
 
+def _sound(channel: Side, low: int, high: int) -> _Sound:
+    """Measure a stretch of a side, samples of the part; each law where it holds."""
+    measured = [
+        levels.measure(channel.codes[max(begin, low) : min(end, high)], law)
+        for begin, end, law in channel.laws or [(0, len(channel.codes), Law.PCMU)]
+        if max(begin, low) < min(end, high)
+    ]
+    return _Sound(
+        frames=sum(each.frames for each in measured),
+        silent_frames=sum(each.silent_frames for each in measured),
+        clipped_samples=sum(each.clipped_samples for each in measured),
+    )
+
+
 def mos(packets: int, lost: int, runs: int, bpl: float) -> float | None:
     """Listening quality of a stream; null without packets."""
     if not packets:
@@ -170,9 +191,7 @@ def share_of(part: int, whole: int) -> float:
     return round(part / whole, 4) if whole else 0.0
 
 
-def _add(
-    totals: SideTotals, record: StreamRecord, loss: gaps.Loss, sound: levels.Levels, span: tuple[int, int]
-) -> None:
+def _add(totals: SideTotals, record: StreamRecord, loss: gaps.Loss, sound: _Sound, span: tuple[int, int]) -> None:
     totals.packets += record.packets
     totals.lost += record.lost
     totals.loss_runs += loss.runs

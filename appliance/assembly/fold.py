@@ -23,11 +23,15 @@ from appliance.assembly.recorder import Recorder
 from appliance.assembly.settings import AssemblySettings
 from appliance.assembly.sipcalls import SipCalls
 from appliance.assembly.state import AssemblyState, Due
-from capture.journal import Block, EventBlock, MediaBlock, SignallingBlock
+from capture import ringblock
+from capture.events import EventKind
+from capture.intake import Intake
+from capture.journal import Block, EventBlock, MediaBlock, RawBlock, SignallingBlock
 from capture.packets import ReadInto
 from capture.runs import INLINE
 
-END_OF_INPUT = "end_of_input"
+RAW_NS = 500_000_000
+"""How much time a block that nobody can read may be about."""
 
 
 class Assembly:
@@ -62,11 +66,17 @@ class Assembly:
                 self._media.watch_new_runs()
             case SignallingBlock():
                 self._read_frames(block)
+            case RawBlock():
+                self._read_raw(block)
             case EventBlock():
                 for event in block.events:
+                    self.state.outages.note(event)
                     self._advance(event.ts_ns)
-                    if event.kind == END_OF_INPUT:
+                    if event.kind == EventKind.STORAGE:
+                        self.state.storage_full = bool(event.detail.get("full"))
+                    if event.kind == EventKind.END_OF_INPUT:
                         self._end_of_input(event.ts_ns)
+        self.state.outages.see(block.last_ns)
 
     def oldest_needed(self) -> int | None:
         """Return the journal address below which nothing is needed any more, None when nothing is needed at all."""
@@ -121,6 +131,24 @@ class Assembly:
                 self._calls.note(call)
             if signalling.loose:
                 self._take_loose()
+
+    def _read_raw(self, block: RawBlock) -> None:
+        """Try to read what capture could not."""
+        try:
+            batch = ringblock.batch_of(block.data, block.interface)
+            windows = list(Intake(self.settings.sip_ports).windows(batch))
+        except Exception:  # whatever stopped capture may stop us too; the block stays in the journal
+            self.state.counters.unread_blocks += 1
+            self.state.outages.add(block.first_ns, block.last_ns + RAW_NS)
+            return
+        for window in windows:
+            self._advance(window.first_ns)
+            self.state.runs.add_rows(window.extents, window.rows)
+            self._media.watch_new_runs()
+            if window.signalling is not None:
+                self._read_frames(
+                    SignallingBlock(first_ns=window.first_ns, last_ns=window.last_ns, frames=window.signalling)
+                )
 
     def _take_loose(self) -> None:
         for packet in self.state.signalling.loose:

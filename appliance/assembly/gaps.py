@@ -13,6 +13,16 @@ Spans = list[tuple[int, int]]
 """Half-open sample intervals of the call, ascending."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interruptions:
+    """What explains silence besides the stream itself; samples of the call, disjoint, ascending."""
+
+    held: Spans
+    """The call was on hold."""
+    outages: Spans
+    """The recorder itself may have missed packets."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Loss:
     """What is missing from one stream's share of a part."""
@@ -22,7 +32,7 @@ class Loss:
     runs: int = 0
     """Stretches of lost packets."""
     captured_packets: int = 0
-    """Packets that the recorder has only in part."""
+    """Packets that the recorder missed, or has only in part."""
     longest_samples: int = 0
     """Longest stretch that is missing."""
     network_spans: Spans
@@ -41,19 +51,24 @@ class _Gap:
     end: int
     cause: FillCause
     elsewhere: int = 0
-    """Numbers passed over that were not lost: during a hold the sender spoke to somebody else."""
+    """Numbers passed over that the network did not lose: the recorder did, or during a hold the sender spoke to
+    somebody else."""
+    captured: int = 0
+    """Packets that the recorder missed, or has only in part."""
 
 
-def explain(track: Track, consumed: int, first: int, last: int, held: Spans) -> tuple[list[Fill], Loss]:
+def explain(
+    track: Track, consumed: int, first: int, last: int, interruptions: Interruptions
+) -> tuple[list[Fill], Loss]:
     """Explain the gaps of a stream within a part.
 
     Args:
         track: the stream.
         consumed: how many of its speech packets end in this part; the next one bounds the last gap.
         first, last: the part's samples of the call.
-        held: when the call was on hold, samples of the call.
+        interruptions: holds and outages.
     """
-    gaps = _gaps(track, min(consumed + 1, len(track.audio)), held)
+    gaps = _gaps(track, min(consumed + 1, len(track.audio)), interruptions)
     entries = [
         Fill(max(gap.begin, first) - first, min(gap.end, last) - max(gap.begin, first), gap.cause)
         for gap in gaps
@@ -63,17 +78,19 @@ def explain(track: Track, consumed: int, first: int, last: int, held: Spans) -> 
     return entries, _count(track, consumed, [gap for gap in gaps if gap.row < consumed])
 
 
-def unfinished(begin: int, end: int, held: Spans, *, quiet: bool) -> FillCause:
+def unfinished(begin: int, end: int, interruptions: Interruptions, *, quiet: bool) -> FillCause:
     """Name the cause of a silence that goes on at a cut: what did not arrive is lost until later packets tell.
 
     Args:
         begin, end: the silence up to the cut, samples of the call.
-        held: when the call was on hold.
+        interruptions: holds and outages.
         quiet: the sender had announced comfort noise.
     """
-    if _hold_around(begin, end, held) is not None:
+    if _most_of(begin, end, interruptions.held) is not None:
         return FillCause.HOLD
-    return FillCause.COMFORT_NOISE if quiet else FillCause.LOSS
+    if quiet:
+        return FillCause.COMFORT_NOISE
+    return FillCause.CAPTURE_LOSS if _most_of(begin, end, interruptions.outages) is not None else FillCause.LOSS
 
 
 def _count(track: Track, consumed: int, gaps: list[_Gap]) -> Loss:
@@ -84,14 +101,14 @@ def _count(track: Track, consumed: int, gaps: list[_Gap]) -> Loss:
             loss.runs += 1
         elif gap.cause is FillCause.CAPTURE_LOSS:
             loss.capture_spans.append((gap.begin, gap.end))
-            loss.captured_packets += 1
+            loss.captured_packets += gap.captured
     loss.packets = max(0, _missing_numbers(track, consumed) - sum(gap.elsewhere for gap in gaps))
     spans = loss.network_spans + loss.capture_spans
     loss.longest_samples = max((end - begin for begin, end in spans), default=0)
     return loss
 
 
-def _gaps(track: Track, rows: int, held: Spans) -> list[_Gap]:
+def _gaps(track: Track, rows: int, interruptions: Interruptions) -> list[_Gap]:
     """Find the gaps before the first `rows` speech packets."""
     if not rows:
         return []
@@ -100,31 +117,46 @@ def _gaps(track: Track, rows: int, held: Spans) -> list[_Gap]:
     begin = np.concatenate(([start[0] if earlier is None else earlier], track.end[: rows - 1]))
     gaps: list[_Gap] = []
     for row in np.flatnonzero(start > begin).tolist():
-        gaps += _judge(track, row, int(begin[row]), int(start[row]), held)
+        gaps += _judge(track, row, int(begin[row]), int(start[row]), interruptions)
     return gaps
 
 
-def _judge(track: Track, row: int, begin: int, end: int, held: Spans) -> list[_Gap]:
+def _judge(track: Track, row: int, begin: int, end: int, interruptions: Interruptions) -> list[_Gap]:
     """Decide why nothing arrived before a speech packet: one gap, or several side by side."""
     cut = min(track.cut_bytes(row - 1), end - begin)
     lost, absent = _lost(track, row, begin + cut, end)
-    hold = _hold_around(begin, end, held)
+    hold = _most_of(begin, end, interruptions.held)
     if hold is not None and 2 * _length(lost) > end - begin and 2 * (end - begin) > hold[1] - hold[0]:
         return [_Gap(row=row, begin=begin, end=end, cause=FillCause.HOLD, elsewhere=absent)]
     cause = FillCause.HOLD if hold is not None else _silence(track, row)
-    gaps = [_Gap(row=row, begin=begin, end=begin + cut, cause=FillCause.CAPTURE_LOSS)]
-    cursor = begin + cut
+    gaps = [_Gap(row=row, begin=begin, end=begin + cut, cause=FillCause.CAPTURE_LOSS, captured=1)]
+    cursor, packet = begin + cut, int(track.samples[max(row - 1, 0)])
     for low, high in lost:
         gaps.append(_Gap(row=row, begin=cursor, end=low, cause=cause))
-        gaps.append(_Gap(row=row, begin=low, end=high, cause=FillCause.LOSS))
+        gaps += _blame(row, low, high, packet, interruptions.outages)
         cursor = high
     gaps.append(_Gap(row=row, begin=cursor, end=end, cause=cause))
     return [gap for gap in gaps if gap.begin < gap.end]
 
 
-def _hold_around(begin: int, end: int, held: Spans) -> tuple[int, int] | None:
-    """Return the hold that covers more than half of a gap."""
-    return next((span for span in held if 2 * (min(end, span[1]) - max(begin, span[0])) > end - begin), None)
+def _blame(row: int, begin: int, end: int, packet: int, outages: Spans) -> list[_Gap]:
+    """Part a stretch of lost packets, `packet` samples each, between the recorder and the network."""
+    gaps, cursor = [], begin
+    for low, high in outages:
+        low, high = max(low, cursor), min(high, end)
+        if low < high:
+            missed = max(1, (high - low) // packet)
+            gaps.append(_Gap(row=row, begin=cursor, end=low, cause=FillCause.LOSS))
+            cause = FillCause.CAPTURE_LOSS
+            gaps.append(_Gap(row=row, begin=low, end=high, cause=cause, elsewhere=missed, captured=missed))
+            cursor = high
+    gaps.append(_Gap(row=row, begin=cursor, end=end, cause=FillCause.LOSS))
+    return gaps
+
+
+def _most_of(begin: int, end: int, spans: Spans) -> tuple[int, int] | None:
+    """Return the span that covers more than half of a gap."""
+    return next((span for span in spans if 2 * (min(end, span[1]) - max(begin, span[0])) > end - begin), None)
 
 
 def _lost(track: Track, row: int, begin: int, end: int) -> tuple[Spans, int]:
@@ -189,8 +221,8 @@ def _missing_numbers(track: Track, consumed: int) -> int:
         return 0
     last = int(track.audio[consumed - 1]) + 1
     sequence, epoch = track.ordered.sequence[:last], track.ordered.epoch[:last]
-    steps: IntArray = np.diff(sequence) - 1
-    absent = int(np.maximum(steps[np.diff(epoch) == 0], 0).sum())
+    steps: IntArray = sequence[1:] - sequence[:-1] - 1
+    absent = int(np.maximum(steps[epoch[1:] == epoch[:-1]], 0).sum()) if steps.any() else 0
     carried = track.state.sequence
     if carried is not None and int(epoch[0]) == carried.epoch:
         absent += max(0, int(sequence[0]) - carried.sequence - 1)

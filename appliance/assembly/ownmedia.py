@@ -12,6 +12,7 @@ from capture.packets import ReadInto
 from capture.rules import Decision, RuleReason
 from capture.runs import PAUSE_NS, Run
 from capture.sipcall import EndCause
+from storage.vocabulary import Reason
 
 
 class OwnMedia:
@@ -66,7 +67,7 @@ class OwnMedia:
         self._join(work, media.group(run, self._state.runs, close_ns))
         streams = media.streams(work, self._state.runs, close_ns)
         following = close_ns + self._settings.segment_s * NS
-        if work.decision.wanted and not media.protection(work, streams, self._state.signalling):
+        if work.is_written and not media.protection(work, streams, self._state.signalling):
             following = self._recorder.cut(work, None, streams, close_ns)
         self._state.schedule(following, Due.CUT, call_id)
 
@@ -104,6 +105,8 @@ class OwnMedia:
         else:
             decision = rules.decide_unsignalled(self._settings.enterprises)
         work = media.begin(found, decision)
+        if self._state.storage_full:
+            work.failed = Reason.DISK_FULL
         self._state.works[work.call_id] = work
         return work
 
@@ -139,7 +142,7 @@ class OwnMedia:
         """Write the last part and the record; return what they are made of."""
         streams = media.streams(work, self._state.runs, ending.ended_ns)
         protected = media.protection(work, streams, self._state.signalling)
-        if work.decision.wanted and not protected:
+        if work.is_written and not protected:
             self._recorder.part(work, None, streams, ending.ended_ns, ending)
         elif protected:
             media.note_protected(work, streams, self._settings.zone)

@@ -1,6 +1,9 @@
 """Rendered parts and finished accounts into the archive: translates capture's words into storage's records."""
 
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from appliance.assembly import sides
 from appliance.assembly.render import RenderedPart
@@ -9,10 +12,11 @@ from appliance.assembly.work import SIDES, Work
 from capture.sipcall import Side, SipCall
 from dsp.timeline import SAMPLE_NS
 from storage.call_record import CallRecord, PartEntry
-from storage.errors import ConflictError
+from storage.errors import ConflictError, StorageError
 from storage.json_form import to_json
 from storage.layout import part_stem
 from storage.part_record import Channel, PartRecord
+from storage.partfile import WrittenPart
 from storage.records import Clock, Dtmf, Hold, Links, Party, Sip, masked
 from storage.timestamps import local_time, rfc3339
 from storage.vocabulary import Direction, DtmfSource, Flag, Law, Pcm
@@ -21,6 +25,8 @@ from storage.wavfile import Sound, WavInfo
 from storage.writer import ArchiveWriter
 
 IMPORT_CLOCK = Clock(synchronised=None, source="capture", offset_ms=None)
+MAX_CONFLICTS = 1000
+_T = TypeVar("_T")
 NOBODY = Party(number="", display="", uri="")
 
 
@@ -30,6 +36,10 @@ class Publisher:
 
     settings: AssemblySettings
     writer: ArchiveWriter
+    wait: Callable[[StorageError], bool] = field(default=lambda _error: False)
+    """Told of a disk that does not take something; waits and returns True when it is to be tried again."""
+    keep_records: bool = True
+    """Whether call records are kept for a summary."""
     parts: int = 0
     """Parts written, those that were there already included."""
     samples: int = 0
@@ -59,23 +69,17 @@ class Publisher:
             comment=f"{work.call_id[:10]} part {rendered.number}",
             software=settings.software,
         )
-        sound = Sound(
-            blocks=sides.linear(left, right) if law is None else sides.companded(left, right),
-            frames=rendered.samples,
-            law=law,
-            info=info,
-        )
 
         def metadata(wav_sha256: str) -> bytes:
             return to_json(self._part_record(work, call, links, rendered, ended_ns, law, wav_sha256))
 
-        try:
-            written = self.writer.write_part(
-                stem=stem, started=started, form=settings.form, sound=sound, metadata=metadata
-            )
-        except ConflictError as error:
-            self.conflicts.append(str(error))
-            raise
+        def write() -> WrittenPart:
+            blocks = sides.linear(left, right) if law is None else sides.companded(left, right)
+            sound = Sound(blocks=blocks, frames=rendered.samples, law=law, info=info)
+            form = settings.form
+            return self.writer.write_part(stem=stem, started=started, form=form, sound=sound, metadata=metadata)
+
+        written = self._insist(write)
         self.parts += 1
         self.samples += rendered.samples
         return PartEntry(
@@ -89,11 +93,23 @@ class Publisher:
 
     def call(self, record: CallRecord) -> None:
         """Write a call record; one that is there with other content is kept and counted."""
-        self.records.append(record)
-        try:
-            self.writer.write_call(record)
-        except ConflictError as error:
-            self.conflicts.append(str(error))
+        if self.keep_records:
+            self.records.append(record)
+        with contextlib.suppress(ConflictError):
+            self._insist(lambda: self.writer.write_call(record))
+
+    def _insist(self, write: Callable[[], _T]) -> _T:
+        """Write, again and again as long as there is hope."""
+        while True:
+            try:
+                return write()
+            except ConflictError as error:
+                self.conflicts.append(str(error))
+                del self.conflicts[:-MAX_CONFLICTS]
+                raise
+            except StorageError as error:
+                if not self.wait(error):
+                    raise
 
     def _stem(self, work: Work, call: SipCall | None, start_ns: int, number: int) -> str:
         caller, callee = numbers(call)

@@ -2,6 +2,7 @@
 
 from appliance.assembly import media
 from appliance.assembly.account import Ending, account
+from appliance.assembly.gaps import Interruptions
 from appliance.assembly.publish import Publisher
 from appliance.assembly.render import CodecsOf, KeysOf, Placed, Renderer, spans_of
 from appliance.assembly.settings import NS, AssemblySettings
@@ -12,7 +13,7 @@ from capture.binding import BoundStream
 from capture.packets import ReadInto
 from capture.sipcall import Side, SipCall
 from dsp.timeline import SAMPLE_NS
-from storage.errors import ConflictError, DiskFullError
+from storage.errors import ConflictError
 from storage.records import Links
 from storage.vocabulary import SAMPLE_RATE_HZ, Reason
 
@@ -33,10 +34,11 @@ class Recorder:
 
     def close(self, work: Work, call: SipCall | None, links: Links, ending: Ending) -> None:
         """Write the call records of a work that is over and of its second streams."""
-        self._publisher.call(account(self._publisher, work, call, links, ending))
+        self._publisher.call(account(self._publisher, work, call, links, ending, self._outages(work, ending.ended_ns)))
         for companion in work.companions:
             ended = _companion_ending(companion, ending)
-            self._publisher.call(account(self._publisher, companion, call, media.links(companion), ended))
+            outages = self._outages(companion, ended.ended_ns)
+            self._publisher.call(account(self._publisher, companion, call, media.links(companion), ended, outages))
 
     def part(
         self, work: Work, call: SipCall | None, streams: list[BoundStream], close_ns: int, ending: Ending | None
@@ -88,18 +90,21 @@ class Recorder:
         segment = self._settings.segment_s * SAMPLE_RATE_HZ
         holder = call if work.sip_key else None
         end_ns = close_ns if ending is None else ending.ended_ns
-        held = spans_of(holder, work, end_ns) if holder is not None else []
+        interruptions = Interruptions(
+            held=spans_of(holder, work, end_ns) if holder is not None else [],
+            outages=self._outages(work, end_ns),
+        )
         ends = [int(one.track.end[-1]) for mine in chosen.values() for one in mine]
         end = max([work.sample_at(end_ns) if work.sip_key else 0, *ends])
         while ending is None or end > work.next_sample + segment:
             last = work.next_sample + segment
-            self._emit(work, call, chosen, last, end, held, None)
+            self._emit(work, call, chosen, last, end, interruptions, None)
             work.next_sample = last
             self._renderer.let_go(chosen, close_ns)
             if ending is None:
                 return
             chosen = self._again(work, call, chosen, close_ns)
-        self._emit(work, call, chosen, None, end, held, ending.ended_ns)
+        self._emit(work, call, chosen, None, end, interruptions, ending.ended_ns)
 
     def _again(self, work: Work, call: SipCall | None, chosen: Chosen, close_ns: int) -> Chosen:
         """Place what is left after a part, when a call ends after a cut that is not done yet."""
@@ -121,10 +126,10 @@ class Recorder:
         chosen: Chosen,
         last: int | None,
         end: int,
-        held: list[tuple[int, int]],
+        interruptions: Interruptions,
         ended_ns: int | None,
     ) -> None:
-        rendered = self._renderer.render(work, chosen, last, end, held)
+        rendered = self._renderer.render(work, chosen, last, end, interruptions)
         if rendered is None:
             return
         work.digits += rendered.digits
@@ -136,9 +141,12 @@ class Recorder:
             work.next_part += 1
         except ConflictError:
             work.failed = work.failed or Reason.DECODE_FAILED
-        except DiskFullError:
-            work.failed = Reason.DISK_FULL
-            raise
+
+    def _outages(self, work: Work, end_ns: int) -> list[tuple[int, int]]:
+        """Return the outages since a recording's first sample, samples of the call."""
+        origin_ns = work.first_ns if work.origin_ns is None else work.origin_ns
+        spans = self._state.outages.within(origin_ns, end_ns)
+        return [((low - origin_ns) // SAMPLE_NS, (high - origin_ns) // SAMPLE_NS) for low, high in spans]
 
     def _codecs(self, call: SipCall | None) -> CodecsOf:
         if call is None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from appliance.assembly import sides, tracks
 from appliance.assembly.describe import Reported, Share, describe, describe_silent
+from appliance.assembly.gaps import Interruptions
 from appliance.assembly.settings import AssemblySettings
 from appliance.assembly.sides import Side as Channel
 from appliance.assembly.tracks import StreamState, Track
@@ -117,7 +118,7 @@ class Renderer:
                 one.track.start -= shift
 
     def render(
-        self, work: Work, chosen: dict[Side, list[Placed]], last: int | None, end: int, held: list[tuple[int, int]]
+        self, work: Work, chosen: dict[Side, list[Placed]], last: int | None, end: int, interruptions: Interruptions
     ) -> RenderedPart | None:
         """Lay out the next part; None when it would be empty.
 
@@ -126,7 +127,7 @@ class Renderer:
             chosen: its streams by side.
             last: the sample of the call at which the part is cut, None for the final part.
             end: the call's last sample, for the final part.
-            held: holds, samples of the call.
+            interruptions: holds and outages.
         """
         first = work.next_sample
         everything = [one for mine in chosen.values() for one in mine]
@@ -146,18 +147,25 @@ class Renderer:
             latest = max(chosen[side], key=lambda one: int(one.track.end[-1]), default=None)
             dormant = None if final or latest is not None else work.latest(side)
             if dormant is not None:
-                share = Share(first=first, last=last, consumed=0, held=held, final=False)
+                share = Share(first=first, last=last, consumed=0, interruptions=interruptions, final=False)
                 streams[side].append(describe_silent(dormant, share))
             for one in chosen[side]:
                 one.consumed = (
                     len(one.track.audio) if final else int(np.searchsorted(one.track.end, last, side="right"))
                 )
                 lasting = not final and one is latest and one.consumed == len(one.track.audio)
-                share = Share(first=first, last=last, consumed=one.consumed, held=held, final=final, lasting=lasting)
+                share = Share(
+                    first=first,
+                    last=last,
+                    consumed=one.consumed,
+                    interruptions=interruptions,
+                    final=final,
+                    lasting=lasting,
+                )
                 if int(one.track.start[0]) < last or one.track.state.end_sample is not None:
                     named = (one.stream.key[0].ip, one.stream.key[2])
                     reported = Reported(loss=self.signalling.losses.get(named), clock=self.signalling.clocks.get(named))
-                    streams[side].append(describe(one.track, share, channel.codes, reported, work.totals[side]))
+                    streams[side].append(describe(one.track, share, channel, reported, work.totals[side]))
                 self._note_late(work, one)
                 events = one.track.events(work.origin_ns)
                 # Those after a cut are heard again in the next part, those before it were.
@@ -212,14 +220,29 @@ class Renderer:
         return other
 
     def note_unrecorded(self, work: Work, placed: list[Placed]) -> None:
-        """List media that are in no part: other codecs, and what no key opens."""
+        """List media that are in no part: other codecs, what no key opens, speech that the snap length cut off."""
         for one in placed:
             track = one.track
             other = track.ordered.index[np.flatnonzero(track.kind == tracks.OTHER)]
             if len(other):
-                self._list_unrecorded(work, one, track.packets.payload_type[other], track.packets.arrival_ns[other])
+                self._list_unrecorded(
+                    work,
+                    one,
+                    track.packets.payload_type[other],
+                    track.packets.arrival_ns[other],
+                    reason=Reason.ENCRYPTED if track.is_unreadable else Reason.UNSUPPORTED_CODEC,
+                )
             elif not len(track.ordered.index) and track.state.undecrypted:
                 self._list_encrypted(work, one.stream, track.state.undecrypted)
+            bare = track.ordered.index[track.bare]
+            if len(bare):
+                self._list_unrecorded(
+                    work,
+                    one,
+                    track.packets.payload_type[bare],
+                    track.packets.arrival_ns[bare],
+                    reason=Reason.CAPTURE_LOSS,
+                )
 
     def note_keys(self, work: Work, placed: list[Placed]) -> None:
         """Take the keys pressed from streams of telephone events alone: some gateways give them their own SSRC."""
@@ -232,12 +255,17 @@ class Renderer:
                 work.digits += [(at, one.stream.side, digit, n) for digit, at, n in found]
 
     def _list_unrecorded(
-        self, work: Work, one: Placed, types: "np.typing.NDArray[np.uint8]", arrival_ns: tracks.IntArray
+        self,
+        work: Work,
+        one: Placed,
+        types: "np.typing.NDArray[np.uint8]",
+        arrival_ns: tracks.IntArray,
+        *,
+        reason: Reason,
     ) -> None:
         for payload_type in np.unique(types).tolist():
             times = arrival_ns[types == payload_type]
             codec = one.track.state.codecs.get(payload_type, "")
-            reason = Reason.ENCRYPTED if one.track.is_unreadable else Reason.UNSUPPORTED_CODEC
             self._append_unrecorded(
                 work, one.stream, payload_type, codec, len(times), int(times.min()), int(times.max()), reason
             )

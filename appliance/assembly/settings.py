@@ -50,3 +50,5 @@ class AssemblySettings:
     config_digest: str | None = None
     """SHA-256 of the configuration's text, null without one."""
     source: Source = Source.IMPORT
+    sip_ports: frozenset[int] = frozenset((5060, 5061))
+    """Ports that carry SIP, to read raw blocks with."""

@@ -138,7 +138,7 @@ def _copy(buffer: Codes, track: Track, rows: IntArray, shift: int) -> None:
         source = packets.pieces[one >> 40]
         begin, width = one >> 20 & 0xFFFFF, one & 0xFFFFF
         lines = packets.row[index[members]]
-        if lines[-1] - lines[0] == len(lines) - 1 and (np.diff(lines) == 1).all():
+        if lines[-1] - lines[0] == len(lines) - 1 and (lines[1:] - lines[:-1] == 1).all():
             payloads = source[lines[0] : lines[-1] + 1, begin : begin + width]
         else:
             payloads = source[lines, begin : begin + width]

@@ -12,6 +12,7 @@ from capture.binding import BoundStream
 from capture.rules import Decision, RuleReason
 from capture.runs import PAUSE_NS
 from capture.sipcall import EndCause, SipCall
+from storage.vocabulary import Reason
 
 FAILED_LINGER_NS = 5 * NS
 """How long a call that was not answered is kept for a retry before its record is written."""
@@ -43,7 +44,13 @@ class SipCalls:
             self._state.schedule(max(ended + linger, state.now_ns), Due.FINISH, call.key)
 
     def _open(self, call: SipCall) -> Work:
-        work = Work(call_id=sip_call_id(call), first_ns=call.first_ns, decision=self._decide(call), sip_key=call.key)
+        work = Work(
+            call_id=sip_call_id(call),
+            first_ns=call.first_ns,
+            decision=self._decide(call),
+            sip_key=call.key,
+            failed=Reason.DISK_FULL if self._state.storage_full else None,
+        )
         self._state.works[call.key] = work
         self._state.legs.link(call, work, self._state.signalling.dialogs.calls, self._state.works)
         return work
@@ -137,7 +144,7 @@ class SipCalls:
         return binding.bind(call, self._state.runs, 0 if call.joined_late else call.first_ns, close_ns)
 
     def _is_recorded(self, work: Work, call: SipCall) -> bool:
-        if not work.decision.wanted or call.answered_ns is None:
+        if not work.is_written or call.answered_ns is None:
             return False
         one_leg = self._settings.record is Record.RULES and self._settings.legs is Legs.ONE
         if not one_leg or not self._state.legs.nearer(work, self._state.works, self._is_heard):
@@ -167,16 +174,34 @@ class SipCalls:
         streams = self._streams(call, close_ns)
         if self._is_recorded(work, call):
             self._recorder.part(work, call, streams, close_ns, ending)
+            for stream in streams:
+                self._claim(stream, close_ns)
         else:
-            state.counters.not_wanted += sum(run.rows for stream in streams for run in stream.runs)
-        for stream in streams:
-            for run in stream.runs:
-                run.claimed.append((stream.from_ns, close_ns))
+            self._pass_over(call, streams, close_ns)
         self._recorder.close(work, call, state.legs.links(call, work), ending)
         del state.works[call.key]
         self._withdraw(call)
         state.legs.forget(call, work)
         state.signalling.dialogs.forget(call)
+
+    def _pass_over(self, call: SipCall, streams: list[BoundStream], close_ns: int) -> None:
+        """Take the media of a call that is not recorded, but leave it to a call that goes on and announced it too.
+
+        Both legs of a call have one media path when a PBX handles the signalling only.
+        """
+        calls, announced = self._state.signalling.dialogs.calls, self._state.announced
+        for stream in streams:
+            keys = {key for end in stream.key[:2] for key in announced.get(end, ())} - {call.key}
+            begins = [calls[key].first_ns for key in keys if key in calls]
+            if not begins:
+                self._state.counters.not_wanted += sum(run.rows for run in stream.runs)
+            self._claim(stream, min([close_ns, *(first_ns - 1 for first_ns in begins)]))
+
+    def _claim(self, stream: BoundStream, until_ns: int) -> None:
+        """Let nobody else have a stream's packets up to a time."""
+        if stream.from_ns <= until_ns:
+            for run in stream.runs:
+                run.claimed.append((stream.from_ns, until_ns))
 
     def _withdraw(self, call: SipCall) -> None:
         """The call's addresses are free; runs that waited for it are looked at again."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from appliance.assembly.legs import Legs
+from appliance.assembly.outages import Outages
 from appliance.assembly.work import Work
 from capture.endpoint import Endpoint
 from capture.runs import RunTable
@@ -30,6 +31,8 @@ class AssemblyCounters:
     """Packets that looked like RTP and are not (RFC 3550 A.1)."""
     not_wanted: int = 0
     """Packets of calls and media that no rule asks for."""
+    unread_blocks: int = 0
+    """Blocks kept raw that could not be read here either."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,6 +55,9 @@ class AssemblyState:
     addresses: dict[str, list[Endpoint]] = field(default_factory=dict)
     """The addresses in `announced` of each call."""
     legs: Legs = field(default_factory=Legs)
+    outages: Outages = field(default_factory=Outages)
+    storage_full: bool = False
+    """There is no room for recordings: none is begun."""
     counters: AssemblyCounters = field(default_factory=AssemblyCounters)
 
     def schedule(self, ns: int, what: Due, key: str) -> None:

@@ -92,6 +92,15 @@ class Track:
         return len(self.audio) > 0
 
     @property
+    def bare(self) -> IntArray:
+        """Which packets of `ordered` carry samples of which the capture kept none, when that is so of all speech."""
+        if self.has_audio:
+            return np.zeros(0, np.int64)
+        index = self.ordered.index
+        cut = (self.packets.payload_bytes[index] == 0) & (self.packets.missing_bytes[index] > 0)
+        return np.flatnonzero(((self.kind == PCMU) | (self.kind == PCMA)) & cut)
+
+    @property
     def ends_quiet(self) -> bool:
         """Whether the last packet is comfort noise."""
         return bool(len(self.kind) and self.kind[-1] == COMFORT_NOISE)
@@ -285,18 +294,22 @@ def _decrypt(state: StreamState, packets: Packets, ordered: Sequenced) -> tuple[
 
 
 def _open(state: StreamState, datagrams: Sequence[bytes]) -> list[bytes | None]:
-    """Decrypt with the key that opens most; the first that opens everything ends the search."""
-    best: list[bytes | None] = [None] * len(datagrams)
-    roc = state.roc
+    """Decrypt with one key after the other what those before it left closed: a re-INVITE may change the key."""
+    clear: list[bytes | None] = [None] * len(datagrams)
+    roc, newest = state.roc, -1
     for number in sorted(range(len(state.keys)), key=lambda n: n != state.chosen_key):
+        closed = [place for place, plain in enumerate(clear) if plain is None]
+        if not closed:
+            break
         suite, key_salt = state.keys[number]
         try:
             stream = SrtpStream(suite, key_salt, state.key[2], roc=roc)
         except UnsupportedSuiteError:
             continue
-        clear = stream.decrypt(datagrams)
-        if clear.count(None) < best.count(None):
-            best, state.chosen_key, state.roc = clear, number, stream.roc
-            if not clear.count(None):
-                break
-    return best
+        opened = stream.decrypt([datagrams[place] for place in closed])
+        for place, plain in zip(closed, opened, strict=True):
+            clear[place] = plain
+        latest = max((place for place in closed if clear[place] is not None), default=-1)
+        if latest > newest:
+            newest, state.chosen_key, state.roc = latest, number, stream.roc
+    return clear

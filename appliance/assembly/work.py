@@ -86,6 +86,11 @@ class Work:
     failed: Reason | None = None
     """Why parts could not be written."""
 
+    @property
+    def is_written(self) -> bool:
+        """Whether its media become recordings: rules want it, and there was room when it began."""
+        return self.decision.wanted and self.failed is not Reason.DISK_FULL
+
     def latest(self, side: Side) -> StreamState | None:
         """Return the side's stream that spoke last in the parts so far."""
         states = [member.state for member in self.members.values() if member.side is side]

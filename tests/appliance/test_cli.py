@@ -17,7 +17,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from appliance import cli
+from appliance import cli, failures
 from appliance.errors import ApplianceError
 from storage.archive import Archive
 from storage.writer import ArchiveWriter
@@ -48,7 +48,7 @@ def capture(frames: list[Frame], tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="module")
 def archive(capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("imported") / "archive"
-    assert cli.main(["import", str(capture), "--output", str(path)]) == cli.OK
+    assert cli.main(["import", str(capture), "--output", str(path)]) == failures.OK
     return path
 
 
@@ -120,7 +120,7 @@ def test_version() -> None:
     ("arguments", "told"),
     [
         ((), "the following arguments are required: COMMAND"),
-        (("listen",), "invalid choice: 'listen' (choose from 'import', 'calls', 'audit')"),
+        (("listen",), "invalid choice: 'listen' (choose from 'import', 'record', 'calls', 'audit')"),
         (("import",), "the following arguments are required: FILE"),
         (("import", "x", "--form", "rar"), "--form: invalid choice: 'rar' (choose from 'zip', 'wav')"),
         (("import", "x", "--record", "some"), "--record: invalid choice: 'some' (choose from 'all', 'rules')"),
@@ -130,7 +130,7 @@ def test_version() -> None:
 def test_usage(arguments: Sequence[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         cli.main(arguments)
-    assert left.value.code == cli.USAGE
+    assert left.value.code == failures.USAGE
     assert told in capsys.readouterr().err
 
 
@@ -139,20 +139,20 @@ def test_usage(arguments: Sequence[str], told: str, capsys: pytest.CaptureFixtur
 
 def test_no_archive_is_named(capture: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = "no archive: give --archive DIR, or [storage] archive in --config FILE"
-    assert refused(capsys, "import", capture) == (cli.USAGE, told)
-    assert refused(capsys, "calls") == (cli.USAGE, told)
+    assert refused(capsys, "import", capture) == (failures.USAGE, told)
+    assert refused(capsys, "calls") == (failures.USAGE, told)
 
 
 def test_the_archive_may_be_configured(capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "rokubox.toml").write_text(f'[storage]\narchive = "{tmp_path / "archive"}"\n')
-    assert cli.main(["import", str(capture), "--config", str(tmp_path / "rokubox.toml")]) == cli.OK
-    assert cli.main(["calls", "--config", str(tmp_path / "rokubox.toml")]) == cli.OK
+    assert cli.main(["import", str(capture), "--config", str(tmp_path / "rokubox.toml")]) == failures.OK
+    assert cli.main(["calls", "--config", str(tmp_path / "rokubox.toml")]) == failures.OK
     assert capsys.readouterr().out.endswith("\n1 call\n")
 
 
 def test_rules_without_any(capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = "--record rules: there are none; give them as [[enterprise]] in --config FILE"
-    assert refused(capsys, "import", capture, "--output", tmp_path / "a", "--record", "rules") == (cli.USAGE, told)
+    assert refused(capsys, "import", capture, "--output", tmp_path / "a", "--record", "rules") == (failures.USAGE, told)
     assert not (tmp_path / "a").exists()
 
 
@@ -160,9 +160,12 @@ def test_rules_without_any(capture: Path, tmp_path: Path, capsys: pytest.Capture
 def test_bad_configuration(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "rokubox.toml"
     file = [] if command == "calls" else ["x.pcap"]
-    assert refused(capsys, command, *file, "--config", config) == (cli.USAGE, f"{config}: No such file or directory")
+    assert refused(capsys, command, *file, "--config", config) == (
+        failures.USAGE,
+        f"{config}: No such file or directory",
+    )
     config.write_text("[site]\nzone = 1\n[recording]\nsegment_s = 1\n")
-    assert cli.main([command, *file, "--config", str(config)]) == cli.USAGE
+    assert cli.main([command, *file, "--config", str(config)]) == failures.USAGE
     assert [line.partition(": ")[2] for line in capsys.readouterr().err.splitlines()] == [
         f"{config}: site.zone: unknown key; known here: customer, site, serial, time_zone",
         f"{config}: recording.segment_s: expected int >= 30",
@@ -190,19 +193,19 @@ def test_no_capture_file(
     if content is not None:
         file.write_bytes(content)
     output = ["--output", str(tmp_path / "archive")] if command == "import" else []
-    assert refused(capsys, command, file, *output) == (cli.INPUT, f"{file}: {told}")
+    assert refused(capsys, command, file, *output) == (failures.INPUT, f"{file}: {told}")
     assert not (tmp_path / "archive").exists()
 
 
 def test_a_directory_is_no_capture_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = refused(capsys, "import", tmp_path, "--output", tmp_path / "archive")
-    assert told == (cli.INPUT, f"{tmp_path}: Is a directory")
+    assert told == (failures.INPUT, f"{tmp_path}: Is a directory")
 
 
 def test_one_bad_file_among_good_ones_stops_everything(
     capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert refused(capsys, "import", capture, tmp_path / "none", "--output", tmp_path / "archive")[0] == cli.INPUT
+    assert refused(capsys, "import", capture, tmp_path / "none", "--output", tmp_path / "archive")[0] == failures.INPUT
     assert not (tmp_path / "archive").exists()
 
 
@@ -215,7 +218,7 @@ def test_a_damaged_tail_does_not_cost_the_calls_before_it(
     write_pcap(file, [*frames, later])
     content = file.read_bytes()[:-100]
     file.write_bytes(gzip.compress(content) if packed else content)
-    assert cli.main(["import", str(file), "--output", str(tmp_path / "archive")]) == cli.INPUT
+    assert cli.main(["import", str(file), "--output", str(tmp_path / "archive")]) == failures.INPUT
     where = "uncompressed offset" if packed else "offset"
     printed = capsys.readouterr()
     assert f"{file}: {where} {len(content) - 316}: file ends inside a record (100 bytes missing)" in printed.out
@@ -227,7 +230,7 @@ def test_a_damaged_tail_does_not_cost_the_calls_before_it(
 def test_a_name_that_a_terminal_would_obey(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name = os.fsdecode(b"a\x1b[31m\nb\xff:a:[red].pcap")
     code, line = refused(capsys, "import", tmp_path / name, "--output", tmp_path / "archive")
-    assert code == cli.INPUT
+    assert code == failures.INPUT
     assert line == f"{tmp_path}/a\ufffd[31m\ufffdb\ufffd:a:[red].pcap: No such file or directory"
 
 
@@ -237,20 +240,20 @@ def test_a_name_that_a_terminal_would_obey(tmp_path: Path, capsys: pytest.Captur
 def test_the_output_is_a_file(capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("mine")
     told = refused(capsys, "import", capture, "--output", tmp_path / "file")
-    assert told == (cli.OUTPUT, f"{tmp_path / 'file'} is not a directory")
+    assert told == (failures.OUTPUT, f"{tmp_path / 'file'} is not a directory")
     assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_the_output_lies_under_a_file(capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("mine")
-    assert refused(capsys, "import", capture, "--output", tmp_path / "file" / "archive")[0] == cli.OUTPUT
+    assert refused(capsys, "import", capture, "--output", tmp_path / "file" / "archive")[0] == failures.OUTPUT
 
 
 def test_the_archive_is_locked(archive: Path, capture: Path) -> None:
     before = tree_digest(archive)
     with ArchiveWriter(Archive(archive)):
         done = run("import", capture, "--output", archive)
-    assert (done.returncode, done.stdout) == (cli.OUTPUT, "")
+    assert (done.returncode, done.stdout) == (failures.OUTPUT, "")
     assert done.stderr == f"rokubox: another process (pid {os.getpid()}) is writing to this archive\n"
     assert tree_digest(archive).keys() == before.keys()
 
@@ -273,7 +276,7 @@ def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]
 
 def test_the_disk_is_full(capture: Path, small_disk: Path) -> None:
     done = run("import", capture, "--output", small_disk / "archive")
-    assert (done.returncode, done.stdout) == (cli.OUTPUT, "")
+    assert (done.returncode, done.stdout) == (failures.OUTPUT, "")
     assert re.fullmatch(r"rokubox: .*No space left on device\n", done.stderr)
     left = [path for path in (small_disk / "archive").rglob("*") if path.is_file()]
     assert [path.name for path in left] in ([], ["archive.lock"])
@@ -306,18 +309,18 @@ def refusing_folder(shown_folder: Path, capture: Path) -> Path:
 
 def test_a_file_that_may_not_be_read(secret: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = refused_to_somebody(capsys, "import", secret, "--output", secret.with_name("archive"))
-    assert told == (cli.PERMISSION, f"{secret}: Permission denied")
+    assert told == (failures.PERMISSION, f"{secret}: Permission denied")
 
 
 def test_a_configuration_that_may_not_be_read(secret: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = refused_to_somebody(capsys, "import", "x", "--config", secret)
-    assert told == (cli.PERMISSION, f"{secret}: Permission denied")
+    assert told == (failures.PERMISSION, f"{secret}: Permission denied")
 
 
 def test_an_output_that_may_not_be_written(refusing_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capture, archive = refusing_folder / "call.pcap", refusing_folder / "archive"
     told = refused_to_somebody(capsys, "import", capture, "--output", archive)
-    assert told == (cli.PERMISSION, "cannot make a directory of the archive: Permission denied")
+    assert told == (failures.PERMISSION, "cannot make a directory of the archive: Permission denied")
 
 
 # --- calls ---
@@ -325,16 +328,16 @@ def test_an_output_that_may_not_be_written(refusing_folder: Path, capsys: pytest
 
 def test_calls_of_no_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = refused(capsys, "calls", "--archive", tmp_path / "none")
-    assert told == (cli.INPUT, f"{tmp_path / 'none'} is not a directory")
+    assert told == (failures.INPUT, f"{tmp_path / 'none'} is not a directory")
 
 
 def test_calls_of_an_empty_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["calls", "--archive", str(tmp_path)]) == cli.OK
+    assert cli.main(["calls", "--archive", str(tmp_path)]) == failures.OK
     assert capsys.readouterr().out == "0 calls\n"
 
 
 def test_calls_as_json_are_the_records(archive: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    assert cli.main(["calls", "--archive", str(archive), "--json"]) == cli.OK
+    assert cli.main(["calls", "--archive", str(archive), "--json"]) == failures.OK
     sys.stdout.flush()
     [line] = capfdbinary.readouterr().out.splitlines()
     record = json.loads(line)
@@ -349,7 +352,7 @@ def test_a_damaged_record_is_told_and_the_others_listed(
     shutil.copytree(archive, copy)
     [stored] = copy.glob("calls/*/*/*/*.json")
     (stored.parent / f"{'0' * 64}.json").write_text("{")
-    assert cli.main(["calls", "--archive", str(copy)]) == cli.INPUT
+    assert cli.main(["calls", "--archive", str(copy)]) == failures.INPUT
     printed = capsys.readouterr()
     assert CALLER.number in printed.out
     assert CALLEE.number in printed.out
@@ -375,14 +378,14 @@ def test_audit_without_tshark(
 ) -> None:
     monkeypatch.setenv("PATH", "")
     told = "tshark is not installed, the audit needs it (package tshark)"
-    assert refused(capsys, "audit", capture) == (cli.TOOL, told)
+    assert refused(capsys, "audit", capture) == (failures.TOOL, told)
 
 
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
 def test_audit(capture: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["audit", str(capture)]) == cli.OK
+    assert cli.main(["audit", str(capture)]) == failures.OK
     assert capsys.readouterr().out.endswith("\nno differences\n")
-    assert cli.main(["audit", str(capture), "--json"]) == cli.OK
+    assert cli.main(["audit", str(capture), "--json"]) == failures.OK
     document = json.loads(capsys.readouterr().out)
     assert (document["differences"], document["totals"]["calls"]) == ([], {"rokubox": 1, "tshark": 1})
 
@@ -394,16 +397,18 @@ def test_an_internal_error_is_one_line_without_content() -> None:
     try:
         raise KeyError("0335550101")
     except KeyError as error:
-        code, lines = cli.failure(error, archive_code=cli.OUTPUT)
+        code, lines = failures.failure(error, archive_code=failures.OUTPUT)
     [line] = lines
-    assert code == cli.INTERNAL
+    assert code == failures.INTERNAL
     assert re.fullmatch(r"internal error: KeyError at test_cli\.py:\d+; please report it", line)
 
 
 def test_an_error_without_a_class_of_its_own_is_internal() -> None:
-    assert cli.failure(ApplianceError("x"), archive_code=cli.OUTPUT)[0] == cli.INTERNAL
-    assert cli.failure(OSError(28, "No space left on device", "/x/0335550101.zip"), archive_code=cli.OUTPUT) == (
-        cli.OUTPUT,
+    assert failures.failure(ApplianceError("x"), archive_code=failures.OUTPUT)[0] == failures.INTERNAL
+    assert failures.failure(
+        OSError(28, "No space left on device", "/x/0335550101.zip"), archive_code=failures.OUTPUT
+    ) == (
+        failures.OUTPUT,
         ["No space left on device"],
     )
 
@@ -431,7 +436,7 @@ def test_an_import_that_is_stopped(number: signal.Signals, frames: list[Frame], 
     [part] = list(stored_parts(archive))
     assert list(part_differences([part])) == []
     before = tree_digest(archive / "recordings")
-    assert run("import", whole, "--output", archive).returncode == cli.OK
+    assert run("import", whole, "--output", archive).returncode == failures.OK
     assert tree_digest(archive / "recordings").items() > before.items()
     assert len(call_records(archive)) == 2
 
@@ -453,7 +458,7 @@ def wait_for(happened: Callable[[], bool]) -> None:
 def test_the_summary_tells_the_fate_of_every_packet(
     capture: Path, frames: list[Frame], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["import", str(capture), "--output", str(tmp_path / "archive")]) == cli.OK
+    assert cli.main(["import", str(capture), "--output", str(tmp_path / "archive")]) == failures.OK
     printed = capsys.readouterr().out
     told = {
         name.strip(): int(number.replace(",", "")) for name, number in re.findall(r"^(.+?) +([\d,]+) *$", printed, re.M)

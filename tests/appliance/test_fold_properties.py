@@ -13,11 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.assembly import snapshot
-from appliance.assembly.fold import END_OF_INPUT, Assembly
+from appliance.assembly.fold import Assembly
 from appliance.assembly.publish import Publisher
 from appliance.assembly.settings import AssemblySettings
 from appliance.errors import SnapshotError
 from capture import journal
+from capture.events import EventKind
 from capture.intake import Intake
 from capture.journal import Block, Event, EventBlock, MediaBlock, SignallingBlock
 from capture.journalfile import TransientJournal
@@ -95,7 +96,7 @@ def blocks(capture: Path, spool: TransientJournal, borders: list[int]) -> Iterat
                 read = spool.block(spool.append(journal.serialize_signalling(window.signalling)))
                 assert isinstance(read, SignallingBlock)
                 yield read
-    yield event(last_ns, END_OF_INPUT)
+    yield event(last_ns, EventKind.END_OF_INPUT)
 
 
 def event(ts_ns: int, kind: str) -> EventBlock:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.importer import merge, numbered
+from appliance.importer import numbered
+from capture.merging import merge
 from capture.records import GUARD_BYTES, RecordBatch
 from tests.capture.batches import batch_of
 

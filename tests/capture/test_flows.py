@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from capture import frames as layers
 from capture.flows import FLOW, WORDS, FlowTable, Words, flow_words
-from capture.frames import VLAN_PRESENT, gather
+from capture.linklayer import VLAN_PRESENT
 from capture.records import LINK_RAW, RecordBatch
 from tests.capture.batches import HERE, HERE_6, THERE, THERE_6, batch_of, frame_of, rtp
 from tests.traffic.pcapwriter import Address, Link, Wire, mac, packed
@@ -18,7 +18,7 @@ BOUNDED = settings(max_examples=100, deadline=None)
 def words_of(batch: RecordBatch) -> Words:
     frames = layers.parse(batch)
     rows = np.arange(len(batch))
-    return flow_words(batch, frames, rows, gather(batch.buffer, frames.transport_start, 20))
+    return flow_words(batch, frames, rows)
 
 
 def records_of(batch: RecordBatch) -> np.ndarray:

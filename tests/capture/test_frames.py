@@ -21,7 +21,8 @@ from scapy.layers.ppp import PPP, PPPoE
 from scapy.packet import Packet, Raw
 
 from capture import frames as layers
-from capture.frames import VLAN_PRESENT, FrameKind, Frames
+from capture.frames import FrameKind, Frames
+from capture.linklayer import VLAN_PRESENT
 from capture.records import (
     GUARD_BYTES,
     LINK_ETHERNET,
@@ -37,10 +38,10 @@ from capture.records import (
     RecordBatch,
 )
 from tests.capture.batches import HERE, HERE_6, THERE, THERE_6, batch_of, datagram, frame_of
+from tests.capture.tunnelled import KINDS, PAYLOAD, in_tunnel
 from tests.traffic.pcapwriter import FrameWriter, Link, Transport, Wire
 
 BOUNDED = settings(max_examples=100, deadline=None)
-PAYLOAD = b"payload of a datagram \x00\x01\x02"
 _TYPED = (LINK_ETHERNET, LINK_LINUX_SLL, LINK_LINUX_SLL2, LINK_RAW, LINK_IPV4, LINK_IPV6)
 LINKS = (*_TYPED, LINK_NULL, LINK_LOOP, LINK_PPP, LINK_PPP_ETHER)
 
@@ -381,8 +382,13 @@ SHAPES = {
         LINK_ETHERNET,
     ),
     "4 in 6": (stack(ether(0x86DD), IPv6(nh=4), V4), LINK_ETHERNET),
+    "ERSPAN": (in_tunnel(KINDS["ERSPAN III with a platform subheader"]), LINK_ETHERNET),
     "options": (stack(ether(0x0800), IP(options=[IPOption_Router_Alert()])), LINK_ETHERNET),
 }
+
+
+HINTED = [(in_tunnel(KINDS[name]), LINK_ETHERNET) for name in ("VXLAN", "TZSP with tags")]
+"""What is UDP as long as its inside is not there."""
 
 
 def check_bounds(batch: RecordBatch, frames: Frames) -> None:
@@ -432,7 +438,9 @@ def hostile_frames() -> st.SearchStrategy[tuple[bytes, int]]:
     )
     return st.one_of(
         st.tuples(st.binary(max_size=120), st.sampled_from(LINKS)),
-        st.builds(changed, st.sampled_from(list(SHAPES.values())), st.lists(change, max_size=12), st.floats(0, 1)),
+        st.builds(
+            changed, st.sampled_from([*SHAPES.values(), *HINTED]), st.lists(change, max_size=12), st.floats(0, 1)
+        ),
     )
 
 
@@ -449,10 +457,11 @@ def test_no_bytes_raise(rows, longer):
     for row, (frame, link) in enumerate(rows):
         alone = batch_of([frame], link_type=link, wires=[len(frame) + longer], gap=b"\xa5" * 48)
         one = layers.parse(alone)
-        assert one.kind[0] == frames.kind[row]
+        for name in ("kind", "tunnel", "vlan_outer", "vlan_inner", "ip_version", "protocol", "transport_wire"):
+            assert getattr(one, name)[0] == getattr(frames, name)[row]
         if frames.kind[row] not in (FrameKind.NOT_IP, FrameKind.DAMAGED):
             assert transport_of(alone, one) == transport_of(batch, frames, row)
-            assert one.protocol[0] == frames.protocol[row]
+            assert one.ip_start[0] - alone.start[0] == frames.ip_start[row] - batch.start[row]
 
 
 def test_tcp_of_the_traffic_writer():

@@ -30,6 +30,7 @@ from capture.signalling import Signalling
 from tests.capture.batches import HERE, HERE_6, START_NS, THERE, THERE_6, rtp
 from tests.capture.capturefiles import enhanced, interface, option, pcap_header, section
 from tests.capture.sip_messages import invite
+from tests.traffic.mirror import Tunnel, mirrored
 from tests.traffic.pcapwriter import Address, Frame, FrameWriter, Link, Packet, Transport, Wire
 from tests.traffic.rtcp import sender_report
 
@@ -43,6 +44,7 @@ WIRES = (
     Wire(link=Link.SLL),
     Wire(link=Link.RAW),
 )
+TUNNELS = (Tunnel.ERSPAN_2, Tunnel.TZSP)
 NUMBERS = (0, 1, 0x0F, 0x45, 0x60, 0x7F, 0x80, 0xC8, 0xFF)
 TIMES = (0, 1 << 31, 1 << 63, (1 << 64) - 1)
 
@@ -72,7 +74,8 @@ def frames_by_wire() -> list[tuple[int, list[Frame]]]:
     for wire in WIRES:
         writer = FrameWriter(wire)
         frames.append((int(wire.link), [frame for packet in small_traffic() for frame in writer.frames(packet)]))
-    return frames
+    plain = frames[0]
+    return [*frames, *((plain[0], mirrored(plain[1], tunnel, wire=Wire(mtu=900))) for tunnel in TUNNELS)]
 
 
 WRAPPED = frames_by_wire()

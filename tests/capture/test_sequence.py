@@ -215,16 +215,24 @@ class TestRestarts:
         assert [packet for packet, mine in zip(sending(result, seen), true, strict=True) if mine] == packets
         assert not len(result.reordered)
 
-    @pytest.mark.parametrize("gap", [2999, 3500, 30_000])
+    @pytest.mark.parametrize("gap", [2999, 3500, 30_000, 32_767, 33_000, 65_000, 65_550, 200_000])
     def test_a_long_loss_is_no_restart(self, gap):
         packets = stream(20) + stream(20, sequence=1020 + gap, rtp_time=5000 + 160 * (20 + gap), slot=20 + gap)
         result = ordered(packets)
         assert not result.epoch.any()
         assert np.diff(result.sequence).max() == gap + 1
 
-    def test_silence_is_no_restart(self):
-        packets = stream(20) + stream(20, sequence=1020, rtp_time=5000 + 160 * 3000, slot=3000)
-        assert not ordered(packets).epoch.any()
+    def test_a_restart_behind_a_long_pause_is_no_loss(self):
+        gap = 40_000
+        packets = stream(20) + stream(20, sequence=50_000, rtp_time=77 + 160 * gap, slot=20 + gap)
+        assert ordered(packets).epoch.tolist() == [0] * 20 + [1] * 20
+
+    @pytest.mark.parametrize("slots", [3000, 40_000, 65_536])
+    def test_silence_is_no_restart(self, slots):
+        packets = stream(20) + stream(20, sequence=1020, rtp_time=5000 + 160 * slots, slot=slots)
+        result = ordered(packets)
+        assert not result.epoch.any()
+        assert np.diff(result.sequence).max() == 1
 
 
 def carry_of(result: Sequenced, packets: Sequence[Sent], consumed: int) -> SequenceCarry:

@@ -109,6 +109,23 @@ def test_a_jump_within_two_seconds_is_believed() -> None:
     assert place(arrival, rtp, samples, origin_ns=ORIGIN_NS).start[600] == 600 * PACKET + 8000
 
 
+@pytest.mark.parametrize("step", [2 * PACKET, 6 * PACKET, 15_000])
+def test_timestamps_that_outrun_the_clock_ask_for_no_hours(step: int) -> None:
+    """Each step is too small for a new line; together they would be a multiple of the time that passed."""
+    arrival, _, samples = stream(3000)
+    end = starts(arrival, np.arange(3000) * step, samples)[-1] + PACKET
+    assert end <= 3000 * PACKET * 1.001 + 2 * 8000 + PACKET
+
+
+@pytest.mark.parametrize("fast_ppm", [100, 500])
+def test_a_fast_clock_is_believed_for_hours(fast_ppm: int) -> None:
+    _, rtp, samples = stream(200_000)
+    arrival = ORIGIN_NS + (rtp * SAMPLE_NS / (1 + fast_ppm * 1e-6)).astype(np.int64)
+    kept = np.r_[0:100_000, 199_000:200_000]
+    placed = starts(arrival[kept], rtp[kept], samples[kept])
+    assert np.diff(placed).tolist() == np.diff(rtp[kept]).tolist()
+
+
 def test_packets_that_would_overlap_follow_each_other() -> None:
     """A sender that restarts with a new timestamp base, a little behind: nothing is overwritten."""
     arrival, rtp, samples = stream(600)

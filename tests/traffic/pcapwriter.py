@@ -95,11 +95,11 @@ class FrameWriter:
 
     def _octets(self, packet: Packet) -> Iterator[bytes]:
         if packet.transport is Transport.UDP:
-            yield from self._in_ip(packet, 17, udp(packet))
+            yield from self.in_ip(packet, 17, udp(packet))
             return
         for source, destination, flags, sequence, acknowledged, chunk in self._tcp_exchange(packet):
             part = Packet(ts_ns=packet.ts_ns, source=source, destination=destination, payload=chunk)
-            yield from self._in_ip(part, 6, tcp(part, sequence, acknowledged, flags))
+            yield from self.in_ip(part, 6, tcp(part, sequence, acknowledged, flags))
 
     def _tcp_exchange(self, packet: Packet) -> Iterator[tuple[Address, Address, int, int, int, bytes]]:
         """(source, destination, flags, sequence, acknowledgement, data) of each segment that one message causes."""
@@ -121,7 +121,8 @@ class FrameWriter:
             connection.following[here] = ours + len(chunk) & 0xFFFFFFFF
             yield there, here, 0x10, theirs, connection.following[here], b""
 
-    def _in_ip(self, packet: Packet, protocol: int, segment: bytes) -> Iterator[bytes]:
+    def in_ip(self, packet: Packet, protocol: int, segment: bytes) -> Iterator[bytes]:
+        """The frames of one IP payload between the packet's addresses, whatever protocol it is of."""
         self._identification = (self._identification + 1) & 0xFFFF
         six = ":" in packet.source.host
         build = self._ipv6 if six else self._ipv4

@@ -1,0 +1,176 @@
+"""`rokubox-assemble`: the journal into recordings and call records; the only writer of the archive.
+
+    journal --follow--> fold --> parts, call records
+                          |
+                          +--> snapshot, every `SNAPSHOT_S`: state and position, so that the journal may forget
+
+It can be killed at any instant: the next one begins at the snapshot, and what it writes again is the same, byte for
+byte. While the disk does not take a recording it waits; the journal holds what comes meanwhile.
+"""
+
+import signal
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from appliance import journalneeds, servicenotify
+from appliance.assembly import snapshot
+from appliance.assembly.fold import Assembly
+from appliance.assembly.publish import Publisher
+from appliance.assembly.settings import AssemblySettings
+from appliance.assembly.state import AssemblyState
+from appliance.errors import SnapshotError
+from appliance.orphan import Parent
+from appliance.quarantine import Quarantine
+from capture.journalreader import JournalReader
+from storage.archive import Archive
+from storage.errors import ArchiveBusyError, StorageError
+from storage.writer import ArchiveWriter
+
+SNAPSHOT_S = 10.0
+"""How often the state is kept: what a restart reads again."""
+WAIT_S = 0.05
+"""How often the journal is asked for news."""
+RETRY_S = 1.0
+"""How often a disk that did not take something is tried again."""
+LOCK_S = 30.0
+"""How long a previous owner of the archive may take to end."""
+SNAPSHOT_NAME = "assembly.snapshot"
+_POSITION = struct.Struct("<Q")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssembleSettings:
+    """Everything the daemon is told."""
+
+    archive: Path
+    """Directory of the archive, with the journal in it."""
+    assembly: AssemblySettings
+
+
+class AssembleDaemon:
+    """Follows the journal until it is stopped and has read it to its end."""
+
+    def __init__(self, settings: AssembleSettings) -> None:
+        self._archive = Archive(settings.archive)
+        self._settings = settings
+        self._stopping = False
+        self._parent = Parent()
+        self._snapshot = self._archive.spool / SNAPSHOT_NAME
+
+    def stop(self) -> None:
+        """Ask to end: everything that is in the journal is read first."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Assemble until stopped.
+
+        Raises:
+            StorageError: the archive cannot be opened.
+        """
+        with self._owned() as writer:
+            state, position = self._restore()
+            with JournalReader(self._archive.journal, position) as reader:
+                publisher = Publisher(
+                    settings=self._settings.assembly, writer=writer, wait=self._wait_for_disk, keep_records=False
+                )
+                assembly = Assembly(self._settings.assembly, publisher, reader.read_into, state)
+                quarantine = Quarantine(self._archive.quarantine, self._archive.spool)
+                servicenotify.ready("assembling")
+                self._loop(reader, assembly, writer, quarantine)
+                self._keep(reader, assembly, writer)
+
+    @contextmanager
+    def _owned(self) -> Iterator[ArchiveWriter]:
+        """Own the archive; a previous owner may need a moment to end."""
+        deadline = time.monotonic() + LOCK_S
+        while True:
+            with ExitStack() as stack:
+                try:
+                    writer = stack.enter_context(ArchiveWriter(self._archive))
+                except ArchiveBusyError:
+                    if time.monotonic() > deadline or self._stopping:
+                        raise
+                else:
+                    yield writer
+                    return
+            time.sleep(WAIT_S)
+
+    def _restore(self) -> tuple[AssemblyState | None, int]:
+        """Read where an earlier process was; without that the journal is read from its beginning."""
+        try:
+            kept = self._snapshot.read_bytes()
+            return snapshot.load(kept[_POSITION.size :]), _POSITION.unpack_from(kept)[0]
+        except FileNotFoundError:
+            return None, 0
+        except (OSError, SnapshotError, struct.error) as error:
+            _tell(f"the snapshot cannot be used, the journal is read from its beginning: {error}")
+            return None, 0
+
+    def _loop(self, reader: JournalReader, assembly: Assembly, writer: ArchiveWriter, quarantine: Quarantine) -> None:
+        kept = time.monotonic()
+        while True:
+            item = reader.next()
+            if item is None and (self._stopping or self._parent.gone_for_s()):
+                return
+            if item is None:
+                time.sleep(WAIT_S)
+            elif (span := quarantine.holds(item[0], item[1])) is not None:
+                assembly.state.outages.add(*span)
+            else:
+                with quarantine.watching(item[0], reader):
+                    assembly.step(item[1])
+            for skipped in reader.skipped:
+                _tell(f"journal file {skipped.file} cannot be read at {skipped.offset}: {skipped.bytes} bytes")
+            reader.skipped.clear()
+            if time.monotonic() >= kept + SNAPSHOT_S:
+                self._keep(reader, assembly, writer)
+                servicenotify.watchdog()
+                kept = time.monotonic()
+
+    def _keep(self, reader: JournalReader, assembly: Assembly, writer: ArchiveWriter) -> None:
+        """Keep the state, then let the journal forget what only earlier states needed."""
+        position = reader.position
+        try:
+            writer.sync()
+            writer.replace(self._snapshot, _POSITION.pack(position) + snapshot.dump(assembly.state))
+            oldest = assembly.oldest_needed()
+            journalneeds.write(self._archive.run, position if oldest is None else min(oldest, position))
+        except (StorageError, OSError) as error:
+            _tell(f"state not kept: {error}")
+
+    def _wait_for_disk(self, error: StorageError) -> bool:
+        """Wait until what failed is worth another try; False when there is no time left for it."""
+        servicenotify.status(str(error))
+        servicenotify.watchdog()
+        if self._stopping or self._parent.gone_for_s():
+            return False
+        time.sleep(RETRY_S)
+        return True
+
+
+def main(settings: AssembleSettings) -> int:
+    """Run the daemon in this process.
+
+    Raises:
+        StorageError: the archive cannot be opened.
+    """
+    daemon = AssembleDaemon(settings)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        daemon.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    daemon.run()
+    servicenotify.stopping()
+    return 0
+
+
+def _tell(line: str) -> None:
+    print(f"rokubox-assemble: {line}", file=sys.stderr, flush=True)

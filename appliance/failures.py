@@ -1,0 +1,47 @@
+"""What an error means to whoever started a command: one line for each problem, and an exit code by class."""
+
+import traceback
+from pathlib import Path
+
+from appliance.errors import AlreadyRunningError, ConfigurationError, ToolFailedError, ToolMissingError
+from capture.errors import (
+    CaptureFileError,
+    FilterError,
+    JournalBusyError,
+    JournalWriteError,
+    RingError,
+    SpanPortError,
+)
+from storage.errors import StorageError
+
+OK, INTERNAL, USAGE, INPUT, OUTPUT, PERMISSION, TOOL = 0, 1, 2, 3, 4, 5, 6
+
+
+def failure(error: Exception, *, archive_code: int = OUTPUT) -> tuple[int, list[str]]:
+    """Return the exit code of an error and what to say of it, a line for each problem.
+
+    `archive_code` is that of trouble with the archive, which one command writes and the next one reads.
+    """
+    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    for kind, code in (
+        (ConfigurationError, USAGE),
+        (ToolMissingError, TOOL),
+        (ToolFailedError, INPUT),
+        (CaptureFileError, INPUT),
+        (AlreadyRunningError, USAGE),
+        (FilterError, USAGE),
+        (RingError, USAGE),
+        (SpanPortError, USAGE),
+        (JournalBusyError, OUTPUT),
+        (JournalWriteError, OUTPUT),
+        (StorageError, archive_code),
+        (OSError, OUTPUT),
+    ):
+        if isinstance(error, kind):
+            told = str(error.strerror or error) if isinstance(error, OSError) else str(error)
+            lines = told.splitlines() if isinstance(error, ConfigurationError | RingError | SpanPortError) else [told]
+            return PERMISSION if isinstance(cause, PermissionError) else code, lines
+    # Where it happened, not with what: an error's text may hold a caller's number.
+    steps = traceback.extract_tb(error.__traceback__)[-3:]
+    trail = " > ".join(f"{Path(step.filename).name}:{step.lineno}" for step in steps)
+    return INTERNAL, [f"internal error: {type(error).__name__} at {trail or 'an unknown place'}; please report it"]

@@ -1,0 +1,53 @@
+"""What the journal's events are called and what they say: made by capture, read by assembly.
+
+| kind           | when                                      | detail                                                |
+|----------------|-------------------------------------------|-------------------------------------------------------|
+| `start`        | a capture begins or goes on               | `continued` (1: its ring outlived a restart)          |
+| `stop`         | a capture ends in good order              |                                                       |
+| `end_of_input` | a capture file is read to its end         |                                                       |
+| `tick`         | twice a second: all before has been read  | `boot_ns`, boot-time clock                            |
+| `counters`     | each second, of each interface            | `interface`, `until_ns`, increments: `Counted`        |
+| `interface`    | a mirror port changes                     | `interface`, `name`, `change`, `up` (1 or 0)          |
+| `clock_step`   | the real-time clock was set               | `step_ns`                                             |
+| `torn_tail`    | a journal file ended within a block       | `file`, `offset`, `bytes`                             |
+| `raw`          | a ring block did not parse, kept as it is | `interface`                                           |
+| `storage`      | room for recordings ran out, or is back   | `full` (1 or 0), `free_bytes`                         |
+
+No event holds callers' numbers.
+"""
+
+from enum import StrEnum
+
+
+class EventKind(StrEnum):
+    """Kinds of events."""
+
+    START = "start"
+    STOP = "stop"
+    END_OF_INPUT = "end_of_input"
+    TICK = "tick"
+    COUNTERS = "counters"
+    INTERFACE = "interface"
+    CLOCK_STEP = "clock_step"
+    TORN_TAIL = "torn_tail"
+    RAW = "raw"
+    STORAGE = "storage"
+
+
+class Counted(StrEnum):
+    """Fields of `counters`: increments since the interface's reading before."""
+
+    PACKETS = "packets"
+    """Passed by the kernel's filter, dropped ones included."""
+    DROPS = "drops"
+    """Packets for which the ring had no room."""
+    FREEZES = "freezes"
+    """Times the ring stood still because it was full."""
+    NIC_MISSED = "nic_missed"
+    """Frames that the adapter had no room for."""
+    SENT = "sent"
+    """Frames sent: a mirror port never sends."""
+
+
+LOST = (Counted.DROPS, Counted.NIC_MISSED)
+"""What tells that the recorder itself missed packets."""
