@@ -27,6 +27,7 @@ from appliance.assembly.state import AssemblyState
 from appliance.errors import SnapshotError
 from appliance.orphan import Parent
 from appliance.quarantine import Quarantine
+from capture import journalscan
 from capture.journalreader import JournalReader
 from storage.archive import Archive
 from storage.errors import ArchiveBusyError, StorageError
@@ -105,7 +106,10 @@ class AssembleDaemon:
         """Read where an earlier process was; without that the journal is read from its beginning."""
         try:
             kept = self._snapshot.read_bytes()
-            return snapshot.load(kept[_POSITION.size :]), _POSITION.unpack_from(kept)[0]
+            position = _POSITION.unpack_from(kept)[0]
+            if journalscan.is_beyond(self._archive.journal, position):
+                raise SnapshotError("the journal it belongs to is gone")
+            return snapshot.load(kept[_POSITION.size :]), position
         except FileNotFoundError:
             return None, 0
         except (OSError, SnapshotError, struct.error) as error:

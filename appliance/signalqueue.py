@@ -15,7 +15,6 @@ class SignalQueue:
     def __init__(self, numbers: Sequence[signal.Signals]) -> None:
         self._numbers = numbers
         self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
         self._writer.setblocking(False)
         self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         self._handlers = [(number, signal.signal(number, _wake)) for number in numbers]
@@ -26,12 +25,8 @@ class SignalQueue:
         return self._reader.fileno()
 
     def read(self) -> list[signal.Signals]:
-        """What has come, in order, without waiting."""
-        try:
-            numbers = self._reader.recv(4096)
-        except BlockingIOError:
-            return []
-        return [signal.Signals(number) for number in numbers if number in self._numbers]
+        """What has come, in order; there is something when polling says so."""
+        return [signal.Signals(number) for number in self._reader.recv(4096) if number in self._numbers]
 
     def close(self) -> None:
         """Put the handlers back."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from capture import journal
 from capture.errors import JournalError
+from capture.journalfile import OFFSET_BITS
 
 CHUNK_BYTES = 1 << 20
 """Files are gone through in pieces of this size."""
@@ -37,6 +38,15 @@ def numbers(directory: Path) -> list[int]:
         OSError: the directory cannot be read.
     """
     return sorted(int(match[1]) for name in os.listdir(directory) if (match := _NAME.fullmatch(name)))
+
+
+def is_beyond(directory: Path, position: int) -> bool:
+    """Whether a position lies behind every file: the journal it was in is gone, and a new one has begun."""
+    try:
+        found = numbers(directory)
+    except FileNotFoundError:
+        found = []
+    return position >> OFFSET_BITS > max(found, default=0)
 
 
 def is_at(path: Path, descriptor: int) -> bool:

@@ -43,19 +43,19 @@ def settle(candidates: Sequence[Track]) -> tuple[list[Track], list[Track]]:
 
     Returns:
         Those chosen, in order of their first sample, pushed apart where they meet by less than 200 ms; and those that
-        overlap a better one for longer, which make recordings of their own.
+        overlap better ones for longer or would push them further, which make recordings of their own.
     """
     chosen: list[Track] = []
     rivals: list[Track] = []
     for track in candidates:
         if not track.has_audio:
             continue
-        if any(_overlap(track, other) > OVERLAP_SAMPLES for other in chosen):
+        if _displaces([*chosen, track]) or any(_overlap(track, other) > OVERLAP_SAMPLES for other in chosen):
             rivals.append(track)
         else:
             chosen.append(track)
-    if len(chosen) > 1:
-        _push_apart(chosen)
+    for track, low, high, samples in _moves(chosen):
+        track.start[low:high] += samples
     chosen.sort(key=lambda track: int(track.start[0]))
     return chosen, rivals
 
@@ -81,22 +81,30 @@ def _overlap(one: Track, other: Track) -> int:
     return total
 
 
-def _push_apart(chosen: list[Track]) -> None:
-    """Move later spurts behind earlier ones that they would cover."""
-    pieces = []
+def _displaces(chosen: list[Track]) -> bool:
+    """Whether speech would have to move by more than a change of stream may cost: many short overlaps add up."""
+    return any(samples > OVERLAP_SAMPLES for *_, samples in _moves(chosen))
+
+
+def _moves(chosen: list[Track]) -> list[tuple[Track, int, int, int]]:
+    """Which later spurts must lie behind earlier ones that they would cover: track, its packets from and to, by how
+    many samples."""
+    if len(chosen) < 2:
+        return []
+    spurts: list[tuple[int, int, int, int, int]] = []
     for number, track in enumerate(chosen):
-        (starts, _), first = _spurts(track)
+        (starts, ends), first = _spurts(track)
         bounds = np.append(first, len(track.start)).tolist()
-        pieces += [
-            (start, number, low, high)
-            for start, low, high in zip(starts.tolist(), bounds[:-1], bounds[1:], strict=True)
-        ]
-    cursor = None
-    for start, number, low, high in sorted(pieces):
-        track = chosen[number]
-        if cursor is not None and start < cursor:
-            track.start[low:high] += cursor - start
-        cursor = int(track.end[high - 1])
+        members = [number] * len(first)
+        spurts += zip(starts.tolist(), members, ends.tolist(), bounds[:-1], bounds[1:], strict=True)
+    moves = []
+    cursor = min(spurts)[0]
+    for start, number, end, low, high in sorted(spurts):
+        late = max(0, cursor - start)
+        if late:
+            moves.append((chosen[number], low, high, late))
+        cursor = end + late
+    return moves
 
 
 def compose(chosen: list[Track], first: int, samples: int) -> Side:

@@ -1,5 +1,6 @@
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,7 @@ def test_owners_that_come_and_go_never_overlap(tmp_path: Path) -> None:
             try:
                 with RunFiles(tmp_path):
                     owners += 1
+                    time.sleep(1e-4)
                     overlaps += owners > 1
                     owners -= 1
             except AlreadyRunningError:

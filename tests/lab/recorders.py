@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -26,12 +25,6 @@ _SETTLE_S = 0.3
 
 Recorder = Callable[[Network, Path, int], AbstractContextManager[None]]
 """(network, archive, number of calls to come): when the context ends, the archive is complete."""
-
-
-@cache
-def can_record_live() -> bool:
-    """`rokubox record` exists."""
-    return subprocess.run([ROKUBOX, "record", "--help"], capture_output=True, check=False).returncode == 0
 
 
 @contextlib.contextmanager
@@ -56,7 +49,9 @@ def dumped(network: Network, archive: Path, _calls: int) -> Iterator[None]:
 @contextlib.contextmanager
 def recorded(network: Network, archive: Path, calls: int) -> Iterator[None]:
     """Records live, and stops once every call has its record."""
-    command = [ROKUBOX, "record", "--interface", SPAN_PORT, "--output", str(archive), "--record", "all"]
+    config = archive.with_name("rokubox.toml")
+    config.write_text(f'[[span]]\ninterface = "{SPAN_PORT}"\ntunnels = ["erspan", "vxlan"]\n')
+    command = [ROKUBOX, "record", "--config", str(config), "--output", str(archive), "--record", "all"]
     with (
         archive.with_name("record.log").open("w") as log,
         subprocess.Popen(

@@ -13,17 +13,14 @@ import pytest
 from tests.archive_reading import StoredPart, call_records, pieces, stored_parts
 from tests.lab.calls import Plan
 from tests.lab.network import why_not
-from tests.lab.recorders import RECORDERS, can_record_live
+from tests.lab.recorders import RECORDERS
 from tests.lab.variants import VARIANTS, Run, run
 from tests.recorded_truth import differences
 from tests.scenario import causes
 from tests.traffic.pcapwriter import Transport
 
 Lab = Callable[[str], Run]
-WAYS = [
-    "import",
-    pytest.param("record", marks=pytest.mark.skipif(not can_record_live(), reason="there is no `rokubox record` yet")),
-]
+WAYS = tuple(RECORDERS)
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +28,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     """Runs a variant once, with all recorders watching, for all tests that ask for it."""
     if reason := why_not():
         pytest.skip(reason)
-    recorders = tuple(name for name in RECORDERS if name != "record" or can_record_live())
 
     @cache
     def ran(name: str) -> Run:
-        return run(VARIANTS[name], tmp_path_factory.mktemp(name.replace(" ", "-")), recorders)
+        return run(VARIANTS[name], tmp_path_factory.mktemp(name.replace(" ", "-")), WAYS)
 
     return ran
 
@@ -57,7 +53,6 @@ def test_the_mirror_port_never_sends(lab: Lab, name: str) -> None:
     assert lab(name).sent_by_recorder == (0, 0)
 
 
-@pytest.mark.skipif(not can_record_live(), reason="there is no `rokubox record` yet")
 @pytest.mark.parametrize("name", VARIANTS)
 def test_live_and_import_find_the_same(lab: Lab, name: str) -> None:
     """Byte by byte. Not for SIP over TCP, whose frames the kernel stamps anew for each that watches."""
