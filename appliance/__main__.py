@@ -10,7 +10,7 @@ import signal
 import sys
 from types import FrameType
 
-from appliance import cli
+from appliance import cli, processmemory
 
 
 class _StoppedError(KeyboardInterrupt):
@@ -23,6 +23,7 @@ def main() -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    processmemory.keep()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     try:

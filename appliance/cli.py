@@ -5,38 +5,28 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from appliance import (
-    archiveaccount,
-    auditreport,
-    callstable,
-    config,
-    framefilter,
-    recording,
-    summary,
-    terminal,
-    tsharkaccount,
-)
+from appliance import config, terminal
 from appliance.assembly.settings import Record
-from appliance.audit import Difference
 from appliance.config import Configuration
 from appliance.errors import ConfigurationError
 from appliance.failures import INPUT, OK, OUTPUT, failure
-from appliance.importer import import_files
-from appliance.progress import shown
 from appliance.terminal import printable
 from appliance.version import software
 from storage.archive import Archive
 from storage.vocabulary import Form
 
+if TYPE_CHECKING:
+    from appliance.audit import Difference
+
 DESCRIPTION = "Call recorder for a SPAN port: exact stereo recordings, and an account of every call."
 EPILOG = """\
 examples:
-  rokubox import monday.pcapng --output archive   make recordings and call records
+  rokubox import monday.pcapng --output archive        make recordings and call records
   rokubox record --interface enp2s0 --output archive   record a mirror port until stopped
-  rokubox calls --archive archive                 list every call, recorded or not
-  rokubox audit monday.pcapng                     hold the account against tshark's
+  rokubox calls --archive archive                      list every call, recorded or not
+  rokubox audit monday.pcapng                          hold the account against tshark's
 `rokubox COMMAND --help` tells more of each.
 
 exit codes:
@@ -228,7 +218,14 @@ def _archive(path: Path | None, configuration: Configuration) -> Path:
     return Path(configuration.storage.archive)
 
 
+# Every command loads what it needs itself: an import of a few calls is over in less time than loading the rest takes.
+
+
 def _import(arguments: argparse.Namespace) -> int:
+    from appliance import summary
+    from appliance.importer import import_files
+    from appliance.progress import shown
+
     configuration = _configuration(arguments.config)
     output = _archive(arguments.output, configuration)
     record = Record(arguments.record) if arguments.record else None
@@ -243,6 +240,8 @@ def _import(arguments: argparse.Namespace) -> int:
 
 
 def _record(arguments: argparse.Namespace) -> int:
+    from appliance import recording
+
     configuration = _configuration(arguments.config)
     archive = Archive(_archive(arguments.output, configuration))
     if not arguments.interface and not any(span.interface for span in configuration.span):
@@ -255,12 +254,18 @@ def _record(arguments: argparse.Namespace) -> int:
 
 
 def _calls(arguments: argparse.Namespace) -> int:
+    from appliance import callstable
+
     archive = Archive(_archive(arguments.archive, _configuration(arguments.config)))
     damaged = callstable.show(archive, as_json=arguments.json)
     return INPUT if damaged else OK
 
 
 def _audit(arguments: argparse.Namespace) -> int:
+    from appliance import archiveaccount, auditreport, tsharkaccount
+    from appliance.importer import import_files
+    from appliance.progress import shown
+
     tsharkaccount.tool()
     configuration = _configuration(arguments.config)
     settings = configuration.assembly(record=Record.ALL, form=Form.WAV, software=software())
@@ -277,7 +282,9 @@ def _audit(arguments: argparse.Namespace) -> int:
     return auditreport.exit_code(differences)
 
 
-def _show_frames(capture: Path, differences: Sequence[Difference]) -> None:
+def _show_frames(capture: Path, differences: Sequence["Difference"]) -> None:
+    from appliance import auditreport, framefilter, tsharkaccount
+
     console = terminal.output()
     for difference in differences:
         if chosen := framefilter.display_filter(difference):

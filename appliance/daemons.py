@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from appliance import config
+from appliance import config, processmemory
 from appliance.assembly.settings import Record
 from appliance.config import Configuration
 from appliance.errors import ConfigurationError
@@ -35,6 +35,7 @@ def _run(name: str, purpose: str, start: Callable[[argparse.Namespace], int], ar
     parser.add_argument("--interface", action="append", default=[], help="mirror port; repeat for several")
     parser.add_argument("--record", choices=[choice.value for choice in Record], help="which calls")
     parser.add_argument("--take-over", type=int, default=0, metavar="PID", help="process to be replaced without a gap")
+    processmemory.keep()
     try:
         return start(parser.parse_args(argv))
     except Exception as error:

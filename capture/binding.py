@@ -54,6 +54,12 @@ def bind(call: SipCall, runs: RunTable, from_ns: int, until_ns: int) -> list[Bou
     return sorted(streams, key=lambda s: (-s.score, s.runs[0].first_ns, s.key))
 
 
+def unclaimed_since(call: SipCall, runs: RunTable) -> int:
+    """Return the capture time from which media at the call's addresses is not an earlier call's; 0 without one."""
+    claims = [high for endpoint in endpoints(call) for run in runs.at(endpoint) for _, high in run.claimed]
+    return max((high + 1 for high in claims if high < call.first_ns), default=0)
+
+
 def endpoints(call: SipCall) -> dict[Endpoint, list[MediaEpoch]]:
     """Return the addresses the call announced for media, each with what was said there."""
     table: dict[Endpoint, list[MediaEpoch]] = {}

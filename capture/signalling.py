@@ -7,7 +7,7 @@ RTCP read (RFC 3550). Sans-IO; all tables are bounded; what does not parse is co
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -62,8 +62,7 @@ class SignallingCounters:
     truncated: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClockReport:
+class ClockReport(NamedTuple):
     """A sender report: RTP time against the sender's wall clock and our capture time."""
 
     ntp: int

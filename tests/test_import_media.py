@@ -1,5 +1,6 @@
 """Media of answered calls, from the capture to the file: every sample in its place, every gap with its cause."""
 
+import re
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -164,6 +165,20 @@ def test_silence_is_told_under_each_law(laws: tuple[str, str], tmp_path: Path) -
     played = play(replace(call(caller_media=SILENT), callee_media=media(6.0, 2)))
     side = do_import(tmp_path, redescribed(played.packets, _with_both_laws) + packets).only["sides"][0]
     assert (side["silence_share"], side["clipping_share"]) == (0.5, 0.0)
+
+
+def test_static_types_need_no_description(tmp_path: Path) -> None:
+    """Mu-law and comfort noise, where only A-law was agreed on: RFC 3551 says what their payload types mean."""
+    script = media(6.0, 1, quiet_s=((2.0, 3.0),))
+    played = play(call(caller_media=script, callee_media=media(6.0, 2, codec=PCMA)))
+
+    def only_a_law(_: Address, body: bytes) -> bytes:
+        kept = [line for line in body.split(b"\r\n") if not line.startswith((b"a=rtpmap:0 ", b"a=rtpmap:13 "))]
+        return re.sub(rb"RTP/AVP [0-9 ]+", b"RTP/AVP 8 101", b"\r\n".join(kept))
+
+    found = do_import(tmp_path, redescribed(played.packets, only_a_law))
+    assert differences(found.archive, [played]) == []
+    assert (found.only["outcome"], found.only["unrecorded"]) == ("recorded", [])
 
 
 def _with_both_laws(source: Address, body: bytes) -> bytes:

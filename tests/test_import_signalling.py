@@ -25,6 +25,7 @@ from tests.scenario import (
     origin_ns,
     placed,
     redescribed,
+    rtp,
     streams,
     without,
 )
@@ -387,6 +388,33 @@ def test_second_sender_to_one_address_is_a_recording_of_its_own(tmp_path: Path) 
 # --- before the answer ---
 
 
+def test_strangers_packets_do_not_push_speech_aside(tmp_path: Path) -> None:
+    """A scan sends one packet each under many SSRCs: each is short enough for a change of stream, all are not."""
+    played = play(call())
+    (truth,) = played.truths[Side.CALLER]
+    strays = [
+        rtp(
+            truth.first_ns - 10 * MS + 1000 * number,
+            Address("10.66.0.1", 9000),
+            CALLEE.rtp,
+            sequence=number,
+            timestamp=number,
+            payload=bytes(160),
+            ssrc=0x5000 + number,
+        )
+        for number in range(100)
+    ]
+    found = do_import(tmp_path, played.packets + strays)
+    record = found.call("call@example")
+    (part,) = found.parts_of(record)
+    heard = [each for each in streams(part, 0) if each["ssrc"] == f"0x{truth.ssrc:08x}"]
+    moved_by = heard[0]["first_sample"] - (truth.first_ns - origin_ns(part)) * RATE_HZ // SECOND_NS
+    assert [each["samples"] for each in heard] == [len(truth.pcm)]
+    assert 0 <= moved_by <= 0.2 * RATE_HZ
+    recorded = [*record["parts"], *(entry for each in found.media for entry in each["parts"])]
+    assert sum(len(streams(found.parts[entry["name"]], side)) for entry in recorded for side in (0, 1)) == 102
+
+
 def test_early_media_belongs_to_an_answered_call(tmp_path: Path) -> None:
     played = play(call(early_s=0.8, callee_media=media(8.0, 2)))
     found = do_import(tmp_path, played.packets)
@@ -560,6 +588,22 @@ def test_recorder_that_joins_late_hears_the_rest(tmp_path: Path) -> None:
         heard = part.audio[stream["first_sample"] : stream["first_sample"] + stream["samples"], number]
         np.testing.assert_array_equal(heard, truth.pcm[-len(heard) :])
         assert len(heard) >= 7.9 * RATE_HZ
+
+
+def test_recorder_that_joins_late_does_not_hear_the_call_before(tmp_path: Path) -> None:
+    """A gateway uses ports and SSRC again, and the INVITE of the second call is missing."""
+    start = {"first_sequence": 100, "first_timestamp": 1000}
+    again = {"first_sequence": 9000, "first_timestamp": 900_000}
+    before = play(call("before@example", 4.0, caller_media=media(4.0, 1, **start), callee_media=media(4.0, 2, **start)))
+    hold = Hold(at_s=5.0, seconds=1.0, by=Side.CALLER)
+    talk = {"caller_media": media(10.0, 1, **again), "callee_media": media(10.0, 2, **again)}
+    after = play(call(talk_s=10.0, start_ns=before.script.end_ns + 5 * SECOND_NS, holds=(hold,), **talk))
+    assert [before.truths[side][0].ssrc for side in Side] == [after.truths[side][0].ssrc for side in Side]
+    rest = [each for each in after.packets if is_media(each) or each.ts_ns >= after.script.at_ns(2.0)]
+    found = do_import(tmp_path, before.packets + rest)
+    assert found.call("before@example")["outcome"] == "recorded"
+    record = found.call("call@example")
+    assert [side["packets"] for side in record["sides"]] == [after.truths[side][0].packets for side in Side]
 
 
 def test_only_a_bye_seen_leaves_the_media_unsignalled(tmp_path: Path) -> None:

@@ -151,7 +151,8 @@ class Recorder:
     def _codecs(self, call: SipCall | None) -> CodecsOf:
         if call is None:
             return lambda _, packets: media.codecs(packets)
-        return lambda stream, packets: binding.payload_types(call, stream.key) or media.codecs(packets)
+        # Senders use comfort noise, and even another law, that no description named: static types mean what they mean.
+        return lambda stream, packets: media.codecs(packets) | binding.payload_types(call, stream.key)
 
     def _keys(self, call: SipCall | None) -> KeysOf:
         if call is None:

@@ -141,7 +141,9 @@ class SipCalls:
 
     def _streams(self, call: SipCall, close_ns: int) -> list[BoundStream]:
         """Return the streams of a call up to a time; a call that was joined late has those from before it was seen."""
-        return binding.bind(call, self._state.runs, 0 if call.joined_late else call.first_ns, close_ns)
+        runs = self._state.runs
+        from_ns = binding.unclaimed_since(call, runs) if call.joined_late else call.first_ns
+        return binding.bind(call, runs, from_ns, close_ns)
 
     def _is_recorded(self, work: Work, call: SipCall) -> bool:
         if not work.is_written or call.answered_ns is None:

@@ -43,7 +43,7 @@ def on(number, act):
 
 def forever():
     while True:
-        signal.pause()
+        time.sleep(0.1)  # Not pause(): a signal just before it would be slept through.
 
 on(signal.SIGTERM, lambda: (log("terminated"), sys.exit(0)))
 log("pid", os.getpid())
