@@ -112,13 +112,16 @@ class CaptureDaemon:
             CaptureError: no port can be captured from, or another capture owns the journal.
         """
         continued = self._open_ports()
+        opened_ns = time.time_ns()
         if orphan.is_daemon(self._settings.take_over, "capture"):
             # Our rings fill while it ends; what both of them saw, assembly takes once.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._settings.take_over, signal.SIGTERM)
         with JournalStore(self._settings.journal, wait_s=TAKE_OVER_S) as store, SyncThread(store) as sync:
             journal = LiveJournal(self._ports, Intake(self._settings.sip_ports), store)
-            self._note(EventKind.START, continued=int(continued))
+            # Before anything that the rings hold: what is missing until now, nobody watched.
+            start = Event(ts_ns=opened_ns, kind=EventKind.START, detail={"continued": int(continued)})
+            journal.tell([start])
             if store.torn is not None:
                 torn = store.torn
                 self._note(EventKind.TORN_TAIL, file=torn.file, offset=torn.offset, bytes=torn.bytes)
@@ -140,7 +143,7 @@ class CaptureDaemon:
         up = {event.interface for event in present if event.kind is LinkEventKind.UP}
         for port in self._ports:
             if port.name not in up:
-                self._note(EventKind.INTERFACE, interface=port.number, name=port.name, change="down", up=0)
+                self._note_port(port, change="down", up=0)
         for port in self._ports:
             kept = stored.pop(f"{_RING_NAME}{port.name}", None)
             try:
@@ -209,7 +212,7 @@ class CaptureDaemon:
         for event in events:
             port = next(port for port in self._ports if port.name == event.interface)
             self._served_by[port.name] = event.name
-            facts: dict[str, str | int] = {"change": event.kind.value, "name": event.name}
+            facts: dict[str, str | int] = {"change": event.kind.value}
             match event.kind:
                 case LinkEventKind.UP:
                     facts["up"] = 1
@@ -218,7 +221,11 @@ class CaptureDaemon:
                 case LinkEventKind.ADDED if opening:
                     self._reopen(port)
             if opening:
-                self._note(EventKind.INTERFACE, interface=port.number, **facts)
+                self._note_port(port, **facts)
+
+    def _note_port(self, port: MirrorPort, **facts: str | int) -> None:
+        name, at_ns = self._served_by[port.name], time.time_ns()
+        self._note(EventKind.INTERFACE, interface=port.number, name=name, at_ns=at_ns, **facts)
 
     def _reopen(self, port: MirrorPort) -> None:
         """Give a port that is back a new ring; what the old one still holds is read first by the cycle before."""
@@ -231,7 +238,7 @@ class CaptureDaemon:
             if port.ring is None:
                 self._reopen(port)
             counted = port.counted(self._served_by[port.name])
-            self._note(EventKind.COUNTERS, interface=port.number, until_ns=time.time_ns(), **counted)
+            self._note(EventKind.COUNTERS, interface=port.number, at_ns=time.time_ns(), **counted)
             if counted[Counted.SENT]:
                 _tell(f"{port.name}: {counted[Counted.SENT]} frames were sent by a mirror port")
         self._note_clock()
@@ -275,7 +282,7 @@ class CaptureDaemon:
     def _note(self, kind: EventKind, **detail: str | int) -> None:
         # Behind everything that is read for certain: assembly must not pass over a packet that comes with the next
         # block.
-        ts_ns = time.time_ns() - (SETTLED_NS if kind is not EventKind.START else 0)
+        ts_ns = time.time_ns() - SETTLED_NS
         self._events.append(Event(ts_ns=ts_ns, kind=kind, detail=detail))
         del self._events[:-MAX_EVENTS]
 

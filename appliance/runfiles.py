@@ -31,8 +31,13 @@ class RunFiles:
         """
         self._names.add(name)
         hidden = self._directory / f".{name}.pid"
-        hidden.write_text(f"{pid}\n")
-        hidden.rename(self._path(name))
+        try:
+            hidden.write_text(f"{pid}\n")
+            hidden.rename(self._path(name))
+        except OSError:
+            with suppress(OSError):
+                hidden.unlink()
+            raise
 
     def close(self) -> None:
         """Remove the files, as far as that is possible, and give the folder back."""

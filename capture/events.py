@@ -6,14 +6,15 @@
 | `stop`         | a capture ends in good order              |                                                       |
 | `end_of_input` | a capture file is read to its end         |                                                       |
 | `tick`         | twice a second: all before has been read  | `boot_ns`, boot-time clock                            |
-| `counters`     | each second, of each interface            | `interface`, `until_ns`, increments: `Counted`        |
-| `interface`    | a mirror port changes                     | `interface`, `name`, `change`, `up` (1 or 0)          |
+| `counters`     | each second, of each interface            | `interface`, `at_ns`, increments: `Counted`           |
+| `interface`    | a mirror port changes                     | `interface`, `name`, `at_ns`, `change`, `up` (1 or 0) |
 | `clock_step`   | the real-time clock was set               | `step_ns`                                             |
 | `torn_tail`    | a journal file ended within a block       | `file`, `offset`, `bytes`                             |
 | `raw`          | a ring block did not parse, kept as it is | `interface`                                           |
 | `storage`      | room for recordings ran out, or is back   | `full` (1 or 0), `free_bytes`                         |
 
-No event holds callers' numbers.
+An event's own time is that up to which everything has been read; `at_ns` is when it happened, a moment later. No event
+holds callers' numbers.
 """
 
 from enum import StrEnum

@@ -592,12 +592,14 @@ def test_recorder_that_joins_late_hears_the_rest(tmp_path: Path) -> None:
 
 def test_recorder_that_joins_late_does_not_hear_the_call_before(tmp_path: Path) -> None:
     """A gateway uses ports and SSRC again, and the INVITE of the second call is missing."""
-    start = {"first_sequence": 100, "first_timestamp": 1000}
-    again = {"first_sequence": 9000, "first_timestamp": 900_000}
-    before = play(call("before@example", 4.0, caller_media=media(4.0, 1, **start), callee_media=media(4.0, 2, **start)))
+    first, second = (
+        [media(seconds, seed, first_sequence=number, first_timestamp=1000 * number) for seed in (1, 2)]
+        for seconds, number in ((4.0, 100), (10.0, 9000))
+    )
+    before = play(call("before@example", 4.0, caller_media=first[0], callee_media=first[1]))
     hold = Hold(at_s=5.0, seconds=1.0, by=Side.CALLER)
-    talk = {"caller_media": media(10.0, 1, **again), "callee_media": media(10.0, 2, **again)}
-    after = play(call(talk_s=10.0, start_ns=before.script.end_ns + 5 * SECOND_NS, holds=(hold,), **talk))
+    later = before.script.end_ns + 5 * SECOND_NS
+    after = play(call(talk_s=10.0, start_ns=later, holds=(hold,), caller_media=second[0], callee_media=second[1]))
     assert [before.truths[side][0].ssrc for side in Side] == [after.truths[side][0].ssrc for side in Side]
     rest = [each for each in after.packets if is_media(each) or each.ts_ns >= after.script.at_ns(2.0)]
     found = do_import(tmp_path, before.packets + rest)

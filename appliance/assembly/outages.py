@@ -35,21 +35,20 @@ class Outages:
 
     def note(self, event: Event) -> None:
         """Take in what an event says of the recorder."""
-        interface = int(event.detail.get("interface", 0))
+        interface, at_ns = int(event.detail.get("interface", 0)), int(event.detail.get("at_ns", event.ts_ns))
         match event.kind:
             case EventKind.START if not event.detail.get("continued"):
                 self.add(event.ts_ns if self.seen_ns is None else self.seen_ns, event.ts_ns)
                 self.counted_ns.clear()
                 self.down_ns.clear()
             case EventKind.COUNTERS:
-                until_ns = int(event.detail.get("until_ns", event.ts_ns))
                 if any(int(event.detail.get(name, 0)) > 0 for name in LOST):
-                    self.add(self.counted_ns.get(interface, until_ns - UNCOUNTED_NS), until_ns)
-                self.counted_ns[interface] = until_ns
+                    self.add(self.counted_ns.get(interface, at_ns - UNCOUNTED_NS), at_ns)
+                self.counted_ns[interface] = at_ns
             case EventKind.INTERFACE if event.detail.get("up") == 0:
-                self.down_ns.setdefault(interface, event.ts_ns)
+                self.down_ns.setdefault(interface, at_ns)
             case EventKind.INTERFACE if event.detail.get("up") == 1:
-                self.add(self.down_ns.pop(interface, event.ts_ns), event.ts_ns)
+                self.add(self.down_ns.pop(interface, at_ns), at_ns)
 
     def within(self, from_ns: int, until_ns: int) -> Spans:
         """Return the outages that touch a span, disjoint and in order, with their margins."""

@@ -1,4 +1,5 @@
-"""The traffic of a live measurement: so many calls at any time, one after the other on each line. Every sample is known.
+"""The traffic of a live measurement: so many calls at any time, on each line one after the other. Every sample is
+known.
 
 A line is a place for a call: it rings within the first `RAMP_SLOTS`, then is busy for the time asked for, with call
 after call. Calls begin and end spread evenly over that time, so that the recorder has calls to finish all along; only
@@ -9,6 +10,7 @@ Time is cut into slots of 20 ms, counted from the first packet of the first line
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -108,7 +110,7 @@ class Plan:
         # Lines beside each other change their calls at very different times.
         change = begin + line * 0x9E3779B1 % 0x10000 * talk // 0x10000
         borders = [begin, *(at for at in range(change, end, talk) if _apart(begin, at) and _apart(at, end)), end]
-        yield from zip(borders[:-1], borders[1:], strict=True)
+        yield from pairwise(borders)
 
 
 def ssrc(stream: int) -> int:

@@ -114,9 +114,7 @@ class Streams:
             ts_ns=ts_ns,
             source=Address(here.host, here.port + 1),
             destination=Address(there.host, there.port + 1),
-            payload=sender_report(
-                ts_ns, ssrc(2 * call.number + side), int(timestamp), packets, packets * SLOT_SAMPLES
-            ),
+            payload=sender_report(ts_ns, ssrc(2 * call.number + side), int(timestamp), packets, packets * SLOT_SAMPLES),
         )
 
 

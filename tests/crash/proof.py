@@ -1,0 +1,129 @@
+"""Holds an archive against the calls that were sent: each function returns what is wrong, in words."""
+
+import io
+import json
+import zipfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from appliance.assembly import snapshot
+from tests.crash.calls import Call
+from tests.traffic.bulk import SLOT_SAMPLES
+from tests.traffic.media import RATE_HZ
+
+SNAPSHOT = "assembly.snapshot"
+_POSITION_BYTES = 8
+
+
+@dataclass(slots=True, kw_only=True)
+class Proof:
+    """What a comparison has found."""
+
+    problems: list[str] = field(default_factory=list)
+    calls: int = 0
+    """Calls that were compared."""
+    samples: int = 0
+    """Samples that were compared and are right."""
+    packets: int = 0
+    """RTP packets that are in a recording."""
+    twice: int = 0
+    """Packets that were read twice, before a kill and after it, and are in the recording once."""
+    missing_s: list[float] = field(default_factory=list)
+    """How much of each side is missing and put down to the recorder."""
+
+    def take(self, archive: Path, record: dict[str, Any], call: Call, *, outage: bool = False) -> None:
+        """Compare one call; with `outage` it must be incomplete, and nobody but the recorder to blame."""
+        self.calls += 1
+        expected = ("partly", ["capture_loss"]) if outage else ("recorded", [])
+        if (found := (record["outcome"], record["reasons"])) != expected:
+            self._tell(call, f"{found[0]} {found[1]}")
+        if len(record["parts"]) != 1:
+            self._tell(call, f"{len(record['parts'])} parts")
+            return
+        described, audio = _read(archive, record["parts"][0]["name"])
+        for side, channel in enumerate(described["channels"]):
+            if len(channel["streams"]) != 1:
+                self._tell(call, f"{len(channel['streams'])} streams on side {side}")
+                continue
+            self._compare(call, side, channel["streams"][0], audio[:, side], outage=outage)
+
+    def _compare(self, call: Call, side: int, stream: dict[str, Any], audio: Any, *, outage: bool) -> None:
+        whole = call.audio(side)
+        first = stream["first_sample"]
+        heard = audio[first : first + stream["samples"]]
+        if len(heard) != len(whole) or stream["ssrc"] != f"0x{call.ssrcs[side]:08x}":
+            self._tell(call, f"side {side}: {len(heard)} samples of {stream['ssrc']}, {len(whole)} expected")
+            return
+        missing = np.zeros(len(whole), dtype=bool)
+        for at, length, _cause in stream["fill"]:
+            missing[at - first : at - first + length] = True
+        wrong = np.flatnonzero(heard != np.where(missing, 0, whole))
+        if len(wrong):
+            self._tell(call, f"side {side}: {len(wrong)} samples differ, the first is {wrong[0]}")
+        causes = {cause for _, _, cause in stream["fill"]}
+        if causes != ({"capture_loss"} if outage else set()):
+            self._tell(call, f"side {side}: {int(missing.sum())} samples missing, put down to {sorted(causes)}")
+        lost = int(missing.sum()) // SLOT_SAMPLES
+        counted = tuple(stream[name] for name in ("packets", "lost", "capture_lost", "too_late"))
+        if counted != (call.slots - lost, 0, lost, 0):
+            self._tell(call, f"side {side}: packets, lost, capture_lost, too_late are {counted}, of {call.slots} sent")
+        self.samples += len(whole) - len(wrong)
+        self.packets += stream["packets"]
+        self.twice += stream["duplicates"]
+        self.missing_s.append(int(missing.sum()) / RATE_HZ)
+
+    def _tell(self, call: Call, what: str) -> None:
+        self.problems.append(f"call {call.call_id}: {what}")
+
+
+def prove(archive: Path, calls: Sequence[Call], *, outage: bool = False) -> Proof:
+    """Compare the whole archive: every call once and complete, and nothing else."""
+    proof = Proof()
+    records: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for record in call_records(archive):
+        for call_id in record["sip"]["call_ids"] if record["sip"] else ("unsignalled",):
+            records[call_id].append(record)
+    for call in calls:
+        found = records.pop(call.call_id, [])
+        if len(found) != 1:
+            proof.problems.append(f"call {call.call_id}: {len(found)} call records")
+        for record in found[:1]:
+            proof.take(archive, record, call, outage=outage)
+    proof.problems += [f"{len(found)} call records of {call_id}" for call_id, found in records.items()]
+    recordings = Counter(path.name for path in (archive / "recordings").rglob("*") if path.is_file())
+    named = Counter(entry["name"] for record in call_records(archive) for entry in record["parts"])
+    proof.problems += [f"{name}: in no call record" for name in recordings - named]
+    proof.problems += left_overs(archive)
+    return proof
+
+
+def call_records(archive: Path) -> Iterator[dict[str, Any]]:
+    """All of them."""
+    for path in sorted((archive / "calls").rglob("*.json")):
+        yield json.loads(path.read_bytes())
+
+
+def left_overs(archive: Path) -> Iterator[str]:
+    """What is left where nothing should be, once a recorder that had nothing more to do has ended."""
+    for folder, known in (("spool", {SNAPSHOT}), ("quarantine", set()), ("run", {"journal.needed", "archive.lock"})):
+        yield from (f"{folder}: {path.name} is left" for path in (archive / folder).iterdir() if path.name not in known)
+    state = snapshot.load((archive / "spool" / SNAPSHOT).read_bytes()[_POSITION_BYTES:])
+    if state.works:
+        yield f"{len(state.works)} calls or media are still open"
+    if free := [run for run in state.runs.by_number.values() if run.free_spans()]:
+        yield f"{len(free)} streams belong to no call"
+    if state.counters.too_late or state.counters.unread_blocks:
+        yield f"{state.counters.too_late} packets too late, {state.counters.unread_blocks} blocks unread"
+
+
+def _read(archive: Path, name: str) -> tuple[dict[str, Any], Any]:
+    (path,) = (archive / "recordings").rglob(name)
+    with zipfile.ZipFile(path) as bundle:
+        audio, _ = soundfile.read(io.BytesIO(bundle.read("audio.wav")), dtype="int16", always_2d=True)
+        return json.loads(bundle.read("call.json")), audio

@@ -1,0 +1,249 @@
+"""What is done to the recorder while calls go on, and what must be left of them. Each function is one such story."""
+
+import contextlib
+import random
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from appliance import journalneeds
+from capture import journalscan
+from capture.events import EventKind
+from capture.journal import Event, EventBlock
+from capture.journalfile import OFFSET_BITS
+from capture.journalreader import JournalReader
+from tests.crash.calls import Plan
+from tests.crash.proof import Proof, prove
+from tests.crash.recorder import Recorder, Role, wait_until
+from tests.crash.span import Sender, span
+from tests.crash.watch import Watcher
+
+DOWN_S = 3.0
+"""How long nobody records when all are killed."""
+_EARLY, _EARLY_S, _LATER_S = 0.3, 0.4, 4.0
+"""How many kills come while a process begins, and up to how long after its begin the others come."""
+_RESTART_S = 12.0
+"""More than the longest restart delay and a start."""
+_TARGETS: dict[tuple[Role, ...], float] = {
+    (Role.CAPTURE,): 0.35,
+    (Role.ASSEMBLE,): 0.3,
+    (Role.CAPTURE, Role.ASSEMBLE): 0.2,
+    (Role.SUPERVISOR,): 0.15,
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Story:
+    """One story, told."""
+
+    title: str
+    done: list[str] = field(default_factory=list)
+    """What was done, and what it showed."""
+    problems: list[str] = field(default_factory=list)
+    """What should not be; empty: it is proven."""
+
+    def show(self, proof: Proof) -> None:
+        """Take over what a comparison found."""
+        self.problems += proof.problems
+        self.done.append(
+            f"{proof.calls} calls, {proof.packets} packets, {proof.samples} samples as they were sent;"
+            f" {proof.twice} packets read twice and taken once"
+        )
+        if any(proof.missing_s):
+            self.done.append(f"missing a side, as capture loss: {min(proof.missing_s):.2f} to {max(proof.missing_s):.2f} s")
+
+
+def killed(folder: Path, plan: Plan, kills: int, *, until_forgotten: bool) -> Story:
+    """Capture, assembly and supervisor killed at random instants, each started again at once: nothing is missing.
+
+    With `until_forgotten` it waits until the journal has forgotten all that is recorded: more than 30 s.
+    """
+    story = Story(title=f"{kills} kills under {plan.lines} calls")
+    archive = folder / "killed"
+    with span() as where, Recorder(where, archive) as recorder, Sender(where, plan, folder) as sender:
+        recorder.start()
+        recorder.wait_ready()
+        with Watcher(archive) as watcher:
+            sender.begin()
+            counts = _kill(recorder, random.Random(plan.seed), kills)
+            sender.finish()
+            calls = sender.calls()
+            _wait_for_records(archive, len(calls))
+            if until_forgotten:
+                wait_until(lambda: len(_needless(archive)) == 0, "the journal forgets nothing")
+            _end(recorder, story)
+        story.done.append(", ".join(f"{role} killed {number} times" for role, number in sorted(counts.items())))
+        if sender.frames != where.received() or where.sent():
+            story.problems.append(f"{sender.frames} frames sent, {where.received()} arrived, {where.sent()} came back")
+    story.problems += watcher.problems
+    story.done.append(f"{len(watcher.seen)} files looked at as they appeared: all whole, none changed")
+    story.show(prove(archive, calls))
+    if until_forgotten:
+        story.done.append(f"{len(_numbers(archive))} files left in the journal")
+    return story
+
+
+def _kill(recorder: Recorder, chance: random.Random, kills: int) -> Counter[Role]:
+    counts: Counter[Role] = Counter()
+    while counts.total() < kills:
+        (targets,) = chance.choices(list(_TARGETS), list(_TARGETS.values()))
+        # Without a capture nobody but the supervisor has the ring: that is another story.
+        needed = {Role.CAPTURE, *targets}
+        wait_until(lambda: all(_own(recorder, role) for role in needed), "a process is not started again", _RESTART_S)  # noqa: B023
+        time.sleep(chance.uniform(0, _EARLY_S if chance.random() < _EARLY else _LATER_S))
+        for role in targets:
+            counts[role] += recorder.kill(role)
+        if Role.SUPERVISOR in targets:
+            recorder.start()
+    return counts
+
+
+def _own(recorder: Recorder, role: Role) -> bool:
+    """Whether there is such a process, a child of the supervisor that there is."""
+    pid = recorder.pid(role)
+    return bool(pid) and not recorder.is_orphan(pid)
+
+
+def outage(folder: Path, plan: Plan, damage: str) -> Story:
+    """All killed for some seconds, and the journal damaged meanwhile: what is missing is the recorder's loss.
+
+    Args:
+        folder: where to work.
+        plan: one call a line, long enough to go on before and after.
+        damage: to the journal's newest file: `none`, `appended` (what is no block), `cut` (within a block).
+    """
+    story = Story(title=f"all killed for {DOWN_S:g} s, the journal's end: {damage}")
+    archive = folder / f"outage-{damage}"
+    with span() as where, Recorder(where, archive) as recorder, Sender(where, plan, folder) as sender:
+        recorder.start()
+        recorder.wait_ready()
+        sender.begin()
+        time.sleep(plan.shortest_s / 2)
+        recorder.kill_all()
+        damaged = _damage(archive, damage)
+        time.sleep(DOWN_S)
+        recorder.start()
+        recorder.wait_ready()
+        sender.wait()
+        calls = sender.calls()
+        _wait_for_records(archive, len(calls))
+        told = [event for event in _events(archive) if event.kind == EventKind.TORN_TAIL]
+        _end(recorder, story)
+    story.show(prove(archive, calls, outage=True))
+    found = [(event.detail["file"], event.detail["bytes"]) for event in told]
+    if damage == "none":
+        return story
+    story.done.append(f"told as torn: {found}")
+    if len(found) != 1 or found[0][0] != damaged[0] or (damage == "appended" and found[0][1] != damaged[1]):
+        story.problems.append(f"torn tails told: {found}, done: {damaged}")
+    return story
+
+
+def _damage(archive: Path, damage: str) -> tuple[int, int]:
+    """Damage the newest file that holds something; return its number, and how many bytes were added or taken away."""
+    number = max(n for n in _numbers(archive) if _path(archive, n).stat().st_size)
+    path = _path(archive, number)
+    before = path.stat().st_size
+    with path.open("r+b") as file:
+        if damage == "appended":
+            file.seek(before)
+            # What looks like the beginning of a block, and noise.
+            file.write(path.read_bytes()[:30] + random.Random(number).randbytes(20_000))
+        elif damage == "cut":
+            file.truncate(before - 1000)
+    return number, abs(path.stat().st_size - before)
+
+
+def full(folder: Path, plan: Plan) -> Story:
+    """The disk is full for some seconds, and the recorder killed then: it waits, and nothing is missing."""
+    story = Story(title="killed while the disk is full")
+    volume = folder / "volume"
+    volume.mkdir()
+    config = folder / "full.toml"
+    config.write_text("[storage]\nreserve_bytes = 0\n")
+    archive = volume / "archive"
+    with _small_volume(volume), span() as where, Sender(where, plan, folder) as sender:
+        with Recorder(where, archive, options=("--config", str(config))) as recorder:
+            recorder.start()
+            recorder.wait_ready()
+            sender.begin()
+            time.sleep(plan.shortest_s / 3)
+            ballast = volume / "ballast"
+            _fill(ballast)
+            size = _journal_bytes(archive)
+            time.sleep(1)
+            kills = sum(recorder.kill(role) for role in (Role.CAPTURE, Role.ASSEMBLE))
+            sender.wait()
+            calls = sender.calls()
+            time.sleep(1)
+            story.done.append(
+                f"killed {kills}; until the calls were over the journal grew by {_journal_bytes(archive) - size} bytes"
+            )
+            if _journal_bytes(archive) != size or ((archive / "calls").exists() and list((archive / "calls").rglob("*.json"))):
+                story.problems.append("the disk was not full")
+            ballast.unlink()
+            _wait_for_records(archive, len(calls))
+            _end(recorder, story)
+        story.show(prove(archive, calls))
+    return story
+
+
+@contextlib.contextmanager
+def _small_volume(volume: Path) -> Iterator[None]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(volume)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(volume)], check=True)
+
+
+def _fill(ballast: Path) -> None:
+    """Take all the room there is, to the last byte, also what is given back meanwhile."""
+    with ballast.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def _end(recorder: Recorder, story: Story) -> None:
+    """Stop the recorder, which has nothing left to do."""
+    # What a call still takes after its end has to be over.
+    time.sleep(2)
+    if (code := recorder.stop()) != 0:
+        story.problems.append(f"exit code {code}")
+
+
+def _wait_for_records(archive: Path, calls: int) -> None:
+    """Not for ever: what is missing then, the proof tells."""
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: len(list((archive / "calls").rglob("*.json"))) >= calls, "", 30)
+
+
+def _numbers(archive: Path) -> list[int]:
+    return journalscan.numbers(archive / "journal")
+
+
+def _path(archive: Path, number: int) -> Path:
+    return journalscan.path_of(archive / "journal", number)
+
+
+def _needless(archive: Path) -> list[int]:
+    """Files of the journal that hold nothing that is needed, but for the newest."""
+    first = min(journalneeds.read(archive / "run") >> OFFSET_BITS, max(_numbers(archive)))
+    return [number for number in _numbers(archive) if number < max(_numbers(archive)) or number < first]
+
+
+def _journal_bytes(archive: Path) -> int:
+    return sum(_path(archive, number).stat().st_size for number in _numbers(archive))
+
+
+def _events(archive: Path) -> list[Event]:
+    """All that are in the journal."""
+    events: list[Event] = []
+    with JournalReader(archive / "journal") as reader:
+        while (item := reader.next()) is not None:
+            if isinstance(item[1], EventBlock):
+                events += item[1].events
+    return events
