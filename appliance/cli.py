@@ -145,8 +145,16 @@ def _import_parser(commands: Parsers) -> None:
     )
 
 
+def _directory(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("no directory is named by an empty text")
+    return Path(text)
+
+
 def _output_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", "--archive", type=Path, metavar="DIR", help="archive (default: [storage] archive)")
+    parser.add_argument(
+        "--output", "--archive", type=_directory, metavar="DIR", help="archive (default: [storage] archive)"
+    )
 
 
 def _record_parser(commands: Parsers) -> None:
@@ -179,7 +187,7 @@ def _calls_parser(commands: Parsers) -> None:
         description="List the call records of an archive: every call seen, recorded or not, and why.",
         epilog=CALLS_EPILOG,
     )
-    parser.add_argument("--archive", type=Path, metavar="DIR", help="archive (default: [storage] archive)")
+    parser.add_argument("--archive", type=_directory, metavar="DIR", help="archive (default: [storage] archive)")
     parser.add_argument(
         "--json", action="store_true", help="the whole records (rokubox.call/1), one JSON object a line"
     )
@@ -210,6 +218,12 @@ def _configuration(path: Path | None) -> Configuration:
     return Configuration() if path is None else config.read(path)
 
 
+def _check_rules(configuration: Configuration, record: Record | None) -> None:
+    wanting = (table.lines or table.rules.unsignalled for table in configuration.enterprise)
+    if record is Record.RULES and not any(wanting):
+        raise ConfigurationError("--record rules: there are none; give them as [[enterprise]] in --config FILE")
+
+
 def _archive(path: Path | None, configuration: Configuration) -> Path:
     if path is not None:
         return path
@@ -229,13 +243,15 @@ def _import(arguments: argparse.Namespace) -> int:
     configuration = _configuration(arguments.config)
     output = _archive(arguments.output, configuration)
     record = Record(arguments.record) if arguments.record else None
-    if record is Record.RULES and not configuration.enterprise:
-        raise ConfigurationError("--record rules: there are none; give them as [[enterprise]] in --config FILE")
+    _check_rules(configuration, record)
     form = Form(arguments.form) if arguments.form else None
     settings = configuration.assembly(record=record, form=form, software=software())
     with shown("importing") as progress:
         report = import_files(arguments.files, output, settings, configuration.sip_ports, progress)
     summary.show(terminal.output(), report, Archive(output))
+    for file in report.files:
+        if file.damage:
+            _tell(f"{file.path}: {file.damage}; what lies before it was imported")
     return INPUT if any(file.damage for file in report.files) else OK
 
 
@@ -246,8 +262,7 @@ def _record(arguments: argparse.Namespace) -> int:
     archive = Archive(_archive(arguments.output, configuration))
     if not arguments.interface and not any(span.interface for span in configuration.span):
         raise ConfigurationError("no mirror port: give --interface NAME, or [[span]] interface in --config FILE")
-    if arguments.record == Record.RULES and not configuration.enterprise:
-        raise ConfigurationError("--record rules: there are none; give them as [[enterprise]] in --config FILE")
+    _check_rules(configuration, Record(arguments.record) if arguments.record else None)
     return recording.run(
         archive, interfaces=arguments.interface, config_file=arguments.config, record=arguments.record or ""
     )

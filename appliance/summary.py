@@ -1,24 +1,21 @@
 """What an import ends with: calls by outcome and reason, packets by fate, completeness."""
 
-from collections import Counter
-from collections.abc import Iterable
-
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from appliance.assembly.tally import Tally
 from appliance.importer import FileReport, ImportReport
 from appliance.terminal import printable
 from storage.archive import Archive
-from storage.call_record import CallRecord
 
 
 def show(console: Console, report: ImportReport, archive: Archive) -> None:
     """Print the summary of an import."""
-    calls = report.publisher.records
-    console.print(_outcomes(calls))
+    tally = report.publisher.tally
+    console.print(_outcomes(tally))
     console.print(_fates(report))
-    console.print(_completeness(calls))
+    console.print(_completeness(tally))
     for file in report.files:
         for line in _remarks(file):
             console.print(printable(line))
@@ -28,13 +25,12 @@ def show(console: Console, report: ImportReport, archive: Archive) -> None:
     console.print(printable(f"call records: {archive.records}"))
 
 
-def _outcomes(calls: Iterable[CallRecord]) -> Table:
+def _outcomes(tally: Tally) -> Table:
     table = Table("outcome", "reason", "calls", box=box.SIMPLE, title="Calls", title_justify="left")
     table.columns[2].justify = "right"
-    counted = Counter((call.outcome.value, call.reasons[0].value if call.reasons else "") for call in calls)
-    for (outcome, reason), number in sorted(counted.items()):
+    for (outcome, reason), number in sorted(tally.outcomes.items()):
         table.add_row(outcome, reason or "-", f"{number:,}")
-    table.add_row("all", "", f"{sum(counted.values()):,}")
+    table.add_row("all", "", f"{tally.outcomes.total():,}")
     return table
 
 
@@ -72,25 +68,19 @@ def _fates(report: ImportReport) -> Table:
 
 def _media_fates(report: ImportReport) -> list[tuple[str, int]]:
     """What became of every packet taken for media."""
-    counters = report.assembly.state.counters
-    sides = [side for call in report.publisher.records for side in call.sides]
-    unrecorded = [stream for call in report.publisher.records for stream in call.unrecorded if stream.ssrc is not None]
+    counters, tally = report.assembly.state.counters, report.publisher.tally
     return [
-        ("in recordings", sum(side.packets for side in sides)),
-        ("copies removed", sum(side.duplicates for side in sides)),
-        ("too late", sum(side.too_late for side in sides) + counters.too_late),
-        ("of calls, but not recordable", sum(stream.packets for stream in unrecorded)),
+        ("in recordings", tally.packets),
+        ("copies removed", tally.duplicates),
+        ("too late", tally.too_late + counters.too_late),
+        ("of calls, but not recordable", tally.unrecordable),
         ("not RTP after all", counters.not_rtp),
         ("not wanted by any rule", counters.not_wanted),
     ]
 
 
-def _completeness(calls: Iterable[CallRecord]) -> str:
-    expected = network = capture = 0
-    for call in calls:
-        expected += call.expected_samples
-        network += call.network_lost_samples
-        capture += call.capture_lost_samples
+def _completeness(tally: Tally) -> str:
+    expected, network, capture = tally.expected_samples, tally.network_lost_samples, tally.capture_lost_samples
     if not expected:
         return "completeness: nothing was expected"
     whole = 100 * max(0, expected - network - capture) / expected

@@ -10,7 +10,13 @@ UNLIMITED = 10_000
 
 def output() -> Console:
     """Return the console of results: as wide as the terminal, without limit in a pipe or a file."""
-    return Console(width=None if sys.stdout.isatty() else UNLIMITED, markup=False, highlight=False, emoji=False)
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()  # None: closed by whoever started us
+    return Console(
+        width=None if on_terminal else UNLIMITED,
+        markup=False,
+        highlight=False,
+        emoji=False,
+    )
 
 
 def errors() -> Console:

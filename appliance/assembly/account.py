@@ -29,6 +29,8 @@ TOLERATED_PACKETS = 10
 UNEXPLAINED_SAMPLES = 16_000
 """2 s: a side may begin later than the answer, end before the BYE or pause between two streams by this much."""
 
+_UNREADABLE = {Reason.UNSUPPORTED_CODEC, Reason.ENCRYPTED}
+"""Why media that came are in no recording."""
 _ALWAYS: Spans = [(0, 1 << 62)]
 
 
@@ -128,7 +130,10 @@ def _side(work: Work, call: SipCall | None, side: Side, ending: Ending, outages:
     if begin_ns is None or not work.decision.wanted:
         return _SideAccount(expected=0, network=0, capture=0, silent=False)
     totals = work.totals[side]
-    if any(stream.side == side.value and stream.reason is Reason.CAPTURE_LOSS for stream in work.unrecorded):
+    why = {stream.reason for stream in work.unrecorded if stream.side == side.value}
+    if not totals.packets and why & _UNREADABLE:  # all of it may have come: no recording can tell
+        return _SideAccount(expected=0, network=0, capture=0, silent=False)
+    if Reason.CAPTURE_LOSS in why or not work.is_written:
         outages = _ALWAYS
     if work.origin_ns is None:
         expected = max(0, (ending.ended_ns - begin_ns) // SAMPLE_NS)

@@ -8,6 +8,7 @@ from typing import TypeVar
 from appliance.assembly import sides
 from appliance.assembly.render import RenderedPart
 from appliance.assembly.settings import AssemblySettings
+from appliance.assembly.tally import Tally
 from appliance.assembly.work import SIDES, Work
 from capture.sipcall import Side, SipCall
 from dsp.timeline import SAMPLE_NS
@@ -38,13 +39,11 @@ class Publisher:
     writer: ArchiveWriter
     wait: Callable[[StorageError], bool] = field(default=lambda _error: False)
     """Told of a disk that does not take something; waits and returns True when it is to be tried again."""
-    keep_records: bool = True
-    """Whether call records are kept for a summary."""
     parts: int = 0
     """Parts written, those that were there already included."""
     samples: int = 0
-    records: list[CallRecord] = field(default_factory=list)
-    """Call records made."""
+    tally: Tally = field(default_factory=Tally)
+    """What became of the calls."""
     conflicts: list[str] = field(default_factory=list)
     """What was there already under the same name with other content, and was kept."""
 
@@ -93,8 +92,7 @@ class Publisher:
 
     def call(self, record: CallRecord) -> None:
         """Write a call record; one that is there with other content is kept and counted."""
-        if self.keep_records:
-            self.records.append(record)
+        self.tally.add(record)
         with contextlib.suppress(ConflictError):
             self._insist(lambda: self.writer.write_call(record))
 

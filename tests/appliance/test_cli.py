@@ -153,7 +153,18 @@ def test_the_archive_may_be_configured(capture: Path, tmp_path: Path, capsys: py
 def test_rules_without_any(capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = "--record rules: there are none; give them as [[enterprise]] in --config FILE"
     assert refused(capsys, "import", capture, "--output", tmp_path / "a", "--record", "rules") == (failures.USAGE, told)
+    config = tmp_path / "no-lines.toml"
+    config.write_text('[[enterprise]]\nid = "E1"\n')
+    without_lines = ("--config", config, "--output", tmp_path / "a", "--record", "rules")
+    assert refused(capsys, "import", capture, *without_lines) == (failures.USAGE, told)
     assert not (tmp_path / "a").exists()
+
+
+def test_an_empty_text_names_no_directory(capsys: pytest.CaptureFixture[str], capture: Path) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main(["import", str(capture), "--output", ""])
+    assert left.value.code == failures.USAGE
+    assert "no directory is named by an empty text" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["import", "calls", "audit"])
@@ -222,7 +233,8 @@ def test_a_damaged_tail_does_not_cost_the_calls_before_it(
     where = "uncompressed offset" if packed else "offset"
     printed = capsys.readouterr()
     assert f"{file}: {where} {len(content) - 316}: file ends inside a record (100 bytes missing)" in printed.out
-    assert printed.err == ""
+    assert "(100 bytes missing); what lies before it was imported" in printed.err
+    assert printed.err.count("\n") == 1
     [record] = call_records(tmp_path / "archive")
     assert (record["outcome"], len(record["parts"])) == ("recorded", 1)
 

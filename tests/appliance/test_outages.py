@@ -1,0 +1,81 @@
+"""When the recorder itself may have missed packets, told by the journal's events."""
+
+import pytest
+
+from appliance.assembly.outages import MARGIN_NS, MAX_OUTAGES, Outages
+from capture.events import EventKind
+from capture.journal import Event
+
+S = 1_000_000_000
+
+
+def event(at_s: float, kind: str, **detail: str | int) -> Event:
+    return Event(ts_ns=round(at_s * S), kind=kind, detail=detail)
+
+
+def seen(*what: Event | float) -> Outages:
+    """Outages after events, and numbers: times up to which packets were seen."""
+    outages = Outages()
+    for each in what:
+        if isinstance(each, Event):
+            outages.note(each)
+            outages.see(each.ts_ns)
+        else:
+            outages.see(round(each * S))
+    return outages
+
+
+CASES = [
+    ("a first start", [event(10, "start")], []),
+    ("a stop and a start", [event(10, "start"), 20.0, event(21, "stop"), event(25, "start")], [(21, 25)]),
+    ("killed, and a new ring", [event(10, "start"), 20.0, event(25, "start", continued=0)], [(20, 25)]),
+    ("killed, and the same ring", [event(10, "start"), 20.0, event(25, "start", continued=1)], []),
+    ("taken over while still recording", [event(10, "start"), 30.0, event(25, "start")], []),
+    (
+        "drops between two readings",
+        [event(10, "counters", interface=0, drops=0), event(11, "counters", interface=0, drops=3)],
+        [(10, 11)],
+    ),
+    ("drops at the first reading", [event(11, "counters", interface=0, drops=3)], [(10, 11)]),
+    (
+        "drops of another interface",
+        [event(10, "counters", interface=0), event(10.5, "counters", interface=1), event(11, "counters", nic_missed=1)],
+        [(10, 11)],
+    ),
+    (
+        "drops that go on",
+        [event(10 + n, "counters", interface=0, drops=n % 2) for n in range(4)],
+        [(10, 11), (12, 13)],
+    ),
+    (
+        "told a moment later",
+        [event(9.75, "counters", at_ns=10 * S), event(10.75, "counters", at_ns=11 * S, drops=1)],
+        [(10, 11)],
+    ),
+    ("a port that was down", [event(5, "interface", up=0), event(6, "interface", up=0), event(8, "interface", up=1)], [(5, 8)]),
+    ("a port that never was", [event(8, "interface", up=1)], []),
+    ("what says nothing of loss", [event(8, "interface", change="mtu"), event(9, "tick"), event(9, "torn_tail")], []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("told", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_outages(told: list[Event | float], expected: list[tuple[float, float]]) -> None:
+    assert seen(*told).spans == [(low * S, high * S) for low, high in expected]
+
+
+def test_within_joins_what_touches_and_adds_margins() -> None:
+    outages = Outages(spans=[(1 * S, 2 * S), (2 * S + MARGIN_NS, 3 * S), (7 * S, 8 * S)])
+    assert outages.within(0, 5 * S) == [(1 * S - MARGIN_NS, 3 * S + MARGIN_NS)]
+    assert outages.within(4 * S, 6 * S) == []
+
+
+def test_a_port_that_is_still_down_is_an_outage_until_now() -> None:
+    assert seen(event(5, EventKind.INTERFACE, up=0)).within(0, 9 * S) == [(5 * S - MARGIN_NS, 9 * S + MARGIN_NS)]
+
+
+def test_the_oldest_are_forgotten() -> None:
+    outages = Outages()
+    for number in range(MAX_OUTAGES + 10):
+        outages.add(number * S, number * S + 1)
+    assert len(outages.spans) == MAX_OUTAGES
+    assert outages.spans[0][0] == 10 * S
