@@ -77,9 +77,7 @@ class AssembleDaemon:
         with self._owned() as writer:
             state, position = self._restore()
             with JournalReader(self._archive.journal, position) as reader:
-                publisher = Publisher(
-                    settings=self._settings.assembly, writer=writer, wait=self._wait_for_disk, keep_records=False
-                )
+                publisher = Publisher(settings=self._settings.assembly, writer=writer, wait=self._wait_for_disk)
                 assembly = Assembly(self._settings.assembly, publisher, reader.read_into, state)
                 quarantine = Quarantine(self._archive.quarantine, self._archive.spool)
                 servicenotify.ready("assembling")
@@ -143,6 +141,8 @@ class AssembleDaemon:
         try:
             writer.sync()
             writer.replace(self._snapshot, _POSITION.pack(position) + snapshot.dump(assembly.state))
+            # Once more: a power cut must not bring back a snapshot that needs what is forgotten.
+            writer.sync()
             oldest = assembly.oldest_needed()
             journalneeds.write(self._archive.run, position if oldest is None else min(oldest, position))
         except (StorageError, OSError) as error:

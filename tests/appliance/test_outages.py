@@ -52,10 +52,14 @@ CASES = [
         [event(9.75, "counters", at_ns=10 * S), event(10.75, "counters", at_ns=11 * S, drops=1)],
         [(10, 11)],
     ),
-    ("a port that was down", [event(5, "interface", up=0), event(6, "interface", up=0), event(8, "interface", up=1)], [(5, 8)]),
+    (
+        "a port that was down",
+        [event(5, "interface", up=0), event(6, "interface", up=0), event(8, "interface", up=1)],
+        [(5, 8)],
+    ),
     ("a port that never was", [event(8, "interface", up=1)], []),
     ("what says nothing of loss", [event(8, "interface", change="mtu"), event(9, "tick"), event(9, "torn_tail")], []),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("told", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
