@@ -25,7 +25,7 @@ from capture.records import RecordBatch
 from storage.archive import Archive
 from storage.writer import ArchiveWriter
 
-BATCH_BYTES = 16 << 20
+BATCH_BYTES = 28 << 20
 """Read at once from all files together, as long as each has `LEAST_BATCH_BYTES`."""
 LEAST_BATCH_BYTES = 1 << 20
 FORGET_EVERY_BLOCKS = 64

@@ -1,7 +1,6 @@
 """Ring blocks packed by hand as the kernel lays them out, and damaged in every number they hold."""
 
 import struct
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -11,38 +10,15 @@ from hypothesis import strategies as st
 from capture.errors import RingBlockError
 from capture.records import GUARD_BYTES, LINK_ETHERNET, RecordBatch
 from capture.ringblock import RingBytes, batch, batch_of
+from tests.capture.ringblocks import MAC, START_S, block, packet
 
-BLOCK_HEADER = struct.Struct("=6IQ4I")
-PACKET_HEADER = struct.Struct("=6I2H2I2H8x")
-MAC = 82
 VLAN_VALID, VLAN_TPID_VALID = 0x10, 0x40
 MACS = bytes(range(12))
-START_S = 1_767_287_045
 
 
 def frame(size: int, number: int = 0) -> bytes:
     """A frame that is told from the others."""
     return MACS + b"\x08\x00" + number.to_bytes(4, "big") + bytes((number + i) & 0xFF for i in range(size - 18))
-
-
-def packet(data: bytes, *, number: int = 0, wire: int | None = None, tag: tuple[int, int, int] = (0, 0, 0)) -> bytes:
-    """A packet without its header's first word; `tag` is status, control information, protocol."""
-    status, control, protocol = tag
-    size = -(-(MAC + len(data)) // 8) * 8
-    wire = len(data) if wire is None else wire
-    head = PACKET_HEADER.pack(
-        0, START_S + number, 7 * number, len(data), wire, 1 | status, MAC, MAC + 14, 0, control, protocol, 0
-    )
-    return (head + b"\xaa" * (MAC - len(head)) + data).ljust(size, b"\x00")
-
-
-def block(packets: Sequence[bytes], *, sequence: int = 1, rest: bytes = b"") -> bytes:
-    """The used part of a block; the last packet has no next one."""
-    body = b"".join(
-        (len(data) if place + 1 < len(packets) else 0).to_bytes(4, "little") + data[4:]
-        for place, data in enumerate(packets)
-    )
-    return BLOCK_HEADER.pack(1, 48, 1, len(packets), 48, 48 + len(body), sequence, 0, 0, 0, 0) + body + rest
 
 
 def copied(*blocks: bytes) -> RingBytes:
