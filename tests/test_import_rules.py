@@ -9,7 +9,7 @@ import pytest
 
 from tests.recorded_truth import differences
 from tests.scenario import CALLEE, CALLER, SECOND_NS, SILENT, Imported, call, do_import, media, moved, placed
-from tests.traffic.calls import CallScript, PlayedCall, play, together
+from tests.traffic.calls import START_NS, CallScript, PlayedCall, play, together
 from tests.traffic.pcapwriter import Address
 from tests.traffic.signalling import Party, Side
 
@@ -228,3 +228,21 @@ def test_two_calls_at_once_are_no_legs(tmp_path: Path) -> None:
     found = imported([here, there], tmp_path, CONFIG)
     assert [record["outcome"] for record in found.records] == ["recorded", "recorded"]
     assert all(record["links"]["second_leg_of"] is None for record in found.records)
+
+
+@pytest.mark.parametrize(("inside", "kept"), [(True, "first"), (False, "third")], ids=["out", "in"])
+def test_of_three_legs_one_is_recorded(inside: bool, kept: str, tmp_path: Path) -> None:
+    """Telephone, PBX, SBC, carrier: a call leg between each two of them, all on the mirror."""
+    numbers = ("0335550101", OUTSIDE) if inside else (OUTSIDE, "0335550101")
+    caller, callee = (moved(party, number=number) for party, number in zip((CALLER, CALLEE), numbers, strict=True))
+    pbx, sbc = (moved(callee, host=host, rtp_port=port) for host, port in (("10.77.0.1", 30000), ("10.77.0.2", 34000)))
+    hops = [(caller, pbx), (replace(pbx, number=caller.number), sbc), (replace(sbc, number=caller.number), callee)]
+    calls = []
+    for place, (name, (a, b)) in enumerate(zip(("first", "second", "third"), hops, strict=True)):
+        a = replace(a, rtp=a.rtp._replace(port=a.rtp.port + 2)) if place else a
+        start_ns = START_NS + place * SECOND_NS // 20
+        calls.append(play(call(f"{name}@example", caller=a, callee=b, start_ns=start_ns, talk_s=3.0, ring_s=2.0)))
+    found = imported(calls, tmp_path, CONFIG)
+    outcomes = {name: found.call(f"{name}@example")["outcome"] for name in ("first", "second", "third")}
+    assert outcomes == {**dict.fromkeys(outcomes, "not_expected"), kept: "recorded"}
+    assert len(found.parts) == 1
