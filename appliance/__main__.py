@@ -10,7 +10,11 @@ import signal
 import sys
 from types import FrameType
 
-from appliance import cli, processmemory
+from appliance import processmemory
+
+processmemory.before_numpy()
+
+from appliance import cli  # noqa: E402
 
 
 class _StoppedError(KeyboardInterrupt):

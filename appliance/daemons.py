@@ -8,14 +8,18 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from appliance import config, processmemory
-from appliance.assembly.settings import Record
-from appliance.config import Configuration
-from appliance.errors import ConfigurationError
-from appliance.failures import failure
-from appliance.version import software
-from storage.archive import Archive
-from storage.vocabulary import Source
+from appliance import processmemory
+
+processmemory.before_numpy()
+
+from appliance import config  # noqa: E402
+from appliance.assembly.settings import Record  # noqa: E402
+from appliance.config import Configuration  # noqa: E402
+from appliance.errors import ConfigurationError  # noqa: E402
+from appliance.failures import failure  # noqa: E402
+from appliance.version import software  # noqa: E402
+from storage.archive import Archive  # noqa: E402
+from storage.vocabulary import Source  # noqa: E402
 
 
 def capture(argv: Sequence[str] | None = None) -> int:
