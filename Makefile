@@ -4,9 +4,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .ONESHELL:
-.PHONY: help setup packages test lint lab demo bench lock clean
+.PHONY: help setup packages test lint lab test-crash soak demo bench bench-live lock clean
 
 PYTHON ?= python3
+SOAK_MINUTES ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -15,7 +16,7 @@ LOCK := PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= $(VENV)/p
 	--generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: packages $(STAMP)  ## install what is missing: system packages, .venv, and .venv/bin/rokubox
 
@@ -51,11 +52,20 @@ lint: setup  ## check style, types and the layers of the packages
 lab: setup  ## as root: real calls through a mirror port made of namespaces, every sample compared
 	$(BIN)/python -m pytest -v -rs tests/lab
 
+test-crash: setup  ## as root: the recorder killed 50 times under 50 calls, every sample compared; 5 minutes
+	$(BIN)/python -m tests.crash
+
+soak: setup  ## as root: 200 calls at a time for SOAK_MINUTES (60), memory, files, drops and every sample watched
+	$(BIN)/python -m tests.crash.soak --minutes $(SOAK_MINUTES)
+
 demo: setup  ## make a capture of a few calls, import it, verify the recordings and show them
 	$(BIN)/python -m tests.demo --output demo-out
 
 bench: setup  ## measure the import of 500 calls x 60 s beside tshark
 	$(BIN)/python -m tests.bench
+
+bench-live: setup  ## as root: measure live recording of 2,000 calls at a mirror port beside tcpdump, in 10 minutes
+	$(BIN)/python -m tests.bench.live
 
 lock: setup  ## choose the newest dependencies again and pin them with their hashes
 	$(BIN)/python -m venv $(VENV)/pip-tools

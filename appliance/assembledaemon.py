@@ -52,6 +52,8 @@ class AssembleSettings:
     archive: Path
     """Directory of the archive, with the journal in it."""
     assembly: AssemblySettings
+    supervisor: int = 0
+    """Process that started this one; 0: whichever is the parent."""
 
 
 class AssembleDaemon:
@@ -61,7 +63,7 @@ class AssembleDaemon:
         self._archive = Archive(settings.archive)
         self._settings = settings
         self._stopping = False
-        self._parent = Parent()
+        self._parent = Parent(settings.supervisor)
         self._snapshot = self._archive.spool / SNAPSHOT_NAME
 
     def stop(self) -> None:

@@ -22,9 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from appliance import journalneeds, orphan, servicenotify
+from appliance import clocks, journalneeds, orphan, servicenotify
 from appliance.orphan import Parent
 from capture import kernelfilter
+from capture.bootline import BootLine, ReadClocks
 from capture.errors import CaptureError, JournalWriteError, RingError
 from capture.events import Counted, EventKind
 from capture.intake import Intake
@@ -81,12 +82,14 @@ class CaptureSettings:
     """Free room below which no new call is begun."""
     take_over: int = 0
     """Process that records without a supervisor, asked to end once our rings are open; 0 for none."""
+    supervisor: int = 0
+    """Process that started this one; 0: whichever is the parent."""
 
 
 class CaptureDaemon:
     """The loop of the daemon, with everything it holds."""
 
-    def __init__(self, settings: CaptureSettings) -> None:
+    def __init__(self, settings: CaptureSettings, read_clocks: ReadClocks = clocks.read) -> None:
         self._settings = settings
         program = kernelfilter.program(settings.sip_ports, tunnels=settings.tunnels)
         self._ports = [
@@ -98,8 +101,8 @@ class CaptureDaemon:
         self._events: list[Event] = []
         self._stopping = False
         self._full = False
-        self._parent = Parent()
-        self._boot_offset_ns = _boot_offset_ns()
+        self._parent = Parent(settings.supervisor)
+        self._line = BootLine(read_clocks)
 
     def stop(self) -> None:
         """Ask the loop to end."""
@@ -112,19 +115,24 @@ class CaptureDaemon:
             CaptureError: no port can be captured from, or another capture owns the journal.
         """
         continued = self._open_ports()
-        opened_ns = time.time_ns()
+        opened_ns = self._line.now_ns()
         if orphan.is_daemon(self._settings.take_over, "capture"):
             # Our rings fill while it ends; what both of them saw, assembly takes once.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._settings.take_over, signal.SIGTERM)
         with JournalStore(self._settings.journal, wait_s=TAKE_OVER_S) as store, SyncThread(store) as sync:
-            journal = LiveJournal(self._ports, Intake(self._settings.sip_ports), store)
-            # Before anything that the rings hold: what is missing until now, nobody watched.
+            journal = LiveJournal(self._ports, Intake(self._settings.sip_ports), store, self._line)
+            # Before anything that new rings hold: what is missing until now, nobody watched. But behind what is left in
+            # rings that went on: assembly must not pass over it.
             start = Event(ts_ns=opened_ns, kind=EventKind.START, detail={"continued": int(continued)})
-            journal.tell([start])
+            if continued:
+                self._events.append(start)
+            else:
+                journal.tell([start])
             if store.torn is not None:
                 torn = store.torn
                 self._note(EventKind.TORN_TAIL, file=torn.file, offset=torn.offset, bytes=torn.bytes)
+                _tell(f"journal file {torn.file} ended within a block: {torn.bytes} bytes cut off")
             servicenotify.ready("recording")
             self._loop(journal, store, sync, woken)
             self._drain(journal)
@@ -132,6 +140,7 @@ class CaptureDaemon:
             journal.tell(self._take_events())
         for port in self._ports:
             port.close()
+        self._watch.close()
 
     def _open_ports(self) -> bool:
         """Take over or open every port; True when all rings outlived their last owner."""
@@ -224,7 +233,7 @@ class CaptureDaemon:
                 self._note_port(port, **facts)
 
     def _note_port(self, port: MirrorPort, **facts: str | int) -> None:
-        name, at_ns = self._served_by[port.name], time.time_ns()
+        name, at_ns = self._served_by[port.name], self._line.now_ns()
         self._note(EventKind.INTERFACE, interface=port.number, name=name, at_ns=at_ns, **facts)
 
     def _reopen(self, port: MirrorPort) -> None:
@@ -238,10 +247,9 @@ class CaptureDaemon:
             if port.ring is None:
                 self._reopen(port)
             counted = port.counted(self._served_by[port.name])
-            self._note(EventKind.COUNTERS, interface=port.number, at_ns=time.time_ns(), **counted)
+            self._note(EventKind.COUNTERS, interface=port.number, at_ns=self._line.now_ns(), **counted)
             if counted[Counted.SENT]:
                 _tell(f"{port.name}: {counted[Counted.SENT]} frames were sent by a mirror port")
-        self._note_clock()
         self._forget(store)
         if sync.error is not None:
             _tell(str(sync.error))
@@ -252,19 +260,12 @@ class CaptureDaemon:
             self._full = full
             self._note(EventKind.STORAGE, full=int(full), free_bytes=free)
 
-    def _note_clock(self) -> None:
-        offset_ns = _boot_offset_ns()
-        step_ns = offset_ns - self._boot_offset_ns
-        if abs(step_ns) > NS // 10:
-            self._note(EventKind.CLOCK_STEP, step_ns=step_ns)
-        self._boot_offset_ns = offset_ns
-
     def _forget(self, store: JournalStore) -> None:
         """Drop what assembly is done with, and beyond the journal's bounds whatever is oldest."""
         settings = self._settings
         try:
             store.forget_before(journalneeds.read(settings.run))
-            oldest_ns = time.time_ns() - int(settings.journal_max_age_s * NS)
+            oldest_ns = self._line.now_ns() - int(settings.journal_max_age_s * NS)
             while store.bytes_held > settings.journal_bytes or any(
                 file.last_ns < oldest_ns for file in store.files()[:-1]
             ):
@@ -282,7 +283,7 @@ class CaptureDaemon:
     def _note(self, kind: EventKind, **detail: str | int) -> None:
         # Behind everything that is read for certain: assembly must not pass over a packet that comes with the next
         # block.
-        ts_ns = time.time_ns() - SETTLED_NS
+        ts_ns = self._line.now_ns() - SETTLED_NS
         self._events.append(Event(ts_ns=ts_ns, kind=kind, detail=detail))
         del self._events[:-MAX_EVENTS]
 
@@ -319,10 +320,6 @@ def _take_precedence() -> None:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     # On fault: locking what libraries only reserve would cost a hundred megabytes.
     ctypes.CDLL(None).mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT)
-
-
-def _boot_offset_ns() -> int:
-    return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def _free_bytes(volume: Path) -> int:

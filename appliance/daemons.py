@@ -39,6 +39,7 @@ def _run(name: str, purpose: str, start: Callable[[argparse.Namespace], int], ar
     parser.add_argument("--interface", action="append", default=[], help="mirror port; repeat for several")
     parser.add_argument("--record", choices=[choice.value for choice in Record], help="which calls")
     parser.add_argument("--take-over", type=int, default=0, metavar="PID", help="process to be replaced without a gap")
+    parser.add_argument("--supervisor", type=int, default=0, metavar="PID", help="process that started this one")
     processmemory.keep()
     try:
         return start(parser.parse_args(argv))
@@ -70,6 +71,7 @@ def _capture(arguments: argparse.Namespace) -> int:
             journal_max_age_s=storage.journal_max_age_h * 3600,
             reserve_bytes=storage.reserve_bytes,
             take_over=arguments.take_over,
+            supervisor=arguments.supervisor,
         )
     )
 
@@ -81,7 +83,9 @@ def _assemble(arguments: argparse.Namespace) -> int:
     record = Record(arguments.record) if arguments.record else None
     settings = configuration.assembly(record=record, form=None, software=software(), source=Source.SPAN)
     root = _archive(arguments, configuration)
-    return assembledaemon.main(assembledaemon.AssembleSettings(archive=root, assembly=settings))
+    return assembledaemon.main(
+        assembledaemon.AssembleSettings(archive=root, assembly=settings, supervisor=arguments.supervisor)
+    )
 
 
 def _configuration(arguments: argparse.Namespace) -> Configuration:

@@ -15,6 +15,7 @@ from appliance.assembly.fold import Assembly
 from appliance.assembly.publish import Publisher
 from appliance.assembly.settings import AssemblySettings
 from capture import journal
+from capture.clockline import ClockLine
 from capture.events import EventKind
 from capture.intake import Intake, Window
 from capture.journal import Event, EventBlock, MediaBlock, SignallingBlock
@@ -45,6 +46,8 @@ class FileReport:
     truncated: int
     skipped_blocks: int
     missing_time: int
+    odd_times: int
+    """Records with a time far off, which got that of the record before."""
     damage: str | None
 
 
@@ -77,13 +80,15 @@ def import_files(
         spool = stack.enter_context(TransientJournal(archive.spool))
         publisher = Publisher(settings=settings, writer=writer)
         assembly = Assembly(settings, publisher, spool.read_into)
-        feed = _Feed(assembly=assembly, spool=spool, intake=Intake(sip_ports))
+        lines = [ClockLine() for _ in readers]
+        feed = _Feed(assembly=assembly, spool=spool, intake=Intake(sip_ports), lines=lines)
         total = sum(reader.size_bytes for reader in readers)
-        for batch in merge([numbered(reader, number) for number, reader in enumerate(readers)]):
+        evened = [line.even(iter(reader)) for line, reader in zip(lines, readers, strict=True)]
+        for batch in merge([numbered(batches, number) for number, batches in enumerate(evened)]):
             feed.batch(batch)
             progress(sum(reader.position_bytes for reader in readers), total)
         feed.finish()
-        files = tuple(_report(path, reader) for path, reader in zip(paths, readers, strict=True))
+        files = tuple(_report(*each) for each in zip(paths, readers, lines, strict=True))
     return ImportReport(
         files=files,
         assembly=assembly,
@@ -94,13 +99,14 @@ def import_files(
     )
 
 
-def _report(path: Path, reader: CaptureReader) -> FileReport:
+def _report(path: Path, reader: CaptureReader, line: ClockLine) -> FileReport:
     return FileReport(
         path=path,
         records=reader.records,
         truncated=reader.truncated_records,
         skipped_blocks=reader.skipped_blocks,
         missing_time=reader.missing_time,
+        odd_times=line.odd_times,
         damage=reader.damage,
     )
 
@@ -112,6 +118,8 @@ class _Feed:
     assembly: Assembly
     spool: TransientJournal
     intake: Intake
+    lines: Sequence[ClockLine]
+    """Where steps of the files' clocks are found."""
     last_ns: int | None = None
     _blocks: int = 0
 
@@ -119,10 +127,19 @@ class _Feed:
         if not len(batch):
             return
         if self.last_ns is None:
-            self._event(int(batch.ts_ns[0]), EventKind.START)
-        self.last_ns = max(self.last_ns or 0, int(batch.ts_ns.max()))
+            self.last_ns = int(batch.ts_ns[0])
+            self._event(self.last_ns, EventKind.START)
+        self._tell_steps(self.last_ns)
+        self.last_ns = max(self.last_ns, int(batch.ts_ns.max()))
         for window in self.intake.windows(batch):
             self._window(window)
+
+    def _tell_steps(self, now_ns: int) -> None:
+        """Tell of steps before anything behind them is assembled."""
+        for line in self.lines:
+            for step in line.steps:
+                self._event(now_ns, EventKind.CLOCK_STEP, step_ns=step.step_ns, at_ns=step.at_ns)
+            line.steps.clear()
 
     def _window(self, window: Window) -> None:
         if len(window.extents):
@@ -145,13 +162,13 @@ class _Feed:
         if self.last_ns is not None:
             self._event(self.last_ns, EventKind.END_OF_INPUT)
 
-    def _event(self, ts_ns: int, kind: str) -> None:
-        event = Event(ts_ns=ts_ns, kind=kind, detail={})
+    def _event(self, ts_ns: int, kind: str, **detail: int) -> None:
+        event = Event(ts_ns=ts_ns, kind=kind, detail=dict(detail))
         self.spool.append(journal.serialize_events([event]))
         self.assembly.step(EventBlock(first_ns=ts_ns, last_ns=ts_ns, events=(event,)))
 
 
-def numbered(batches: Iterator[RecordBatch] | CaptureReader, file: int) -> Iterator[RecordBatch]:
+def numbered(batches: Iterator[RecordBatch], file: int) -> Iterator[RecordBatch]:
     """Make the interface numbers of several files distinct: the file's number in the high byte."""
     for batch in batches:
         if file:

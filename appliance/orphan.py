@@ -11,8 +11,9 @@ COMMAND = b"appliance.daemons"
 class Parent:
     """The parent process. One that is gone has not taken its children with it: they decide what to do."""
 
-    def __init__(self) -> None:
-        self._pid = os.getppid()
+    def __init__(self, supervisor: int = 0) -> None:
+        """`supervisor`: the process that started this one, which may be gone by now; 0 when nobody has said."""
+        self._pid = supervisor or os.getppid()
         self._lost_s: float | None = None
 
     def gone_for_s(self) -> float:

@@ -1,5 +1,6 @@
 """`rokubox record`: capture and assembly as children of one process in the foreground."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,8 @@ def run(archive: Archive, *, interfaces: Sequence[str], config_file: Path | None
     Raises:
         AlreadyRunningError: another process records into this archive.
     """
-    shared = ["--archive", str(archive.root)]
+    # It may be killed before they can look who their parent is.
+    shared = ["--archive", str(archive.root), "--supervisor", str(os.getpid())]
     if config_file is not None:
         shared += ["--config", str(config_file)]
     ports = [word for name in interfaces for word in ("--interface", name)]

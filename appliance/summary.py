@@ -96,6 +96,10 @@ def _remarks(file: FileReport) -> list[str]:
         remarks.append(f"{file.path}: {file.truncated:,} packet(s) not whole in the file; what is there was used")
     if file.missing_time:
         remarks.append(f"{file.path}: {file.missing_time:,} packet(s) without a time; that of the one before was taken")
+    if file.odd_times:
+        remarks.append(
+            f"{file.path}: {file.odd_times:,} packet(s) with a time far off; that of the one before was taken"
+        )
     if file.skipped_blocks:
         remarks.append(f"{file.path}: {file.skipped_blocks:,} block(s) of unknown kind skipped")
     return remarks

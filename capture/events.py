@@ -8,7 +8,7 @@
 | `tick`         | twice a second: all before has been read  | `boot_ns`, boot-time clock                            |
 | `counters`     | each second, of each interface            | `interface`, `at_ns`, increments: `Counted`           |
 | `interface`    | a mirror port changes                     | `interface`, `name`, `at_ns`, `change`, `up` (1 or 0) |
-| `clock_step`   | the real-time clock was set               | `step_ns`                                             |
+| `clock_step`   | the real-time clock was set               | `step_ns`, `at_ns`                                    |
 | `torn_tail`    | a journal file ended within a block       | `file`, `offset`, `bytes`                             |
 | `raw`          | a ring block did not parse, kept as it is | `interface`                                           |
 | `storage`      | room for recordings ran out, or is back   | `full` (1 or 0), `free_bytes`                         |

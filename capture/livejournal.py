@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from capture import journal
+from capture.bootline import BootLine
 from capture.errors import JournalWriteError
 from capture.events import EventKind
 from capture.intake import Intake, Window
@@ -40,15 +41,18 @@ class LiveCounters:
 class LiveJournal:
     """Moves what is ready from the ports to the store, one step at a time."""
 
-    def __init__(self, ports: Sequence[MirrorPort], intake: Intake, store: JournalStore) -> None:
+    def __init__(self, ports: Sequence[MirrorPort], intake: Intake, store: JournalStore, line: BootLine) -> None:
         self.ports = ports
         self.counters = LiveCounters()
         self.last_ns = 0
         """Latest capture time written."""
+        self._told_ns = 0
+        """The same before what was read last."""
         self.trouble: JournalWriteError | None = None
         """Why the disk does not take what is in `pending`."""
         self._intake = intake
         self._store = store
+        self._line = line
         self._pending: deque[list[Bytes]] = deque()
         """Blocks laid out and not written yet. They show the ports' copies."""
 
@@ -75,6 +79,8 @@ class LiveJournal:
                 self._keep_raw(port, raw)
                 if batch is not None and len(batch):
                     batches.append(batch)
+            self._line.look()
+            batches = [self._line.even(int(batch.interface[0]), batch) for batch in batches]
             for window in self._windows(batches):
                 self._lay_out(window)
         except Exception:
@@ -83,6 +89,16 @@ class LiveJournal:
             for port in self.ports:
                 if port.was_read:
                     self._keep_raw(port, port.raw())
+        self._tell_steps()
+
+    def _tell_steps(self) -> None:
+        """Put steps of the clock ahead of packets that may lie behind them."""
+        for step in reversed(self._line.steps):
+            detail: dict[str, str | int] = {"step_ns": step.step_ns, "at_ns": step.at_ns}
+            event = Event(ts_ns=self._told_ns, kind=EventKind.CLOCK_STEP, detail=detail)
+            self._pending.appendleft(journal.serialize_events([event]))
+        self._line.steps.clear()
+        self._told_ns = self.last_ns
 
     def _windows(self, batches: list[RecordBatch]) -> Sequence[Window]:
         if not batches:

@@ -52,7 +52,7 @@ class _Head:
         assert batch is not None
         low, high = self._from, int(np.searchsorted(self._clock, until_ns, side="right" if with_it else "left"))
         self._from = high
-        return batch if high - low == len(batch) else _slice(batch, low, high), self._clock[low:high]
+        return batch.rows(low, high), self._clock[low:high]
 
 
 def interleave(parts: Sequence[tuple[RecordBatch, IntArray]]) -> RecordBatch:
@@ -76,16 +76,4 @@ def interleave(parts: Sequence[tuple[RecordBatch, IntArray]]) -> RecordBatch:
         ts_ns=np.concatenate([batch.ts_ns for batch in batches])[order],
         interface=np.concatenate([batch.interface for batch in batches])[order],
         link_type=np.concatenate([batch.link_type for batch in batches])[order],
-    )
-
-
-def _slice(batch: RecordBatch, low: int, high: int) -> RecordBatch:
-    return RecordBatch(
-        buffer=batch.buffer,
-        start=batch.start[low:high],
-        captured=batch.captured[low:high],
-        wire=batch.wire[low:high],
-        ts_ns=batch.ts_ns[low:high],
-        interface=batch.interface[low:high],
-        link_type=batch.link_type[low:high],
     )

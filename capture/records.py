@@ -4,7 +4,8 @@ Everything that reads packets (capture files, the journal's signalling blocks) h
 written once and works on whole batches.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -45,3 +46,16 @@ class RecordBatch:
 
     def __len__(self) -> int:
         return len(self.start)
+
+    def rows(self, low: int, high: int) -> Self:
+        """Return some of the frames, in the same buffer."""
+        if (low, high) == (0, len(self)):
+            return self
+        columns = ("start", "captured", "wire", "ts_ns", "interface", "link_type")
+        return replace(self, **{name: getattr(self, name)[low:high] for name in columns})
+
+    def copied(self) -> Self:
+        """Return the same frames, at least one, in a buffer of their own, as long as frames lie in it."""
+        low, high = int(self.start.min()), int((self.start + self.captured).max())
+        buffer = np.concatenate((self.buffer[low:high], np.zeros(GUARD_BYTES, np.uint8)))
+        return replace(self, buffer=buffer, start=self.start - low)

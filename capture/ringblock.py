@@ -143,11 +143,17 @@ def _walk(words: npt.NDArray[np.uint32], count: int, first: int) -> IntArray:
 
     Nearly always, the two offsets that a packet's header holds are the same in all packets and nowhere else: where they
     are found, and each of these places leads to the next one, these are the packets, just as if they had been stepped
-    through one by one.
+    through one by one. What an earlier use of the block left between a packet's header and its frame can look like
+    them, too; but there the offset of the next packet would be in the link-layer address (`struct sockaddr_ll`), whose
+    family makes it odd.
     """
     at = first >> 2
-    places = np.flatnonzero(words[at + _OFFSETS :: ALIGNMENT >> 2] == words[at + _OFFSETS])[:count] * ALIGNMENT + first
-    if len(places) == count and (np.diff(places) == words[places[:-1] >> 2]).all():
+    places = np.flatnonzero(words[at + _OFFSETS :: ALIGNMENT >> 2] == words[at + _OFFSETS]) * ALIGNMENT + first
+    following = words[places >> 2]
+    if (odd := following % ALIGNMENT != 0).any():
+        places, following = places[~odd], following[~odd]
+    places, following = places[:count], following[: count - 1]
+    if len(places) == count and (np.diff(places) == following).all():
         return places
     return _single_steps(words.data, count, first)
 

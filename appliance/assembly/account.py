@@ -56,9 +56,19 @@ class _SideAccount:
 
 
 def account(
-    publisher: Publisher, work: Work, call: SipCall | None, links: Links, ending: Ending, outages: Spans
+    publisher: Publisher,
+    work: Work,
+    call: SipCall | None,
+    links: Links,
+    ending: Ending,
+    outages: Spans,
+    *,
+    clock_stepped: bool = False,
 ) -> CallRecord:
-    """Make the record of a call that is over; `outages` of the recorder are in samples of the call."""
+    """Make the record of a call that is over; `outages` of the recorder are in samples of the call.
+
+    `clock_stepped`: the clock of the capture was set while it went on.
+    """
     settings = publisher.settings
     sides = {side: _side(work, call, side, ending, outages) for side in SIDES}
     outcome, reasons = _outcome(work, call, sides, ending)
@@ -69,6 +79,8 @@ def account(
     flags = [Flag.ONE_WAY] if len(one_way) == 1 else []
     if call is not None and call.answered_ns is not None and not call.answer_seen:
         flags.append(Flag.ANSWER_NOT_SEEN)
+    if clock_stepped:
+        flags.append(Flag.CLOCK_STEP)
     if settings.mask_dtmf:
         flags.append(Flag.DTMF_MASKED)
     zone = settings.zone

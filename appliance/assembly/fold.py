@@ -74,6 +74,8 @@ class Assembly:
                     self._advance(event.ts_ns)
                     if event.kind == EventKind.STORAGE:
                         self.state.storage_full = bool(event.detail.get("full"))
+                    if event.kind == EventKind.CLOCK_STEP:
+                        self.state.note_clock_step(int(event.detail.get("at_ns", event.ts_ns)))
                     if event.kind == EventKind.END_OF_INPUT:
                         self._end_of_input(event.ts_ns)
         self.state.outages.see(block.last_ns)
@@ -96,10 +98,10 @@ class Assembly:
         dialogs = state.signalling.dialogs
         while True:
             timer = dialogs.next_deadline()
-            upcoming = min(
-                (ns for ns in (timer, state.due[0][0] if state.due else None) if ns is not None), default=None
-            )
-            if upcoming is None or upcoming >= now_ns:
+            upcoming = state.due[0][0] if state.due else now_ns
+            if timer is not None:
+                upcoming = min(upcoming, timer)
+            if upcoming >= now_ns:
                 break
             state.now_ns = max(state.now_ns, upcoming)
             if timer is not None and timer <= upcoming:

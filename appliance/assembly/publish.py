@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from appliance.assembly import sides
@@ -48,9 +48,16 @@ class Publisher:
     """What was there already under the same name with other content, and was kept."""
 
     def part(
-        self, work: Work, call: SipCall | None, links: Links, rendered: RenderedPart, ended_ns: int | None
+        self,
+        work: Work,
+        call: SipCall | None,
+        links: Links,
+        rendered: RenderedPart,
+        ended_ns: int | None,
+        *,
+        clock_stepped: bool,
     ) -> PartEntry:
-        """Write one part.
+        """Write one part. `clock_stepped`: the clock of the capture was set in its time.
 
         Raises:
             StorageError: the disk failed; nothing of the part is left.
@@ -70,7 +77,8 @@ class Publisher:
         )
 
         def metadata(wav_sha256: str) -> bytes:
-            return to_json(self._part_record(work, call, links, rendered, ended_ns, law, wav_sha256))
+            record = self._part_record(work, call, links, rendered, ended_ns, law, wav_sha256)
+            return to_json(replace(record, flags=(*record.flags, Flag.CLOCK_STEP)) if clock_stepped else record)
 
         def write() -> WrittenPart:
             blocks = sides.linear(left, right) if law is None else sides.companded(left, right)

@@ -34,11 +34,14 @@ class Recorder:
 
     def close(self, work: Work, call: SipCall | None, links: Links, ending: Ending) -> None:
         """Write the call records of a work that is over and of its second streams."""
-        self._publisher.call(account(self._publisher, work, call, links, ending, self._outages(work, ending.ended_ns)))
+        self._account(work, call, links, ending)
         for companion in work.companions:
-            ended = _companion_ending(companion, ending)
-            outages = self._outages(companion, ended.ended_ns)
-            self._publisher.call(account(self._publisher, companion, call, media.links(companion), ended, outages))
+            self._account(companion, call, media.links(companion), _companion_ending(companion, ending))
+
+    def _account(self, work: Work, call: SipCall | None, links: Links, ending: Ending) -> None:
+        outages = self._outages(work, ending.ended_ns)
+        stepped = self._state.clock_stepped(work.first_ns, ending.ended_ns)
+        self._publisher.call(account(self._publisher, work, call, links, ending, outages, clock_stepped=stepped))
 
     def part(
         self, work: Work, call: SipCall | None, streams: list[BoundStream], close_ns: int, ending: Ending | None
@@ -136,8 +139,12 @@ class Recorder:
         work.codecs += [stream.codec for side in rendered.streams.values() for stream in side]
         holder = call if work.sip_key else None
         links = self._state.legs.links(holder, work) if holder is not None else media.links(work)
+        assert work.origin_ns is not None
+        begin_ns = work.origin_ns + rendered.first * SAMPLE_NS
+        stepped = self._state.clock_stepped(begin_ns, begin_ns + rendered.samples * SAMPLE_NS)
         try:
-            work.parts.append(self._publisher.part(work, call, links, rendered, ended_ns))
+            part = self._publisher.part(work, call, links, rendered, ended_ns, clock_stepped=stepped)
+            work.parts.append(part)
             work.next_part += 1
         except ConflictError:
             work.failed = work.failed or Reason.DECODE_FAILED

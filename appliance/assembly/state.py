@@ -11,6 +11,9 @@ from capture.endpoint import Endpoint
 from capture.runs import RunTable
 from capture.signalling import Signalling
 
+MAX_CLOCK_STEPS = 4096
+"""The oldest are forgotten beyond."""
+
 
 class Due(IntEnum):
     """What a deadline is for; at the same time they come in this order."""
@@ -56,6 +59,8 @@ class AssemblyState:
     """The addresses in `announced` of each call."""
     legs: Legs = field(default_factory=Legs)
     outages: Outages = field(default_factory=Outages)
+    clock_steps: list[int] = field(default_factory=list)
+    """When the clock of the capture was set."""
     storage_full: bool = False
     """There is no room for recordings: none is begun."""
     counters: AssemblyCounters = field(default_factory=AssemblyCounters)
@@ -63,3 +68,12 @@ class AssemblyState:
     def schedule(self, ns: int, what: Due, key: str) -> None:
         """Set a deadline."""
         heapq.heappush(self.due, (ns, what, key))
+
+    def note_clock_step(self, at_ns: int) -> None:
+        """The clock of the capture was set; times go on evenly."""
+        self.clock_steps.append(at_ns)
+        del self.clock_steps[:-MAX_CLOCK_STEPS]
+
+    def clock_stepped(self, from_ns: int, until_ns: int) -> bool:
+        """Whether the clock was set in a span of time."""
+        return any(from_ns <= at_ns <= until_ns for at_ns in self.clock_steps)

@@ -430,7 +430,7 @@ def test_an_import_that_is_stopped(number: signal.Signals, frames: list[Frame], 
     """One call is whole and published, the rest of the input does not come: a pipe stands in for a slow disk."""
     whole, pipe, archive = tmp_path / "whole.pcap", tmp_path / "pipe.pcap", tmp_path / "archive"
     second = frames_of(play(call("second@example", talk_s=4.0, start_ns=frames[-1].ts_ns + 60_000_000_000)).packets)
-    padding = [Frame(second[100].ts_ns, b"\0" * 60_000)] * 320
+    padding = [Frame(second[100].ts_ns, b"\0" * 60_000)] * 600
     write_pcap(whole, [*frames, *second[:100], *padding, *second[100:]])
     os.mkfifo(pipe)
     command = [str(ROKUBOX), "import", str(pipe), "--output", str(archive)]

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from appliance import clocks
 from appliance.assembly.fold import Assembly
 from appliance.assembly.publish import Publisher
 from appliance.assembly.settings import AssemblySettings
 from capture import kernelfilter
+from capture.bootline import BootLine
 from capture.events import EventKind
 from capture.intake import Intake, Window
 from capture.journal import Event, EventBlock, RawBlock
@@ -87,7 +89,7 @@ def test_what_capture_stumbles_over_is_journalled_as_the_kernel_wrote_it(tmp_pat
         for frame in frames:
             out.send(frame.octets)
         time.sleep(0.2)
-        journal = LiveJournal([port], StumblingIntake(SIP_PORTS), store)
+        journal = LiveJournal([port], StumblingIntake(SIP_PORTS), store, BootLine(clocks.read))
         while journal.step():
             pass
         assert journal.counters.raw_blocks == journal.counters.blocks > 0

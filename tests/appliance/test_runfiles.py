@@ -54,3 +54,10 @@ def test_owners_that_come_and_go_never_overlap(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert overlaps == 0
+
+
+def test_a_pid_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "child.pid").mkdir()
+    with RunFiles(tmp_path) as run_files, pytest.raises(OSError, match="directory"):
+        run_files.write_pid("child", 17)
+    assert [path.name for path in tmp_path.iterdir()] == ["child.pid"]

@@ -83,6 +83,17 @@ def test_packets_that_look_like_several_are_one() -> None:
     assert frames_of(batch(copied(block(packets)), 0)) == [frame(214, number) for number in range(3)]
 
 
+def test_what_an_earlier_use_of_the_block_left_is_no_packet() -> None:
+    """Between `struct sockaddr_ll`, 20 bytes behind the header, and the frame the kernel writes nothing."""
+    address = struct.pack("=HHiHBB8x", 17, 0x0008, 7, 1, 3, 6)
+    sent = [frame(214, number) for number in range(50)]
+    packets = [bytearray(packet(data, number=number)) for number, data in enumerate(sent)]
+    for data in packets:
+        data[48:68] = address
+        struct.pack_into("=2H", data, 72, MAC, MAC + 14)
+    assert frames_of(batch(copied(block([bytes(data) for data in packets])), 0)) == sent
+
+
 @pytest.mark.parametrize("mixture", MIXTURES)
 def test_every_packet_is_found_whatever_the_sizes(mixture: str) -> None:
     sent = [frame(size, number) for number, size in enumerate(MIXTURES[mixture])]

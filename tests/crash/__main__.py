@@ -50,6 +50,8 @@ def _is_proven(tell: Callable[[], Story]) -> bool:
         print(f"  WRONG: {problem}")
     if len(story.problems) > _SHOWN:
         print(f"  WRONG: and {len(story.problems) - _SHOWN} more")
+    for line in story.said if story.problems else ():
+        print(f"  {line}")
     print("  proven" if not story.problems else "  NOT PROVEN", flush=True)
     return not story.problems
 

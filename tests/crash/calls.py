@@ -175,8 +175,6 @@ class Call:
         """Of every packet alike: without a UDP checksum, as RFC 768 permits."""
         here, there = (Side.CALLER, Side.CALLEE) if side == 0 else (Side.CALLEE, Side.CALLER)
         payload = bytes(FRAME.itemsize - _HEADERS_BYTES)
-        packet = Packet(
-            ts_ns=0, source=self._party(here).rtp, destination=self._party(there).rtp, payload=payload
-        )
+        packet = Packet(ts_ns=0, source=self._party(here).rtp, destination=self._party(there).rtp, payload=payload)
         (frame,) = writer.frames(packet)
         return frame.octets[: _HEADERS_BYTES - 2] + b"\0\0"

@@ -23,15 +23,16 @@ from tests.crash.watch import Watcher
 
 DOWN_S = 3.0
 """How long nobody records when all are killed."""
-_EARLY, _EARLY_S, _LATER_S = 0.3, 0.4, 4.0
+_EARLY, _EARLY_S, _LATER_S = 0.4, 0.8, 4.0
 """How many kills come while a process begins, and up to how long after its begin the others come."""
+_SAID_LINES = 30
 _RESTART_S = 12.0
 """More than the longest restart delay and a start."""
 _TARGETS: dict[tuple[Role, ...], float] = {
-    (Role.CAPTURE,): 0.35,
-    (Role.ASSEMBLE,): 0.3,
+    (Role.CAPTURE,): 0.3,
+    (Role.ASSEMBLE,): 0.25,
     (Role.CAPTURE, Role.ASSEMBLE): 0.2,
-    (Role.SUPERVISOR,): 0.15,
+    (Role.SUPERVISOR,): 0.25,
 }
 
 
@@ -40,6 +41,8 @@ class Story:
     """One story, told."""
 
     title: str
+    said: list[str] = field(default_factory=list)
+    """What the recorder said on stderr at last."""
     done: list[str] = field(default_factory=list)
     """What was done, and what it showed."""
     problems: list[str] = field(default_factory=list)
@@ -53,7 +56,9 @@ class Story:
             f" {proof.twice} packets read twice and taken once"
         )
         if any(proof.missing_s):
-            self.done.append(f"missing a side, as capture loss: {min(proof.missing_s):.2f} to {max(proof.missing_s):.2f} s")
+            self.done.append(
+                f"missing a side, as capture loss: {min(proof.missing_s):.2f} to {max(proof.missing_s):.2f} s"
+            )
 
 
 def killed(folder: Path, plan: Plan, kills: int, *, until_forgotten: bool) -> Story:
@@ -61,8 +66,8 @@ def killed(folder: Path, plan: Plan, kills: int, *, until_forgotten: bool) -> St
 
     With `until_forgotten` it waits until the journal has forgotten all that is recorded: more than 30 s.
     """
-    story = Story(title=f"{kills} kills under {plan.lines} calls")
     archive = folder / "killed"
+    story = Story(title=f"{kills} kills under {plan.lines} calls")
     with span() as where, Recorder(where, archive) as recorder, Sender(where, plan, folder) as sender:
         recorder.start()
         recorder.wait_ready()
@@ -75,6 +80,8 @@ def killed(folder: Path, plan: Plan, kills: int, *, until_forgotten: bool) -> St
             if until_forgotten:
                 wait_until(lambda: len(_needless(archive)) == 0, "the journal forgets nothing")
             _end(recorder, story)
+            if left := where.processes():
+                story.problems.append(f"{len(left)} processes go on after the end")
         story.done.append(", ".join(f"{role} killed {number} times" for role, number in sorted(counts.items())))
         if sender.frames != where.received() or where.sent():
             story.problems.append(f"{sender.frames} frames sent, {where.received()} arrived, {where.sent()} came back")
@@ -182,7 +189,9 @@ def full(folder: Path, plan: Plan) -> Story:
             story.done.append(
                 f"killed {kills}; until the calls were over the journal grew by {_journal_bytes(archive) - size} bytes"
             )
-            if _journal_bytes(archive) != size or ((archive / "calls").exists() and list((archive / "calls").rglob("*.json"))):
+            if _journal_bytes(archive) != size or (
+                (archive / "calls").exists() and list((archive / "calls").rglob("*.json"))
+            ):
                 story.problems.append("the disk was not full")
             ballast.unlink()
             _wait_for_records(archive, len(calls))
@@ -211,7 +220,9 @@ def _end(recorder: Recorder, story: Story) -> None:
     """Stop the recorder, which has nothing left to do."""
     # What a call still takes after its end has to be over.
     time.sleep(2)
-    if (code := recorder.stop()) != 0:
+    code = recorder.stop()
+    story.said = recorder.log.read_text().splitlines()[-_SAID_LINES:]
+    if code != 0:
         story.problems.append(f"exit code {code}")
 
 

@@ -41,6 +41,10 @@ class Span:
         """The command line that runs `command` there."""
         return ["ip", "netns", "exec", self.name, *command]
 
+    def processes(self) -> list[int]:
+        """All that live there."""
+        return [int(pid) for pid in _run("ip", "netns", "pids", self.name).split()]
+
     def received(self) -> int:
         """Frames that came to the mirror port so far."""
         (port,) = json.loads(_run("ip", "-n", self.name, "-json", "-s", "link", "show", MIRROR_PORT))
@@ -64,9 +68,9 @@ def span() -> Iterator[Span]:
             _run("ip", "-n", made.name, "link", "set", port, "arp", "off", "up")
         yield made
     finally:
-        for pid in _run("ip", "netns", "pids", made.name).split():
+        for pid in made.processes():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         _run("ip", "netns", "delete", made.name)
 
 

@@ -76,18 +76,14 @@ class Watched:
     @property
     def rate(self) -> float:
         """Packets a second in the steady part, by the kernel's count at the mirror port."""
-        one, two = self.steady
-        return self.steady_packets / (two.at_ns - one.at_ns) * 1e9
-
-    @property
-    def steady_packets(self) -> int:
-        """Packets of the steady part."""
-        return self.probe.packets_between(self.steady[0].at_ns, self.steady[1].at_ns)
+        return self.probe.rate(self.steady[0].at_ns, self.steady[1].at_ns)
 
     @property
     def capture_us(self) -> float:
         """CPU of capture for a packet, in the steady part."""
-        return self._used("capture", *self.steady) / self.steady_packets * 1e6
+        one, two = self.steady
+        packets = self.rate * (two.at_ns - one.at_ns) / 1e9
+        return self._used("capture", one, two) / packets * 1e6
 
     @property
     def assemble_us(self) -> float:

@@ -55,7 +55,7 @@ class Probe:
     blocks: list[Seen] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     counted: list[tuple[int, int, int]] = field(default_factory=list)
-    """Per `counters` event: until when, packets (lost ones included), packets lost."""
+    """Per `counters` event: when, packets since the one before (lost ones included), packets lost."""
     journal_bytes: int = 0
     frames: int = 0
     """Media packets and frames of signalling in the journal."""
@@ -92,9 +92,13 @@ class Probe:
         """Packets that the recorder missed, by its own account."""
         return sum(lost for _, _, lost in self.counted)
 
-    def packets_between(self, first_ns: int, last_ns: int) -> int:
-        """Packets that passed the kernel's filter between two readings of the counters near these instants."""
-        return sum(packets for until_ns, packets, _ in self.counted if first_ns < until_ns <= last_ns)
+    def rate(self, first_ns: int, last_ns: int) -> float:
+        """Packets a second that passed the kernel's filter, between the first and last reading of its counters within
+        two instants."""
+        within = [(at_ns, packets) for at_ns, packets, _ in self.counted if first_ns < at_ns <= last_ns]
+        if len(within) < 2:
+            return float("nan")
+        return sum(packets for _, packets in within[1:]) / (within[-1][0] - within[0][0]) * 1e9
 
     def pickup_s(self, first_ns: int, last_ns: int) -> npt.NDArray[np.float64]:
         """Delays of packets of blocks that became readable between two instants, as many points for each packet.
@@ -133,7 +137,7 @@ class Probe:
         for event in block.events:
             if event.kind == EventKind.COUNTERS:
                 lost = sum(int(event.detail[name]) for name in LOST)
-                self.counted.append((int(event.detail["until_ns"]), int(event.detail[Counted.PACKETS]), lost))
+                self.counted.append((int(event.detail["at_ns"]), int(event.detail[Counted.PACKETS]), lost))
 
 
 def cpu_s(pid: int) -> float:

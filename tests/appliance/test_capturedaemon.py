@@ -1,0 +1,144 @@
+"""The capture daemon on a real mirror port, in a network namespace of its own."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from appliance.assembly.outages import Outages
+from appliance.capturedaemon import CaptureDaemon, CaptureSettings
+from capture.events import EventKind
+from capture.journal import Block, EventBlock, MediaBlock
+from capture.journalreader import JournalReader
+from capture.ring import RingSettings
+from tests.capture.private_network import in_private_network, ip, veth
+from tests.crash.calls import Plan
+from tests.live import recording, wait_until
+
+_FRAMES = [octets for _, octets in Plan(lines=1, seed=1).call(0, 0).frames(0)]
+_PATIENCE_S = 10
+
+
+@in_private_network
+def test_what_was_missed_between_two_captures_is_an_outage(tmp_path: Path) -> None:
+    """The end of the outage is told before the packets that came after it."""
+    make_port()
+    with traffic():
+        record(tmp_path)
+        record(tmp_path)
+    outages, found = Outages(), blocks(tmp_path)
+    _, again = starts(found)
+    for block in found[:again]:
+        outages.see(block.last_ns)
+    block = found[again]
+    assert isinstance(block, EventBlock)
+    before_ns = outages.seen_ns
+    for event in block.events:
+        outages.note(event)
+    ((low, high),) = outages.spans
+    assert low == before_ns
+    assert low < high
+
+
+@in_private_network
+def test_a_torn_tail_is_told(tmp_path: Path) -> None:
+    make_port()
+    with traffic():
+        record(tmp_path)
+        (path,) = (tmp_path / "journal").glob("*.rkj")
+        with path.open("ab") as file:
+            file.write(b"RKBJ and no more")
+        record(tmp_path)
+    told = [event for block in blocks(tmp_path) if isinstance(block, EventBlock) for event in block.events]
+    (torn,) = [event.detail for event in told if event.kind == EventKind.TORN_TAIL]
+    assert torn["bytes"] == len(b"RKBJ and no more")
+
+
+@in_private_network
+def test_a_start_does_not_pass_over_what_the_ring_still_holds(tmp_path: Path) -> None:
+    """Assembly's time goes with the events: what a killed capture left is journalled before the start of the next."""
+    make_port()
+    archive = tmp_path / "archive"
+    with traffic(), recording(archive, "--interface", "s0") as recorder:
+        wait_until(lambda: any(isinstance(block, MediaBlock) for block in blocks(archive)))
+        os.kill(recorder.pid("capture"), signal.SIGKILL)
+        wait_until(lambda: len(starts(blocks(archive))) == 2)
+        found = blocks(archive)
+    _, again = starts(found)
+    start = next(event for event in found[again].events if event.kind == EventKind.START)  # type: ignore[union-attr]
+    assert start.detail["continued"] == 1
+    assert start.ts_ns < found[again - 1].last_ns
+
+
+def starts(found: list[Block]) -> list[int]:
+    """Which blocks tell of a start."""
+    return [
+        number
+        for number, block in enumerate(found)
+        if isinstance(block, EventBlock) and any(event.kind == EventKind.START for event in block.events)
+    ]
+
+
+def make_port() -> None:
+    veth("s0", "p0")
+    for port in ("s0", "p0"):
+        ip(f"link set dev {port} arp off up")
+
+
+@contextmanager
+def traffic() -> Iterator[None]:
+    """Packets of a call again and again, as fast as makes no difference."""
+    ended = threading.Event()
+
+    def send() -> None:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as wire:
+            wire.bind(("p0", 0))
+            while not ended.wait(0.01):
+                for octets in _FRAMES[:50]:
+                    wire.send(octets)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def record(archive: Path) -> None:
+    """One capture, from its start until packets are in its journal file."""
+    settings = CaptureSettings(
+        interfaces=("s0",),
+        journal=archive / "journal",
+        run=archive / "run",
+        volume=archive,
+        sip_ports=frozenset((5060,)),
+        ring=RingSettings(ring_bytes=16 << 20, timeout_ms=20),
+    )
+    known = sum(isinstance(block, MediaBlock) for block in blocks(archive))
+    woken, waking = socket.socketpair()
+    daemon = CaptureDaemon(settings)
+    thread = threading.Thread(target=daemon.run, args=(woken,))
+    thread.start()
+    deadline = time.monotonic() + _PATIENCE_S
+    while sum(isinstance(block, MediaBlock) for block in blocks(archive)) == known and time.monotonic() < deadline:
+        time.sleep(0.05)
+    daemon.stop()
+    waking.send(b"stop")
+    thread.join()
+    for end in (woken, waking):
+        end.close()
+
+
+def blocks(archive: Path) -> list[Block]:
+    """All that is in the journal."""
+    found: list[Block] = []
+    with JournalReader(archive / "journal") as reader:
+        while (item := reader.next()) is not None:
+            found.append(item[1])
+    return found
