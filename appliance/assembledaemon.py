@@ -13,7 +13,7 @@ import struct
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -179,4 +179,5 @@ def main(settings: AssembleSettings) -> int:
 
 
 def _tell(line: str) -> None:
-    print(f"rokubox-assemble: {line}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # whoever reads it may be gone, its disk full
+        print(f"rokubox-assemble: {line}", file=sys.stderr, flush=True)

@@ -331,4 +331,5 @@ def _free_bytes(volume: Path) -> int:
 
 
 def _tell(line: str) -> None:
-    print(f"rokubox-capture: {line}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # whoever reads it may be gone, its disk full
+        print(f"rokubox-capture: {line}", file=sys.stderr, flush=True)

@@ -51,8 +51,9 @@ class Child:
 class Patience:
     """How long a supervisor waits for what."""
 
-    restart_delays_s: tuple[float, ...] = (0, 0.1, 0.2, 0.5, 1, 2, 5)
-    """Before the first restart, the second and so on, while the child keeps dying early."""
+    restart_delays_s: tuple[float, ...] = (0, 0.1, 0.2, 0.5, 1)
+    """Before the first restart, the second and so on, while the child keeps dying early. A full mirror port fills its
+    ring in five seconds."""
     calm_s: float = 10
     """A child that lives so long has not died early; each such time takes it back by a delay."""
     watchdog_s: float = 30

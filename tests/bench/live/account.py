@@ -44,8 +44,8 @@ def account(archive: Path, calls: Sequence[LiveCall], bye_ns: Mapping[int, int])
     complete: dict[int, Path] = {}
     for path in (archive / "calls").rglob("*.json"):
         record = json.loads(path.read_bytes())
-        call = by_id[record["sip"]["call_ids"][0]]
-        if _is_complete(record, call):
+        call = by_id[record["sip"]["call_ids"][0]] if record["sip"] else None
+        if call is not None and _is_complete(record, call):
             name = record["parts"][0]["name"]
             complete[call.number] = archive / "recordings" / name[:4] / name[4:6] / name[6:8] / name
     chosen = sorted(complete)[:: max(1, len(complete) // COMPARED)]

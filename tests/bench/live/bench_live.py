@@ -36,6 +36,8 @@ PERMISSION, TOOL = 5, 6
 PPS_PER_CALL = 100
 FIRST_PPS, STEP_PPS, LAST_PPS = 100_000, 50_000, 600_000
 STEP_S = 12
+LEAST_S = 10
+"""Less leaves no time between the calls' beginning and their end."""
 CONFIRMED = 3
 """How many rates are tried over the full time, from the highest down."""
 TALK_S = 120
@@ -253,6 +255,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=Path("bench-out"), help="where archives are made")
     parser.add_argument("--json", action="store_true", help="print a JSON document")
     wanted = parser.parse_args(argv)
+    if wanted.calls < 1 or wanted.seconds < LEAST_S:
+        parser.error(f"at least one call and {LEAST_S} seconds")
     if os.geteuid() != 0:
         _tell("only root can make the network namespace that this measures in")
         return PERMISSION

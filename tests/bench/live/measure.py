@@ -113,7 +113,8 @@ class Watched:
     def last_visible_s(self, archived: Account) -> float:
         """Seconds from the last BYE of all to the last recording."""
         last_ns = max(self.sent.bye_ns.values())
-        return max((self.sent.bye_ns[call] - last_ns) / 1e9 + s for call, s in archived.visible_s.items())
+        after_s = [(self.sent.bye_ns[call] - last_ns) / 1e9 + s for call, s in archived.visible_s.items()]
+        return max(after_s, default=float("nan"))
 
     def _used(self, name: str, one: Reading, two: Reading) -> float:
         return two.cpu_s[name] - one.cpu_s[name]

@@ -7,7 +7,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +133,8 @@ class Tcpdump:
             int(found[1]) if (found := re.search(pattern, told)) else 0
             for pattern in (r"(\d+) packets captured", r"(\d+) packets dropped by kernel")
         )
+        if not received:
+            raise NotMeasurable(f"tcpdump captured nothing: {told}")
         return Dumped(packets=received, dropped=dropped, cpu_s=used_s)
 
     def close(self) -> None:
@@ -147,8 +148,3 @@ def _first_line(stream: IO[str] | None) -> str:
     """What a program says once it is ready; nothing when it keeps silent for too long."""
     assert stream is not None
     return stream.readline() if select.select([stream], [], [], _START_S)[0] else ""
-
-
-def wait_s(deadline_s: float) -> None:
-    """Sleep until an instant of the monotonic clock."""
-    time.sleep(max(deadline_s - time.monotonic(), 0.0))
