@@ -100,7 +100,8 @@ class CaptureDaemon:
         self._watch = LinkWatch(settings.interfaces)
         self._events: list[Event] = []
         self._stopping = False
-        self._full = False
+        self._full: bool | None = None
+        """Whether room is short; None until looked at: the first look is always told."""
         self._parent = Parent(settings.supervisor)
         self._line = BootLine(read_clocks)
 
@@ -185,7 +186,10 @@ class CaptureDaemon:
     def _loop(self, journal: LiveJournal, store: JournalStore, sync: SyncThread, woken: socket.socket) -> None:
         cycle = second = time.monotonic()
         while not self._stopping:
-            cycle = max(cycle + CYCLE_S, time.monotonic())
+            now_s = time.monotonic()
+            cycle = min(
+                max(cycle + CYCLE_S, now_s), now_s + CYCLE_S
+            )  # a cycle that ended early does not lengthen the next
             self._wait(cycle, woken)
             while journal.step():
                 pass
