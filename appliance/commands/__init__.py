@@ -1,0 +1,1 @@
+"""The commands of `rokubox`, a module each: `add` declares its arguments, and what it runs stands beside it."""

@@ -1,0 +1,76 @@
+"""`rokubox import`: capture files into an archive."""
+
+import argparse
+from pathlib import Path
+
+from appliance import terminal
+from appliance.assembly.settings import Record
+from appliance.commands.arguments import (
+    Commands,
+    archive_of,
+    check_rules,
+    command,
+    configuration_of,
+    output_argument,
+    tell,
+)
+from appliance.failures import INPUT, OK, OUTPUT
+from appliance.version import software
+from storage.archive import Archive
+from storage.vocabulary import Form
+
+EPILOG = """\
+Several files are one input, merged by packet time. A damaged file gives exit code 3, and what lies before the damage is
+imported. Importing the same files again changes nothing.
+
+examples:
+  rokubox import monday.pcapng.gz --output archive
+  rokubox import port1.pcap port2.pcap --output archive --form wav
+  rokubox import monday.pcapng --config rokubox.toml --record rules
+"""
+
+
+def add(commands: Commands) -> None:
+    """Declare `rokubox import`."""
+    parser = command(
+        commands,
+        "import",
+        help="make recordings and call records from capture files",
+        description="Make recordings and call records from capture files (pcap, pcapng, either gzipped).",
+        epilog=EPILOG,
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="capture file")
+    output_argument(parser)
+    parser.add_argument(
+        "--form",
+        choices=[form.value for form in Form],
+        help="one ZIP a part, or bare WAV with JSON beside it (default: [recording] form, which is zip)",
+    )
+    parser.add_argument(
+        "--record",
+        choices=[record.value for record in Record],
+        help="every call, or those the configured rules ask for (default: rules when lines are configured, else all)",
+    )
+    parser.set_defaults(
+        run=_run, archive_code=OUTPUT, interrupted="what is in the archive is whole; import again for the rest"
+    )
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from appliance import summary
+    from appliance.importer import import_files
+    from appliance.progress import shown
+
+    configuration = configuration_of(arguments)
+    output = archive_of(arguments, configuration)
+    record = Record(arguments.record) if arguments.record else None
+    check_rules(configuration, record)
+    form = Form(arguments.form) if arguments.form else None
+    settings = configuration.assembly(record=record, form=form, software=software())
+    with shown("importing") as progress:
+        report = import_files(arguments.files, output, settings, configuration.sip_ports, progress)
+    summary.show(terminal.output(), report, Archive(output))
+    for file in report.files:
+        if file.damage:
+            tell(f"{file.path}: {file.damage}; what lies before it was imported")
+    return INPUT if any(file.damage for file in report.files) else OK
