@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from appliance import clocks, journalneeds, orphan, servicenotify
+from appliance import clocks, configtexts, journalneeds, orphan, servicenotify
 from appliance.orphan import Parent
 from capture import kernelfilter
 from capture.bootline import BootLine, ReadClocks
@@ -80,6 +80,8 @@ class CaptureSettings:
     """Likewise of files that were written last so long ago."""
     reserve_bytes: int = 1 << 30
     """Free room below which no new call is begun."""
+    configuration: bytes | None = None
+    """Text of the configuration that all this was read from; None without one."""
     take_over: int = 0
     """Process that records without a supervisor, asked to end once our rings are open; 0 for none."""
     supervisor: int = 0
@@ -102,6 +104,7 @@ class CaptureDaemon:
         self._stopping = False
         self._full: bool | None = None
         """Whether room is short; None until looked at: the first look is always told."""
+        self._configuration_told = False
         self._parent = Parent(settings.supervisor)
         self._line = BootLine(read_clocks)
 
@@ -130,6 +133,9 @@ class CaptureDaemon:
                 self._events.append(start)
             else:
                 journal.tell([start])
+            self._tell_configuration(opened_ns)
+            if not continued:
+                journal.tell(self._take_events())
             if store.torn is not None:
                 torn = store.torn
                 self._note(EventKind.TORN_TAIL, file=torn.file, offset=torn.offset, bytes=torn.bytes)
@@ -254,6 +260,8 @@ class CaptureDaemon:
             self._note(EventKind.COUNTERS, interface=port.number, at_ns=self._line.now_ns(), **counted)
             if counted[Counted.SENT]:
                 _tell(f"{port.name}: {counted[Counted.SENT]} frames were sent by a mirror port")
+        if not self._configuration_told:
+            self._tell_configuration(self._line.now_ns() - SETTLED_NS)
         self._forget(store)
         if sync.error is not None:
             _tell(str(sync.error))
@@ -263,6 +271,17 @@ class CaptureDaemon:
         if full != self._full:
             self._full = full
             self._note(EventKind.STORAGE, full=int(full), free_bytes=free)
+
+    def _tell_configuration(self, at_ns: int) -> None:
+        """Say which configuration is in force once its text is kept: who reads the one looks for the other."""
+        text = self._settings.configuration
+        try:
+            digest = "" if text is None else configtexts.keep(self._settings.journal, text)
+        except JournalWriteError as error:
+            _tell(str(error))  # a full disk must not keep capture from making room; tried again each second
+            return
+        self._configuration_told = True
+        self._events.append(Event(ts_ns=at_ns, kind=EventKind.CONFIGURATION, detail={"digest": digest}))
 
     def _forget(self, store: JournalStore) -> None:
         """Drop what assembly is done with, and beyond the journal's bounds whatever is oldest."""

@@ -145,6 +145,8 @@ class Configuration:
     storage: Storage = field(default_factory=Storage)
     digest: str | None = field(default=None, metadata=NOT_IN_FILE)
     """SHA-256 of the text; null without a file."""
+    text: bytes | None = field(default=None, repr=False, metadata=NOT_IN_FILE)
+    """The text as it is in the file; None without one."""
 
     @property
     def sip_ports(self) -> frozenset[int]:
@@ -202,7 +204,7 @@ def read(path: Path) -> Configuration:
     configuration, problems = parse(tree)
     if configuration is None:
         raise ConfigurationError("\n".join(f"{path}: {problem}" for problem in problems))
-    return dataclasses.replace(configuration, digest=hashlib.sha256(raw).hexdigest())
+    return dataclasses.replace(configuration, digest=hashlib.sha256(raw).hexdigest(), text=raw)
 
 
 def parse(tree: dict[str, Any]) -> tuple[Configuration | None, list[str]]:

@@ -70,6 +70,7 @@ def _capture(arguments: argparse.Namespace) -> int:
             journal_bytes=storage.journal_max_bytes,
             journal_max_age_s=storage.journal_max_age_h * 3600,
             reserve_bytes=storage.reserve_bytes,
+            configuration=configuration.text,
             take_over=arguments.take_over,
             supervisor=arguments.supervisor,
         )

@@ -1,17 +1,18 @@
 """What the journal's events are called and what they say: made by capture, read by assembly.
 
-| kind           | when                                      | detail                                                |
-|----------------|-------------------------------------------|-------------------------------------------------------|
-| `start`        | a capture begins or goes on               | `continued` (1: its ring outlived a restart)          |
-| `stop`         | a capture ends in good order              |                                                       |
-| `end_of_input` | a capture file is read to its end         |                                                       |
-| `tick`         | twice a second: all before has been read  | `boot_ns`, boot-time clock                            |
-| `counters`     | each second, of each interface            | `interface`, `at_ns`, increments: `Counted`           |
-| `interface`    | a mirror port changes                     | `interface`, `name`, `at_ns`, `change`, `up` (1 or 0) |
-| `clock_step`   | the real-time clock was set               | `step_ns`, `at_ns`                                    |
-| `torn_tail`    | a journal file ended within a block       | `file`, `offset`, `bytes`                             |
-| `raw`          | a ring block did not parse, kept as it is | `interface`                                           |
-| `storage`      | room for recordings ran out, or is back   | `full` (1 or 0), `free_bytes`                         |
+| kind            | when                                      | detail                                                |
+|-----------------|-------------------------------------------|-------------------------------------------------------|
+| `start`         | a capture begins or goes on               | `continued` (1: its ring outlived a restart)          |
+| `stop`          | a capture ends in good order              |                                                       |
+| `end_of_input`  | a capture file is read to its end         |                                                       |
+| `tick`          | twice a second: all before has been read  | `boot_ns`, boot-time clock                            |
+| `counters`      | each second, of each interface            | `interface`, `at_ns`, increments: `Counted`           |
+| `interface`     | a mirror port changes                     | `interface`, `name`, `at_ns`, `change`, `up` (1 or 0) |
+| `clock_step`    | the real-time clock was set               | `step_ns`, `at_ns`                                    |
+| `torn_tail`     | a journal file ended within a block       | `file`, `offset`, `bytes`                             |
+| `raw`           | a ring block did not parse, kept as it is | `interface`                                           |
+| `configuration` | a capture begins, behind its `start`      | `digest` of the text in force; empty without a file   |
+| `storage`       | room for recordings ran out, or is back   | `full` (1 or 0), `free_bytes`                         |
 
 An event's own time is that up to which everything has been read; `at_ns` is when it happened, a moment later. No event
 holds callers' numbers.
@@ -32,6 +33,7 @@ class EventKind(StrEnum):
     CLOCK_STEP = "clock_step"
     TORN_TAIL = "torn_tail"
     RAW = "raw"
+    CONFIGURATION = "configuration"
     STORAGE = "storage"
 
 

@@ -73,6 +73,7 @@ def test_everything_in_the_file_reaches_assembly(tmp_path: Path) -> None:
     configuration = config.read(path)
     assert configuration.sip_ports == {5060, 5061, 5070}
     assert configuration.digest == hashlib.sha256(WHOLE.encode()).hexdigest()
+    assert configuration.text == WHOLE.encode()
     found = configuration.assembly(record=None, form=None, software="rokubox 1")
     [enterprise] = found.enterprises
     assert [(line.number, line.record) for line in enterprise.lines] == [("03-1234-5678", True), ("2002", False)]
@@ -275,5 +276,5 @@ def declared(kind: type, path: str = "") -> Iterator[tuple[str, Any]]:
         if dataclasses.is_dataclass(item):
             assert isinstance(item, type)
             yield from declared(item, name)
-        elif name != "digest":
+        elif name not in ("digest", "text"):
             yield name, entry.default
