@@ -3,23 +3,21 @@
 Read back from the written records, not from the importer's memory, so that the audit judges what a customer would see.
 """
 
-import zipfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from appliance.audit import Account, StreamKey
 from appliance.auditrules import StreamFigures
+from storage import partreader
 from storage.archive import Archive
 from storage.call_record import CallRecord
 from storage.errors import DamagedRecordError
-from storage.json_form import from_json
-from storage.part_record import PartRecord, StreamRecord
+from storage.part_record import StreamRecord
 
 
 def read_account(archive: Archive, *, packets: int) -> Account:
     """Return the account of `archive`, which holds one import alone; `packets` is the number of frames read for it.
 
-    Raises `DamagedRecordError` for a record that cannot be read, and `ArchiveError`.
+    Raises `DamagedRecordError` or `DamagedPartError` for what cannot be read, and `ArchiveError`.
     """
     calls = list(archive.calls(_refuse))
     signalled = [(call, call.sip.call_ids) for call in calls if call.sip is not None]
@@ -45,7 +43,7 @@ def _summed(pieces: Iterable[tuple[StreamKey, StreamFigures]]) -> dict[StreamKey
 def _recorded(archive: Archive, calls: Iterable[CallRecord]) -> Iterator[tuple[StreamKey, StreamFigures]]:
     for call in calls:
         for entry in call.parts:
-            part = from_json(_call_json(archive.part_path(entry.name)), PartRecord)
+            part = partreader.read_record(archive.part_path(entry.name))
             for channel in part.channels:
                 yield from map(_figures, channel.streams)
 
@@ -58,14 +56,6 @@ def _figures(stream: StreamRecord) -> tuple[StreamKey, StreamFigures]:
         reordered=stream.reordered,
         codec=stream.codec,
     )
-
-
-def _call_json(part: Path) -> bytes:
-    """Return what lies in the ZIP beside the audio, or beside the WAV."""
-    if part.suffix != ".zip":
-        return part.with_suffix(".json").read_bytes()
-    with zipfile.ZipFile(part) as bundle:
-        return bundle.read("call.json")
 
 
 def _unrecorded(calls: Iterable[CallRecord]) -> Iterator[tuple[StreamKey, StreamFigures]]:

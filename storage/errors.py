@@ -27,6 +27,10 @@ class DamagedRecordError(StorageError):
     """A call record in the archive cannot be read or is not one."""
 
 
+class DamagedPartError(StorageError):
+    """A part in the archive is missing or cannot be read."""
+
+
 class SoundError(StorageError):
     """Audio that does not fit its announcement: shape, type, number of frames, or too long for a WAV."""
 
