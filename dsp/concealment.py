@@ -28,18 +28,16 @@ Samples = npt.NDArray[np.int16]
 _Wave = npt.NDArray[np.float64]
 
 
-def conceal(samples: Samples, gaps: Iterable[tuple[int, int]]) -> Samples:
-    """Return one channel, shape `(n,)`, with its gaps `(first, samples)` filled in; they come in order, apart.
+def conceal(samples: Samples, gaps: Iterable[tuple[int, int]]) -> None:
+    """Fill in the gaps `(first, samples)` of one channel, shape `(n,)`, in place; they come in order, apart.
 
-    Outside a gap, at most 30 samples before it and 80 behind it differ from `samples`. What lies in the gap is not
-    used. A gap without 48.75 ms of anything before it, as at the start of a call, stays silent.
+    Outside a gap, at most 30 samples before it and 80 behind it are changed. What lies in the gap is not used. A gap
+    without 48.75 ms of anything before it, as at the start of a call, is silent.
     """
-    out = samples.copy()
     for first, length in gaps:
-        last = min(first + length, len(out))
+        last = min(first + length, len(samples))
         if first < last:
-            _conceal(out, first, last)
-    return out
+            _conceal(samples, first, last)
 
 
 def _conceal(out: Samples, first: int, last: int) -> None:
