@@ -2,8 +2,10 @@
 
 import dataclasses
 import hashlib
+import re
 import tomllib
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -15,9 +17,13 @@ from appliance.errors import ConfigurationError
 from appliance.tomltree import NOT_IN_FILE, Check, build, repeated
 from capture.numbers import canonical
 from capture.rules import Enterprise, LineRule
+from storage.backup.settings import BackupSettings
+from storage.retention.policy import EnterprisePolicy, Policy, Retention, Rule
+from storage.share.settings import ShareSettings
 from storage.vocabulary import Form, Pcm, Source
 
 SIP_PORTS = (5060, 5061)
+_UUID = re.compile(r"[0-9A-Fa-f]{4,}(-[0-9A-Fa-f]{4,})*")
 
 
 def _zone_problem(name: str) -> str:
@@ -26,6 +32,10 @@ def _zone_problem(name: str) -> str:
 
 def _number_problem(number: str) -> str:
     return "" if canonical(number) else "no digits or letters in it"
+
+
+def _uuid_problem(uuid: str) -> str:
+    return "" if not uuid or _UUID.fullmatch(uuid) else "not the UUID of a file system, as `blkid` shows it"
 
 
 def _prefix_problem(prefix: str) -> str:
@@ -96,6 +106,8 @@ class Line:
     """Its number, in any notation."""
     record: bool = True
     """Recording is switched on."""
+    retention: Retention | None = None
+    """How long its recordings are kept, in place of the enterprise's retention; None: that one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +130,10 @@ class EnterpriseTable:
     """Contracted lines."""
     rules: EnterpriseRules = field(default_factory=EnterpriseRules)
     """Further rules."""
+    retention: Retention | None = None
+    """How long its recordings are kept, in place of `[storage] retention`; None: that one."""
+    ended_on: date | None = None
+    """First day on which the contract is no longer in force: from then on everything of it is erased."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +148,10 @@ class Storage:
     """Likewise of what is more."""
     reserve_bytes: Annotated[int, Meta(ge=0)] = 1 << 30
     """With less free room than this no new recording is begun; calls in progress are finished."""
+    volume_uuid: Annotated[str, Check(_uuid_problem)] = ""
+    """File system that the archive has to lie on; any when empty."""
+    retention: Retention = field(default_factory=Retention)
+    """How long recordings are kept under no enterprise ID, or under one without a rule of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +163,8 @@ class Configuration:
     recording: Recording = field(default_factory=Recording)
     enterprise: tuple[EnterpriseTable, ...] = ()
     storage: Storage = field(default_factory=Storage)
+    backup: BackupSettings = field(default_factory=BackupSettings)
+    share: ShareSettings = field(default_factory=ShareSettings)
     digest: str | None = field(default=None, metadata=NOT_IN_FILE)
     """SHA-256 of the text; null without a file."""
     text: bytes | None = field(default=None, repr=False, metadata=NOT_IN_FILE)
@@ -176,6 +198,25 @@ class Configuration:
             source=source,
             sip_ports=self.sip_ports,
         )
+
+    def retention(self) -> Policy:
+        """Return how long recordings are kept."""
+        default = self.storage.retention
+        return Policy(
+            default=Rule(name="default", retention=default),
+            enterprises={table.id: _retention(table, default) for table in self.enterprise},
+        )
+
+
+def _retention(table: EnterpriseTable, default: Retention) -> EnterprisePolicy:
+    whole, ended_on = table.retention or default, table.ended_on
+    # A rule's name goes into the ledger, where no number may stand: lines are counted from 1.
+    lines = {
+        canonical(line.number): Rule(name=f"{table.id} line {number}", retention=line.retention, ended_on=ended_on)
+        for number, line in enumerate(table.lines, 1)
+        if line.retention is not None
+    }
+    return EnterprisePolicy(rule=Rule(name=table.id, retention=whole, ended_on=ended_on), lines=lines)
 
 
 def _enterprise(table: EnterpriseTable) -> Enterprise:
@@ -213,4 +254,14 @@ def parse(tree: dict[str, Any]) -> tuple[Configuration | None, list[str]]:
     problems += repeated(tree, "span", "interface")
     problems += repeated(tree, "enterprise", "id")
     problems += repeated(tree, "enterprise", "lines", "number", form=canonical)
+    problems += [] if configuration is None else _retention_problems(configuration)
     return (None if problems else configuration), problems
+
+
+def _retention_problems(configuration: Configuration) -> list[str]:
+    """Rules that contradict themselves."""
+    rules: list[tuple[str, Retention | None]] = [("storage", configuration.storage.retention)]
+    for at, table in enumerate(configuration.enterprise):
+        rules.append((f"enterprise[{at}]", table.retention))
+        rules += [(f"enterprise[{at}].lines[{number}]", line.retention) for number, line in enumerate(table.lines)]
+    return [f"{path}.retention: {rule.problem()}" for path, rule in rules if rule is not None and rule.problem()]

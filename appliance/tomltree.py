@@ -1,7 +1,8 @@
 """A parsed TOML tree turned into frozen dataclasses, every problem noted with its key path. Pure.
 
 The dataclasses declare the form: a field is a key, its type (with msgspec's `Meta` for bounds) says what may stand
-there, a tuple of dataclasses is a list of tables, and a default makes the key optional.
+there, a tuple of dataclasses is a list of tables, and a default makes the key optional. TOML has no null: what may be
+None is so when the key is absent.
 """
 
 import dataclasses
@@ -10,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -75,6 +77,7 @@ def _table(value: Any, kind: type, path: str, problems: list[str]) -> Any:
 
 
 def _value(value: Any, kind: Any, path: str, problems: list[str]) -> Any:
+    kind = _given(kind)
     if dataclasses.is_dataclass(kind):
         return _table(value, kind, path, problems)  # type: ignore[arg-type]
     if get_origin(kind) is tuple:
@@ -87,6 +90,14 @@ def _value(value: Any, kind: Any, path: str, problems: list[str]) -> Any:
     checks = [check for check in getattr(kind, "__metadata__", ()) if isinstance(check, Check)]
     problems += [f"{path}: {problem}" for check in checks if (problem := check.problem(converted))]
     return converted
+
+
+def _given(kind: Any) -> Any:
+    """The type of a value that is there: `X` of `X | None`."""
+    if get_origin(kind) is not UnionType:
+        return kind
+    [given] = (one for one in get_args(kind) if one is not NoneType)
+    return given
 
 
 def _list(value: Any, item: Any, path: str, problems: list[str]) -> tuple[Any, ...]:

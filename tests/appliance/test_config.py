@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
@@ -84,6 +85,28 @@ def test_everything_in_the_file_reaches_assembly(tmp_path: Path) -> None:
     assert (found.software, found.config_digest) == ("rokubox 1", configuration.digest)
 
 
+def test_retention_by_enterprise_and_line() -> None:
+    text = """
+    storage.retention.keep_days = 30
+    [[enterprise]]
+    id = "E1"
+    ended_on = 2027-04-01
+    retention = { keep_days = 365, minimum_days = 10 }
+    lines = [{ number = "03-1234-5678" }, { number = "+81 6 1111 2222", retention = { max_bytes = 5 } }]
+    [[enterprise]]
+    id = "E2"
+    """
+    configuration, _ = config.parse(tomllib.loads(text))
+    assert configuration is not None
+    policy = configuration.retention()
+    asked = [("E1", "0312345678"), ("E1", "0611112222"), ("E1", None), ("E2", "0312345678"), ("E3", None), (None, None)]
+    found = [policy.rule(*one) for one in asked]
+    assert [rule.name for rule in found] == ["E1", "E1 line 2", "E1", "E2", "default", "default"]
+    assert [rule.retention.keep_days for rule in found] == [365, 0, 365, 30, 30, 30]
+    assert [rule.retention.max_bytes for rule in found] == [0, 5, 0, 0, 0, 0]
+    assert [str(rule.ended_on) for rule in found[:4]] == ["2027-04-01", "2027-04-01", "2027-04-01", "None"]
+
+
 def test_the_command_line_goes_first(tmp_path: Path) -> None:
     path = tmp_path / "rokubox.toml"
     path.write_text(WHOLE)
@@ -100,9 +123,9 @@ def test_a_file_from_windows_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("colour = 1", "colour: unknown key; known here: site, span, recording, enterprise, storage"),
-        ('digest = "x"', "digest: unknown key; known here: site, span, recording, enterprise, storage"),
-        ("[mqtt]", "mqtt: unknown key; known here: site, span, recording, enterprise, storage"),
+        ("colour = 1", "colour: unknown key; known here: site, span, recording, enterprise, storage, backup, share"),
+        ('digest = "x"', "digest: unknown key; known here: site, span, recording, enterprise, storage, backup, share"),
+        ("[mqtt]", "mqtt: unknown key; known here: site, span, recording, enterprise, storage, backup, share"),
         ("[site]\nzone = 1", "site.zone: unknown key; known here: customer, site, serial, time_zone"),
         ("site = 1", "site: must be a table"),
         ("[site]\n'a b' = 1", 'site."a b": unknown key; known here: customer, site, serial, time_zone'),
@@ -159,6 +182,29 @@ def test_a_file_from_windows_is_read(tmp_path: Path) -> None:
         (
             "[[span]]\ninterface = 'a'\n[[span]]\ninterface = 'a'",
             "span[1].interface: 'a' is there already, at span[0].interface",
+        ),
+        (
+            "storage.retention.keep_days = 3654",
+            "storage.retention.keep_days: expected int <= 3653",
+        ),
+        (
+            "[[enterprise]]\nid = 'a'\nretention = {keep_day = 1}",
+            "enterprise[0].retention.keep_day: unknown key; known here: keep_days, minimum_days, max_bytes",
+        ),
+        ("[[enterprise]]\nid = 'a'\nretention = 90", "enterprise[0].retention: must be a table"),
+        (
+            "[[enterprise]]\nid = 'a'\nlines = [{number = '1', retention = {keep_days = 7, minimum_days = 30}}]",
+            "enterprise[0].lines[0].retention: minimum_days = 30 is longer than keep_days = 7",
+        ),
+        ("[[enterprise]]\nid = 'a'\nended_on = '2026'", "enterprise[0].ended_on: invalid RFC3339 encoded date"),
+        (
+            "[storage]\nvolume_uuid = 'sdb1'",
+            "storage.volume_uuid: not the UUID of a file system, as `blkid` shows it",
+        ),
+        ("[backup]\nhour = 24", "backup.hour: expected int <= 23"),
+        (
+            "[share]\nreaders = ['a b']",
+            "share.readers[0]: expected str matching regex '^[@+&]?[A-Za-z0-9._-]{1,64}$'",
         ),
         ("[storage]\narchive = []", "storage.archive: expected str, got array"),
         ("[storage]\narchive = 1979-05-27", "storage.archive: expected str, got date"),
@@ -245,7 +291,7 @@ def test_the_sample_shows_every_key_with_its_default() -> None:
         if path not in examples:
             assert shown[path] == default, path
         else:
-            assert default in ("", (), dataclasses.MISSING), f"{path} has a default, show that"
+            assert default in ("", (), None, dataclasses.MISSING), f"{path} has a default, show that"
 
 
 def uncommented(sample: str, *, only_examples: bool = False) -> str:
@@ -271,7 +317,7 @@ def declared(kind: type, path: str = "") -> Iterator[tuple[str, Any]]:
     hints = get_type_hints(kind, include_extras=True)
     for entry in dataclasses.fields(kind):
         hint = hints[entry.name]
-        item = get_args(hint)[0] if get_origin(hint) is tuple else hint
+        item = get_args(hint)[0] if get_origin(hint) in (tuple, UnionType) else hint
         name = f"{path}.{entry.name}".removeprefix(".")
         if dataclasses.is_dataclass(item):
             assert isinstance(item, type)

@@ -1,0 +1,154 @@
+"""The certificate of an erasure: JSON for programs, text for people, in Japanese and English. Pure.
+
+It states what the ledger states, with the proof: the ledger's lines, their numbers, and the signed checkpoint over a
+log that holds them. What was asked for (a telephone number, say) stands in the certificate alone, which goes to whoever
+asked; the archive keeps none.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from storage.vocabulary import Count, Sha256, Timestamp
+
+
+class Left(StrEnum):
+    """Why a call was not erased though it was asked for."""
+
+    HELD = "held"
+    PENDING = "pending"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvenEntry:
+    """An erasure entry of the ledger, as stored, and where it stands."""
+
+    index: Count
+    """Number of the entry, from 0."""
+    line: str
+    """The entry as stored; its leaf hash is SHA-256(00 || SHA-256(line)) (RFC 6962 section 2.1)."""
+    inclusion: tuple[str, ...]
+    """Audit path to the checkpoint's root, hexadecimal, from the leaf up (RFC 6962 section 2.1.1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """What was erased, when, why and by which rule."""
+
+    schema: Literal["rokubox.erasure/1"] = "rokubox.erasure/1"
+    """Name and version of this form."""
+    software: str
+    """What wrote it, with its version."""
+    customer: str
+    """Name of the customer."""
+    site: str
+    """Name of the site."""
+    subject: str
+    """What was asked to be erased, in the words of who asked."""
+    rule: str
+    """The rule that asked for it."""
+    who: str
+    """Who caused it."""
+    why: str
+    """Why."""
+    at: Timestamp
+    """When."""
+    calls: Count
+    """Calls erased."""
+    parts: Count
+    """Files of recordings erased."""
+    bytes: Count
+    """Room that they took."""
+    left: Mapping[Left, int]
+    """Calls that were asked for and are still there, by the reason why."""
+    journal_clean: bool
+    """Nothing of the calls is left in the journal; false: it leaves with the journal's next files."""
+    checkpoint: str
+    """Signed checkpoint (C2SP tlog-checkpoint) of the ledger with the entries."""
+    entries: tuple[ProvenEntry, ...]
+    """The ledger's lines about it, which hold no numbers."""
+    entries_sha256: Sha256
+    """SHA-256 of the lines, each with a newline."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left of what was asked for."""
+        return not self.left and self.journal_clean
+
+
+def to_json(certificate: Certificate) -> bytes:
+    """The certificate for programs, indented."""
+    return msgspec.json.format(msgspec.json.encode(certificate), indent=1) + b"\n"
+
+
+def to_text(certificate: Certificate) -> str:
+    """The certificate for people: Japanese, then English."""
+    proof = [
+        "",
+        f"台帳の項目 / ledger entries: {_indices(certificate)}",
+        f"SHA-256: {certificate.entries_sha256}",
+        "",
+        certificate.checkpoint.rstrip("\n"),
+    ]
+    return "\n".join((*_japanese(certificate), "", *_english(certificate), *proof)) + "\n"
+
+
+def _japanese(certificate: Certificate) -> list[str]:
+    reasons = {
+        Left.HELD: "法的保全（リーガルホールド）のため",
+        Left.PENDING: "未送信のため",
+        Left.OPEN: "通話中のため",
+    }
+    lines = [
+        "消去証明書",
+        "",
+        f"お客様　　: {certificate.customer or '-'}",
+        f"設置場所　: {certificate.site or '-'}",
+        f"消去対象　: {certificate.subject}",
+        f"消去日時　: {certificate.at}",
+        f"根拠　　　: {certificate.rule}",
+        f"理由　　　: {certificate.why}",
+        f"実施者　　: {certificate.who}",
+        f"消去した通話: {certificate.calls:,} 件（ファイル {certificate.parts:,} 個、{certificate.bytes:,} バイト）",
+    ]
+    lines += [f"残存する通話: {count:,} 件（{reasons[Left(why)]}）" for why, count in certificate.left.items()]
+    lines += [] if certificate.journal_clean else ["一時記録（ジャーナル）に残る部分は、次の区切りで消去されます。"]
+    if certificate.is_complete:
+        lines += ["", "上記の通話の録音、通話記録および索引中の番号は、本装置からすべて消去されました。"]
+    else:
+        lines += [
+            "",
+            "消去した通話の録音、通話記録および索引中の番号は、本装置に残っていません。残存分は上記のとおりです。",
+        ]
+    return [*lines, "音声のハッシュ値は改ざん検知のため台帳に残ります。番号は残りません。"]
+
+
+def _english(certificate: Certificate) -> list[str]:
+    reasons = {Left.HELD: "legal hold", Left.PENDING: "not delivered yet", Left.OPEN: "call in progress"}
+    lines = [
+        "Certificate of erasure",
+        "",
+        f"customer:     {certificate.customer or '-'}",
+        f"site:         {certificate.site or '-'}",
+        f"erased:       {certificate.subject}",
+        f"at:           {certificate.at}",
+        f"rule:         {certificate.rule}",
+        f"reason:       {certificate.why}",
+        f"by:           {certificate.who}",
+        f"calls erased: {certificate.calls:,} ({certificate.parts:,} files, {certificate.bytes:,} bytes)",
+    ]
+    lines += [f"calls left:   {count:,} ({reasons[Left(why)]})" for why, count in certificate.left.items()]
+    lines += [] if certificate.journal_clean else ["What the journal still holds of them leaves with its next files."]
+    if certificate.is_complete:
+        lines += ["", "Recordings, call records and the numbers in the index were all erased from this box."]
+    else:
+        lines += ["", "Of the calls erased, no recording, call record or number in the index is left on this box."]
+    return [*lines, "The hashes of the audio stay in the ledger, so that tampering is noticed; no numbers do."]
+
+
+def _indices(certificate: Certificate) -> str:
+    return ", ".join(str(entry.index) for entry in certificate.entries) or "-"
