@@ -21,12 +21,13 @@ from types import FrameType
 from appliance import journalneeds, servicenotify
 from appliance.assembly import snapshot
 from appliance.assembly.fold import Assembly
+from appliance.assembly.isolation import cause_of
 from appliance.assembly.publish import Publisher
 from appliance.assembly.settings import AssemblySettings
 from appliance.assembly.state import AssemblyState
 from appliance.errors import SnapshotError
 from appliance.orphan import Parent
-from appliance.quarantine import Quarantine
+from appliance.quarantine import Quarantine, lost_span
 from capture import journalscan
 from capture.journalreader import JournalReader
 from storage.archive import Archive
@@ -64,6 +65,7 @@ class AssembleDaemon:
         self._settings = settings
         self._stopping = False
         self._parent = Parent(settings.supervisor)
+        self._told_s = 0.0
         self._snapshot = self._archive.spool / SNAPSHOT_NAME
 
     def stop(self) -> None:
@@ -78,13 +80,18 @@ class AssembleDaemon:
         """
         with self._owned() as writer:
             state, position = self._restore()
-            with JournalReader(self._archive.journal, position) as reader:
-                publisher = Publisher(settings=self._settings.assembly, writer=writer, wait=self._wait_for_disk)
-                assembly = Assembly(self._settings.assembly, publisher, reader.read_into, state)
-                quarantine = Quarantine(self._archive.quarantine, self._archive.spool)
+            quarantine = Quarantine(directory=self._archive.quarantine, spool=self._archive.spool, say=_tell)
+            with quarantine, JournalReader(self._archive.journal, position) as reader:
+                publisher = self._publisher(writer)
+                assembly = Assembly(self._settings.assembly, publisher, reader.read_into, state, quarantine)
                 servicenotify.ready("assembling")
+                servicenotify.watchdog()  # from now on: what hangs may be the first thing to come
                 self._loop(reader, assembly, writer, quarantine)
                 self._keep(reader, assembly, writer)
+
+    def _publisher(self, writer: ArchiveWriter) -> Publisher:
+        settings = self._settings.assembly
+        return Publisher(settings=settings, writer=writer, wait=self._wait_for_disk, progress=self._alive)
 
     @contextmanager
     def _owned(self) -> Iterator[ArchiveWriter]:
@@ -124,17 +131,17 @@ class AssembleDaemon:
                 return
             if item is None:
                 time.sleep(WAIT_S)
-            elif (span := quarantine.holds(item[0], item[1])) is not None:
-                assembly.state.outages.add(*span)
+            elif quarantine.is_held_block(item[0], reader):
+                assembly.state.outages.add(*lost_span(item[1]))
             else:
                 with quarantine.watching(item[0], reader):
                     assembly.step(item[1])
             for skipped in reader.skipped:
-                _tell(f"journal file {skipped.file} cannot be read at {skipped.offset}: {skipped.bytes} bytes")
+                _tell(f"alarm: journal file {skipped.file} cannot be read at {skipped.offset}: {skipped.bytes} bytes")
             reader.skipped.clear()
+            self._alive()
             if time.monotonic() >= kept + SNAPSHOT_S:
                 self._keep(reader, assembly, writer)
-                servicenotify.watchdog()
                 kept = time.monotonic()
 
     def _keep(self, reader: JournalReader, assembly: Assembly, writer: ArchiveWriter) -> None:
@@ -149,6 +156,14 @@ class AssembleDaemon:
             journalneeds.write(self._archive.run, position if oldest is None else min(oldest, position))
         except (StorageError, OSError) as error:
             _tell(f"state not kept: {error}")
+        except Exception as error:  # assembly itself may well go on; the journal holds what the state would
+            _tell(f"alarm: state not kept: {cause_of(error)}")
+
+    def _alive(self) -> None:
+        """Something was done. Told from within a step too: a thousand calls may end in one."""
+        if time.monotonic() >= self._told_s + 1:
+            servicenotify.watchdog()
+            self._told_s = time.monotonic()
 
     def _wait_for_disk(self, error: StorageError) -> bool:
         """Wait until what failed is worth another try; False when there is no time left for it."""

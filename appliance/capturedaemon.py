@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from appliance import clocks, configtexts, journalneeds, orphan, servicenotify
+from appliance import clocks, configtexts, journalneeds, orphan, servicenotify, setaside
 from appliance.orphan import Parent
 from capture import kernelfilter
 from capture.bootline import BootLine, ReadClocks
@@ -82,6 +82,8 @@ class CaptureSettings:
     """Free room below which no new call is begun."""
     configuration: bytes | None = None
     """Text of the configuration that all this was read from; None without one."""
+    quarantine: Path | None = None
+    """Where assembly puts what it cannot get past."""
     take_over: int = 0
     """Process that records without a supervisor, asked to end once our rings are open; 0 for none."""
     supervisor: int = 0
@@ -102,6 +104,8 @@ class CaptureDaemon:
         self._watch = LinkWatch(settings.interfaces)
         self._events: list[Event] = []
         self._stopping = False
+        self._set_aside: set[str] = set()
+        """What of the quarantine is told; all of it again after a start."""
         self._full: bool | None = None
         """Whether room is short; None until looked at: the first look is always told."""
         self._configuration_told = False
@@ -266,6 +270,7 @@ class CaptureDaemon:
         if sync.error is not None:
             _tell(str(sync.error))
             sync.error = None
+        self._tell_quarantine()
         free = _free_bytes(self._settings.volume)
         full = free < self._settings.reserve_bytes
         if full != self._full:
@@ -282,6 +287,12 @@ class CaptureDaemon:
             return
         self._configuration_told = True
         self._events.append(Event(ts_ns=at_ns, kind=EventKind.CONFIGURATION, detail={"digest": digest}))
+
+    def _tell_quarantine(self) -> None:
+        found = set() if self._settings.quarantine is None else set(setaside.names(self._settings.quarantine))
+        for name in sorted(found - self._set_aside):
+            self._note(EventKind.QUARANTINE, **setaside.facts(name))
+        self._set_aside = found
 
     def _forget(self, store: JournalStore) -> None:
         """Drop what assembly is done with, and beyond the journal's bounds whatever is oldest."""

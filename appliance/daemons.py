@@ -65,6 +65,7 @@ def _capture(arguments: argparse.Namespace) -> int:
             journal=archive.journal,
             run=archive.run,
             volume=archive.root,
+            quarantine=archive.quarantine,
             sip_ports=configuration.sip_ports,
             tunnels=frozenset(tunnel for span in configuration.span for tunnel in span.tunnels),
             journal_bytes=storage.journal_max_bytes,

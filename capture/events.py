@@ -12,6 +12,7 @@
 | `torn_tail`     | a journal file ended within a block       | `file`, `offset`, `bytes`                             |
 | `raw`           | a ring block did not parse, kept as it is | `interface`                                           |
 | `configuration` | a capture begins, behind its `start`      | `digest` of the text in force; empty without a file   |
+| `quarantine`    | assembly could not get past something     | `block` (its address) or `call` (its id)              |
 | `storage`       | room for recordings ran out, or is back   | `full` (1 or 0), `free_bytes`                         |
 
 An event's own time is that up to which everything has been read; `at_ns` is when it happened, a moment later. No event
@@ -34,6 +35,7 @@ class EventKind(StrEnum):
     TORN_TAIL = "torn_tail"
     RAW = "raw"
     CONFIGURATION = "configuration"
+    QUARANTINE = "quarantine"
     STORAGE = "storage"
 
 

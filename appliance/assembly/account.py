@@ -211,7 +211,7 @@ def _why_nothing(work: Work) -> tuple[Reason, ...]:
 def _why_partly(
     work: Work, call: SipCall | None, sides: dict[Side, _SideAccount], ending: Ending
 ) -> tuple[Reason, ...]:
-    reasons = []
+    reasons = [Reason.DECODE_FAILED] if work.aside else []
     silent = [side for side in SIDES if sides[side].silent and sides[side].expected]
     if len(silent) == 1:
         reasons.append(Reason.ONE_WAY)

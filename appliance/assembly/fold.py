@@ -17,6 +17,7 @@ Time is packet time. Nothing here reads a clock or touches a file; the publisher
 
 import heapq
 
+from appliance.assembly.isolation import Isolation
 from appliance.assembly.ownmedia import OwnMedia
 from appliance.assembly.publish import Publisher
 from appliance.assembly.recorder import Recorder
@@ -29,6 +30,7 @@ from capture.intake import Intake
 from capture.journal import Block, EventBlock, MediaBlock, RawBlock, SignallingBlock
 from capture.packets import ReadInto
 from capture.runs import INLINE
+from storage.errors import StorageError
 
 RAW_NS = 500_000_000
 """How much time a block that nobody can read may be about."""
@@ -43,11 +45,13 @@ class Assembly:
         publisher: Publisher,
         read_into: ReadInto,
         state: AssemblyState | None = None,
+        isolation: Isolation | None = None,
     ) -> None:
         self.settings = settings
         self.state = state or AssemblyState()
         self._journal = read_into
-        recorder = Recorder(settings, self.state, publisher, self._read_into)
+        self.isolation = isolation or Isolation()
+        recorder = Recorder(settings, self.state, publisher, self._read_into, self.isolation)
         self._calls = SipCalls(settings, self.state, recorder)
         self._media = OwnMedia(settings, self.state, recorder, self._read_into)
 
@@ -114,6 +118,18 @@ class Assembly:
         state.now_ns = max(state.now_ns, now_ns)
 
     def _handle(self, what: Due, key: str) -> None:
+        """Do what is due; what goes wrong costs the call or medium it was due for and nothing else."""
+        try:
+            self._act(what, key)
+        except StorageError:
+            raise
+        except Exception as error:
+            if key in self.state.works and self.state.works[key].sip_key:
+                self._calls.give_up(key, error)
+            else:
+                self._media.give_up(key, error)
+
+    def _act(self, what: Due, key: str) -> None:
         match what:
             case Due.FINISH:
                 self._calls.finish_due(key)

@@ -12,6 +12,7 @@ from capture.packets import ReadInto
 from capture.rules import Decision, RuleReason
 from capture.runs import PAUSE_NS, Run
 from capture.sipcall import EndCause
+from storage.errors import StorageError
 from storage.vocabulary import Reason
 
 
@@ -78,6 +79,25 @@ class OwnMedia:
             run = next(iter(self._state.runs.by_number.values()))
             self._finish_medium(media.group(run, self._state.runs, now_ns))
 
+    def give_up(self, key: str, error: Exception) -> None:
+        """Something went wrong with a run (by number) or a medium (by id): its record, and nothing of it is left."""
+        runs, work = self._state.runs, self._state.works.get(key)
+        numbers = work.runs if work is not None else [int(key)] if key.isdecimal() else []
+        first = next((runs.by_number[number] for number in numbers if number in runs.by_number), None)
+        if first is not None:
+            self._give_up_group(media.group(first, runs, self._state.now_ns), error)
+
+    def _give_up_group(self, group: list[Run], error: Exception) -> None:
+        work = self._owner(group) or media.begin(group, self._decide())
+        members = [self._state.runs.by_number[n] for n in work.runs if n in self._state.runs.by_number]
+        self._recorder.set_aside(work, (), error)
+        ended_ns = max(run.last_ns for run in (*group, *members))
+        ending = Ending(cause=EndCause.MEDIA_TIMEOUT, ended_ns=ended_ns)
+        self._recorder.close(work, None, media.links(work), ending)
+        self._state.works.pop(work.call_id, None)
+        for run in {run.number: run for run in (*group, *members)}.values():
+            self._state.runs.remove(run)
+
     def _waits(self, run: Run) -> bool:
         """Whether a SIP call that goes on announced one of the run's addresses: it will claim the run when it ends."""
         announced = self._state.announced
@@ -100,18 +120,27 @@ class OwnMedia:
         found = media.recognise(self._free(group), self._read_into)
         if not found:
             return None
-        if self._settings.record is Record.ALL:
-            decision = Decision(wanted=True, reason=RuleReason.NONE, rule="record all")
-        else:
-            decision = rules.decide_unsignalled(self._settings.enterprises)
-        work = media.begin(found, decision)
+        work = media.begin(found, self._decide())
         if self._state.storage_full:
             work.failed = Reason.DISK_FULL
         self._state.works[work.call_id] = work
         return work
 
+    def _decide(self) -> Decision:
+        if self._settings.record is Record.ALL:
+            return Decision(wanted=True, reason=RuleReason.NONE, rule="record all")
+        return rules.decide_unsignalled(self._settings.enterprises)
+
     def _finish_medium(self, group: list[Run]) -> None:
         """Write a medium that is over, and whatever else is free in its runs; then let go of them."""
+        try:
+            self._conclude(group)
+        except StorageError:
+            raise
+        except Exception as error:
+            self._give_up_group([run for run in group if run.number in self._state.runs.by_number], error)
+
+    def _conclude(self, group: list[Run]) -> None:
         state = self._state
         work = self._owner(group)
         if work is None:

@@ -13,7 +13,7 @@ from appliance.assembly.work import SIDES, Work
 from capture.sipcall import Side, SipCall
 from dsp.timeline import SAMPLE_NS
 from storage.call_record import CallRecord, PartEntry
-from storage.errors import ConflictError, StorageError
+from storage.errors import ConflictError, SoundError, StorageError
 from storage.json_form import to_json
 from storage.layout import part_stem
 from storage.part_record import Channel, PartRecord
@@ -39,6 +39,8 @@ class Publisher:
     writer: ArchiveWriter
     wait: Callable[[StorageError], bool] = field(default=lambda _error: False)
     """Told of a disk that does not take something; waits and returns True when it is to be tried again."""
+    progress: Callable[[], None] = field(default=lambda: None)
+    """Told each time that something was written: many calls may end at once."""
     parts: int = 0
     """Parts written, those that were there already included."""
     samples: int = 0
@@ -108,14 +110,19 @@ class Publisher:
         """Write, again and again as long as there is hope."""
         while True:
             try:
-                return write()
+                done = write()
             except ConflictError as error:
                 self.conflicts.append(str(error))
                 del self.conflicts[:-MAX_CONFLICTS]
                 raise
+            except SoundError:
+                raise  # another try would fail alike
             except StorageError as error:
                 if not self.wait(error):
                     raise
+            else:
+                self.progress()
+                return done
 
     def _stem(self, work: Work, call: SipCall | None, start_ns: int, number: int) -> str:
         caller, callee = numbers(call)

@@ -1,8 +1,12 @@
 """Parts and records of one work after the other: places its streams, cuts, writes, opens works for second streams."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 from appliance.assembly import media
 from appliance.assembly.account import Ending, account
 from appliance.assembly.gaps import Interruptions
+from appliance.assembly.isolation import ID_DIGITS, Isolation, cause_of
 from appliance.assembly.publish import Publisher
 from appliance.assembly.render import CodecsOf, KeysOf, Placed, Renderer, spans_of
 from appliance.assembly.settings import NS, AssemblySettings
@@ -13,7 +17,7 @@ from capture.binding import BoundStream
 from capture.packets import ReadInto
 from capture.sipcall import Side, SipCall
 from dsp.timeline import SAMPLE_NS
-from storage.errors import ConflictError
+from storage.errors import ConflictError, SoundError, StorageError
 from storage.records import Links
 from storage.vocabulary import SAMPLE_RATE_HZ, Reason
 
@@ -25,11 +29,18 @@ class Recorder:
     """Writes what works come to. A work is a SIP call's or a medium's; `call` is None for a medium."""
 
     def __init__(
-        self, settings: AssemblySettings, state: AssemblyState, publisher: Publisher, read_into: ReadInto
+        self,
+        settings: AssemblySettings,
+        state: AssemblyState,
+        publisher: Publisher,
+        read_into: ReadInto,
+        isolation: Isolation,
     ) -> None:
         self._settings = settings
         self._state = state
         self._publisher = publisher
+        self._read_into = read_into
+        self._isolation = isolation
         self._renderer = Renderer(settings=settings, read_into=read_into, signalling=state.signalling)
 
     def close(self, work: Work, call: SipCall | None, links: Links, ending: Ending) -> None:
@@ -41,12 +52,50 @@ class Recorder:
     def _account(self, work: Work, call: SipCall | None, links: Links, ending: Ending) -> None:
         outages = self._outages(work, ending.ended_ns)
         stepped = self._state.clock_stepped(work.first_ns, ending.ended_ns)
-        self._publisher.call(account(self._publisher, work, call, links, ending, outages, clock_stepped=stepped))
+        try:
+            record = account(self._publisher, work, call, links, ending, outages, clock_stepped=stepped)
+        except Exception as error:  # a record there must be, if only of what is certain
+            self.set_aside(work, (), error)
+            record = account(self._publisher, work.bare(), call, links, ending, outages, clock_stepped=stepped)
+        self._publisher.call(record)
+
+    def set_aside(self, work: Work, streams: Sequence[BoundStream], error: Exception | None) -> None:
+        """Try nothing more of a work, and keep what its streams are made of."""
+        work.set_aside()
+        self._isolation.set_aside(work.call_id, error)
+        self.keep(work, streams)
+
+    def keep(self, work: Work, streams: Sequence[BoundStream]) -> None:
+        """Keep what a work that is set aside is made of, before it is let go of."""
+        try:
+            self._isolation.keep(work.call_id, streams, self._read_into)
+        except Exception as error:  # whatever was wrong with it may be wrong here too
+            self._isolation.tell(f"call {work.call_id[:ID_DIGITS]} is not kept: {cause_of(error)}")
+
+    def _isolated(self, work: Work, streams: Sequence[BoundStream], make: Callable[[], None]) -> None:
+        """Make something of a work; what goes wrong with it is its own trouble."""
+        if work.aside:
+            return
+        if self._isolation.is_held(work.call_id):
+            self.set_aside(work, streams, None)
+            return
+        try:
+            with self._isolation.in_hand(work.call_id):
+                make()
+        except Exception as error:
+            if isinstance(error, StorageError) and not isinstance(error, SoundError):
+                raise  # the disk's
+            self.set_aside(work, streams, error)
 
     def part(
         self, work: Work, call: SipCall | None, streams: list[BoundStream], close_ns: int, ending: Ending | None
     ) -> None:
         """Render and write the next part, and those of second streams."""
+        self._isolated(work, streams, lambda: self._part(work, call, streams, close_ns, ending))
+
+    def _part(
+        self, work: Work, call: SipCall | None, streams: list[BoundStream], close_ns: int, ending: Ending | None
+    ) -> None:
         renderer = self._renderer
         parted = {key: companion for companion in work.companions for key in companion.members}
         mine = [stream for stream in streams if stream.key not in parted]
@@ -67,7 +116,8 @@ class Recorder:
             parted[rival.stream.key] = companion
         for companion in work.companions:
             theirs = [stream for stream in streams if parted.get(stream.key) is companion]
-            self._companion_part(companion, call, theirs, close_ns, ending)
+            make = partial(self._companion_part, companion, call, theirs, close_ns, ending)
+            self._isolated(companion, theirs, make)
 
     def cut(self, work: Work, call: SipCall | None, streams: list[BoundStream], close_ns: int) -> int:
         """Write the part that is complete by `close_ns`, and return the time at which the next one will be."""
@@ -123,6 +173,23 @@ class Recorder:
         }
 
     def _emit(
+        self,
+        work: Work,
+        call: SipCall | None,
+        chosen: Chosen,
+        last: int | None,
+        end: int,
+        interruptions: Interruptions,
+        ended_ns: int | None,
+    ) -> None:
+        before = {side: totals.copy() for side, totals in work.totals.items()}
+        try:
+            self._render(work, call, chosen, last, end, interruptions, ended_ns)
+        except Exception:
+            work.totals = before  # figures of what is written, and of nothing else
+            raise
+
+    def _render(
         self,
         work: Work,
         call: SipCall | None,

@@ -12,6 +12,7 @@ from capture.binding import BoundStream
 from capture.rules import Decision, RuleReason
 from capture.runs import PAUSE_NS
 from capture.sipcall import EndCause, SipCall
+from storage.errors import StorageError
 from storage.vocabulary import Reason
 
 FAILED_LINGER_NS = 5 * NS
@@ -84,9 +85,7 @@ class SipCalls:
         if call is None or not call.is_over:
             self._state.legs.revived(key)
             return
-        ended = call.ended_ns if call.ended_ns is not None else call.last_ns
-        cause = call.end_cause or EndCause.NO_ANSWER
-        self._finish(call, Ending(cause=cause, ended_ns=ended, joined_late=call.joined_late))
+        self._finish(call, _ending_of(call, call.last_ns))
 
     def media_due(self, key: str) -> None:
         """An answered call without media for too long has ended, unless it is on hold."""
@@ -168,8 +167,28 @@ class SipCalls:
             for stream in self._streams(call, self._state.now_ns)
         )
 
+    def give_up(self, key: str, error: Exception) -> None:
+        """Something went wrong with a call outside of its recording: its end is waited for, and nothing else tried."""
+        self._recorder.set_aside(self._state.works[key], (), error)
+        call = self._state.signalling.dialogs.calls[key]
+        if call.is_over:
+            self._leave(call, self._state.works[key], _ending_of(call, self._state.now_ns))
+
     def _finish(self, call: SipCall, ending: Ending) -> None:
         """Write the last part and the record of a call that is over, and let go of everything it held."""
+        try:
+            self._conclude(call, ending)
+        except StorageError:
+            raise
+        except Exception as error:
+            work = self._state.works[call.key]
+            self._recorder.set_aside(work, (), error)
+            for endpoint in self._state.addresses.get(call.key, ()):
+                for run in self._state.runs.at(endpoint):
+                    run.claimed.append((call.first_ns, ending.ended_ns + self._settings.linger_ns))
+            self._leave(call, work, ending)
+
+    def _conclude(self, call: SipCall, ending: Ending) -> None:
         state = self._state
         work = state.works[call.key]
         close_ns = ending.ended_ns + self._settings.linger_ns
@@ -178,8 +197,16 @@ class SipCalls:
             self._recorder.part(work, call, streams, close_ns, ending)
             for stream in streams:
                 self._claim(stream, close_ns)
+        elif work.aside:
+            self._recorder.keep(work, streams)
+            for stream in streams:
+                self._claim(stream, close_ns)
         else:
             self._pass_over(call, streams, close_ns)
+        self._leave(call, work, ending)
+
+    def _leave(self, call: SipCall, work: Work, ending: Ending) -> None:
+        state = self._state
         self._recorder.close(work, call, state.legs.links(call, work), ending)
         del state.works[call.key]
         self._withdraw(call)
@@ -216,3 +243,9 @@ class SipCalls:
                     del state.announced[endpoint]
             for run in state.runs.at(endpoint):
                 self._state.schedule(max(run.last_ns + PAUSE_NS + 1, state.now_ns), Due.RUN, str(run.number))
+
+
+def _ending_of(call: SipCall, else_ns: int) -> Ending:
+    """How a call that is over ended."""
+    ended_ns = call.ended_ns if call.ended_ns is not None else else_ns
+    return Ending(cause=call.end_cause or EndCause.NO_ANSWER, ended_ns=ended_ns, joined_late=call.joined_late)

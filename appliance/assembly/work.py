@@ -1,7 +1,7 @@
 """A call in the making: what its parts so far have used up and found. Plain data, kept in snapshots between parts."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from appliance.assembly.tracks import StreamState
 from capture.rules import Decision
@@ -36,6 +36,11 @@ class SideTotals:
     """Where the side's streams reach, samples of the call."""
     network_spans: list[tuple[int, int]] = field(default_factory=list)
     capture_spans: list[tuple[int, int]] = field(default_factory=list)
+
+    def copy(self) -> "SideTotals":
+        """Return the figures as they are now."""
+        spans, network, captured = list(self.spans), list(self.network_spans), list(self.capture_spans)
+        return replace(self, spans=spans, network_spans=network, capture_spans=captured)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,11 +90,32 @@ class Work:
     """Some of the journal could not be read."""
     failed: Reason | None = None
     """Why parts could not be written."""
+    aside: bool = False
+    """Something went wrong while it was made: nothing more of it is tried."""
 
     @property
     def is_written(self) -> bool:
-        """Whether its media become recordings: rules want it, and there was room when it began."""
-        return self.decision.wanted and self.failed is not Reason.DISK_FULL
+        """Whether its media become recordings: rules want it, there was room when it began, nothing went wrong."""
+        return self.decision.wanted and self.failed is not Reason.DISK_FULL and not self.aside
+
+    def set_aside(self) -> None:
+        """Nothing more of it and of its second streams is tried."""
+        for work in (self, *self.companions):
+            work.aside, work.failed = True, work.failed or Reason.DECODE_FAILED
+
+    def bare(self) -> "Work":
+        """Return what is certain of it: who it is, and the parts that are written."""
+        return Work(
+            call_id=self.call_id,
+            first_ns=self.first_ns,
+            decision=self.decision,
+            sip_key=self.sip_key,
+            second_leg_of=self.second_leg_of,
+            origin_ns=self.origin_ns,
+            parts=self.parts,
+            failed=self.failed,
+            aside=self.aside,
+        )
 
     def latest(self, side: Side) -> StreamState | None:
         """Return the side's stream that spoke last in the parts so far."""

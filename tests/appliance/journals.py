@@ -1,0 +1,82 @@
+"""Journals of generated calls, as a capture leaves them, and the assembling of them by the daemon itself."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from appliance.assembledaemon import AssembleDaemon, AssembleSettings
+from appliance.assembly.settings import AssemblySettings
+from capture import journal
+from capture.events import EventKind
+from capture.intake import Intake, Window
+from capture.journal import Event
+from capture.journalstore import JournalStore
+from capture.records import GUARD_BYTES, LINK_ETHERNET, RecordBatch
+from storage.vocabulary import Source
+from tests.traffic.pcapwriter import Frame, Packet, frames_of
+
+CYCLE_NS = 500_000_000
+"""Capture time of a block."""
+SETTINGS = AssemblySettings(source=Source.SPAN)
+
+
+def batch_of(frames: list[Frame]) -> RecordBatch:
+    """Frames as intake takes them."""
+    sizes = np.array([len(frame.octets) for frame in frames])
+    octets = b"".join(frame.octets for frame in frames)
+    return RecordBatch(
+        buffer=np.concatenate((np.frombuffer(octets, np.uint8), np.zeros(GUARD_BYTES, np.uint8))),
+        start=np.cumsum(sizes) - sizes,
+        captured=sizes,
+        wire=sizes,
+        ts_ns=np.array([frame.ts_ns for frame in frames]),
+        interface=np.zeros(len(frames), np.uint16),
+        link_type=np.full(len(frames), LINK_ETHERNET, np.uint16),
+    )
+
+
+def write_journal(
+    directory: Path, packets: Iterable[Packet], *, file_bytes: int = 256 << 20, tail_s: float = 40
+) -> list[int]:
+    """Write what a capture of the packets would, and a quiet line for `tail_s` after them; addresses of its blocks."""
+    frames = sorted(frames_of(packets), key=lambda frame: frame.ts_ns)
+    intake, addresses = Intake(frozenset({5060})), []
+    with JournalStore(directory, file_bytes=file_bytes) as store:
+        addresses.append(_tell(store, frames[0].ts_ns, EventKind.START))
+        for cycle in _cycles(frames):
+            for window in intake.windows(batch_of(cycle)):
+                addresses += [store.append(pieces) for pieces in _laid_out(window)]
+            addresses.append(_tell(store, cycle[-1].ts_ns - CYCLE_NS // 2, EventKind.TICK))
+        for ahead_ns in range(0, int(tail_s * 1e9), CYCLE_NS):
+            addresses.append(_tell(store, frames[-1].ts_ns + ahead_ns, EventKind.TICK))
+    return addresses
+
+
+def assemble(archive: Path, settings: AssemblySettings = SETTINGS) -> None:
+    """Run the daemon until it has read the whole journal."""
+    archive.mkdir(exist_ok=True)
+    daemon = AssembleDaemon(AssembleSettings(archive=archive, assembly=settings))
+    daemon.stop()
+    daemon.run()
+
+
+def _cycles(frames: list[Frame]) -> Iterator[list[Frame]]:
+    cycle: list[Frame] = []
+    for frame in frames:
+        if cycle and frame.ts_ns - cycle[0].ts_ns >= CYCLE_NS:
+            yield cycle
+            cycle = []
+        cycle.append(frame)
+    yield cycle
+
+
+def _laid_out(window: Window) -> Iterator[list[journal.Bytes]]:
+    if len(window.extents):
+        yield journal.serialize_media(window.first_ns, window.last_ns, window.extents, window.rows)
+    if window.signalling is not None:
+        yield journal.serialize_signalling(window.signalling)
+
+
+def _tell(store: JournalStore, ts_ns: int, kind: EventKind) -> int:
+    return store.append(journal.serialize_events([Event(ts_ns=ts_ns, kind=kind, detail={})]))
