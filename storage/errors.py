@@ -31,6 +31,18 @@ class DamagedPartError(StorageError):
     """A part in the archive is missing or cannot be read."""
 
 
+class LedgerError(StorageError):
+    """The ledger, a checkpoint or a proof cannot be read or is not one."""
+
+
+class LedgerBrokenError(LedgerError):
+    """The ledger lacks or contradicts what its own checkpoint says; nothing more is signed until a person has looked."""
+
+
+class DeviceKeyError(LedgerError):
+    """The device key cannot be used, or is not the one that the ledger names."""
+
+
 class SoundError(StorageError):
     """Audio that does not fit its announcement: shape, type, number of frames, or too long for a WAV."""
 

@@ -1,0 +1,1 @@
+"""The ledger: an append-only Merkle log of what became of every recording, with signed checkpoints."""

@@ -1,0 +1,248 @@
+"""What the ledger says, one record a line: compact JSON with the fields in the order of declaration. Pure.
+
+The ledger is for ever and numbers must be erasable: no entry names a caller, a line or a file. What a person caused
+says who and why.
+
+The leaf of a `part` is the SHA-256 of its `call.json` and that of its WAV, 64 bytes, so that a recording can be proved
+without its ledger line. All others are the SHA-256 of the line without its newline, 32 bytes. A `seal` ends every
+batch and holds the hash of all its lines: no byte of a `part` line is without cover.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from storage.errors import LedgerError
+from storage.vocabulary import CallId, Count, Form, PartNumber, Sha256, Timestamp
+
+MAX_ENTRY_BYTES: Final = 1 << 20
+MAX_CALLS: Final = 8000
+"""Calls and parts that one entry may name; more are told in several entries."""
+
+Day = Annotated[str, Meta(pattern="^[0-9]{4}-[01][0-9]-[0-3][0-9]$", max_length=10)]
+Origin = Annotated[str, Meta(pattern=r"^rokubox/[0-9A-Za-z._-]{1,64}$", max_length=72)]
+PublicKey = Annotated[str, Meta(pattern="^[A-Za-z0-9+/]{43}=$", max_length=44)]
+"""Base64 of the 32 bytes of an Ed25519 public key (RFC 8032)."""
+Signature = Annotated[str, Meta(pattern="^[A-Za-z0-9+/]{86}==$", max_length=88)]
+"""Base64 of the 64 bytes of an Ed25519 signature."""
+Text = Annotated[str, Meta(min_length=1, max_length=1000)]
+Name = Annotated[str, Meta(pattern="^[a-z0-9_]{1,64}$", max_length=64)]
+Calls = Annotated[tuple[CallId, ...], Meta(max_length=MAX_CALLS)]
+PartNames = Annotated[tuple[tuple[CallId, PartNumber], ...], Meta(max_length=MAX_CALLS)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """The first entry: which log this is."""
+
+    kind: Literal["log"] = "log"
+    origin: Origin
+    """Name of the log, for good: `rokubox/<serial>` or `rokubox/<8 hex digits of the first key's hash>`."""
+    public_key: PublicKey
+    """The key that signs the first checkpoints."""
+    at: Timestamp
+    """When."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A finished part of a recording."""
+
+    kind: Literal["part"] = "part"
+    call_id: CallId
+    """The call's id."""
+    part: PartNumber
+    """Number of the part."""
+    day: Day
+    """Local date of the part's start, which names its folder."""
+    form: Form
+    """How it is stored."""
+    call_json_sha256: Sha256
+    """SHA-256 of `call.json` or of the sidecar, as stored."""
+    wav_sha256: Sha256
+    """SHA-256 of the WAV as stored."""
+    at: Timestamp
+    """When this line was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """An immutable call record."""
+
+    kind: Literal["call"] = "call"
+    call_id: CallId
+    """The call's id."""
+    day: Day
+    """Local date of the call's start, which names its folder."""
+    record_sha256: Sha256
+    """SHA-256 of the record as stored."""
+    at: Timestamp
+    """When this line was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """Recordings are no longer there, and are not to be."""
+
+    kind: Literal["erasure"] = "erasure"
+    call_ids: Calls = ()
+    """Calls of which everything is erased: every part and the call record."""
+    parts: PartNames = ()
+    """Single parts that are erased."""
+    rule: Text
+    """The rule that asked for it."""
+    who: Text
+    """Who caused it: a person, or the policy."""
+    why: Text
+    """Why."""
+    counts: dict[Name, Count]
+    """What it came to, such as parts, calls, samples and bytes."""
+    at: Timestamp
+    """When."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A legal hold on calls, or its end."""
+
+    kind: Literal["hold"] = "hold"
+    call_ids: Calls
+    """The calls concerned."""
+    hold: Literal["set", "released"]
+    """Which of the two."""
+    name: Text
+    """Name of the hold, such as a case number."""
+    who: Text
+    """Who caused it."""
+    why: Text
+    """Why."""
+    at: Timestamp
+    """When."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """Another configuration is in force."""
+
+    kind: Literal["configuration"] = "configuration"
+    digest: Sha256 | None
+    """SHA-256 of its text; null without a configuration."""
+    who: Text
+    """Who caused it."""
+    why: Text
+    """Why."""
+    at: Timestamp
+    """When."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """Another device key signs from here on."""
+
+    kind: Literal["key"] = "key"
+    public_key: PublicKey
+    """The new key."""
+    previous_checkpoint: Annotated[str, Meta(min_length=1, max_length=10_000)]
+    """The last checkpoint of the key before, a signed note."""
+    signature: Signature
+    """The new key's signature over that note's text."""
+    who: Text
+    """Who caused it."""
+    why: Text
+    """Why: rotation, or replacement of the box."""
+    at: Timestamp
+    """When."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """Recordings were given out."""
+
+    kind: Literal["export"] = "export"
+    call_ids: Calls
+    """The calls concerned."""
+    options: dict[Name, str]
+    """How, such as masking and redaction."""
+    who: Text
+    """Who caused it."""
+    why: Text
+    """Why."""
+    at: Timestamp
+    """When."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seal:
+    """The end of a batch of lines, before a checkpoint; written by the ledger itself."""
+
+    kind: Literal["seal"] = "seal"
+    entries: Annotated[int, Meta(ge=1)]
+    """Lines since the seal before."""
+    sha256: Sha256
+    """SHA-256 of those lines, newlines included."""
+    at: Timestamp
+    """When the batch was brought to the disk."""
+
+
+Entry: TypeAlias = Log | Part | Call | Erasure | Hold | Configuration | Key | Export | Seal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tag:
+    kind: Literal["log", "part", "call", "erasure", "hold", "configuration", "key", "export", "seal"]
+
+
+_TAG = msgspec.json.Decoder(_Tag)
+# One decoder a kind: msgspec tells tagged unions apart for its own class only.
+_DECODERS: Final[dict[str, msgspec.json.Decoder[Entry]]] = {
+    "log": msgspec.json.Decoder(Log),
+    "part": msgspec.json.Decoder(Part),
+    "call": msgspec.json.Decoder(Call),
+    "erasure": msgspec.json.Decoder(Erasure),
+    "hold": msgspec.json.Decoder(Hold),
+    "configuration": msgspec.json.Decoder(Configuration),
+    "key": msgspec.json.Decoder(Key),
+    "export": msgspec.json.Decoder(Export),
+    "seal": msgspec.json.Decoder(Seal),
+}
+
+
+def serialize(entry: Entry) -> bytes:
+    """The stored bytes: the line without its newline.
+
+    Raises LedgerError when a field is not what it must be, so that what is written can be read again.
+    """
+    try:
+        stored = msgspec.json.encode(entry)
+    except UnicodeEncodeError as error:
+        raise LedgerError(f"a {entry.kind} entry with a text that is not Unicode") from error
+    parse(stored)
+    return stored
+
+
+def parse(stored: bytes) -> Entry:
+    """Read what `serialize` made, and nothing that only resembles it. Raises LedgerError for anything else."""
+    if len(stored) > MAX_ENTRY_BYTES:
+        raise LedgerError("not a ledger entry: too long")
+    try:
+        entry = _DECODERS[_TAG.decode(stored).kind].decode(stored)
+        if msgspec.json.encode(entry) != stored:
+            raise LedgerError("not a ledger entry: another form of one")
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise LedgerError(f"not a ledger entry: {error}") from error
+    return entry
+
+
+def leaf(entry: Entry, stored: bytes) -> bytes:
+    """The data of the entry's leaf in the Merkle tree."""
+    if isinstance(entry, Part):
+        return part_leaf(entry.call_json_sha256, entry.wav_sha256)
+    return hashlib.sha256(stored).digest()
+
+
+def part_leaf(call_json_sha256: str, wav_sha256: str) -> bytes:
+    """The data of a part's leaf."""
+    return bytes.fromhex(call_json_sha256) + bytes.fromhex(wav_sha256)

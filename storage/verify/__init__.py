@@ -1,0 +1,1 @@
+"""Checking an archive: files, ledger, signatures and index against each other."""
