@@ -27,14 +27,25 @@ _serial = itertools.count()
 class Disk:
     """The system calls that write, as they are. They raise OSError."""
 
-    def create(self, path: Path) -> int:
+    def create(self, path: Path, mode: int = FILE_MODE) -> int:
         """Open a new file for reading and writing.
 
         Exclusively: a leftover of the same name may be a second link to a finished recording, never to be truncated.
         """
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
-        _set_mode(descriptor, FILE_MODE)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        _set_mode(descriptor, mode)
         return descriptor
+
+    def open(self, path: Path) -> int:
+        """Open a file that grows, for reading and writing; a new one is empty."""
+        try:
+            return self.create(path)
+        except FileExistsError:
+            return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+    def truncate(self, descriptor: int, size_bytes: int) -> None:
+        """Cut a file's end off."""
+        os.ftruncate(descriptor, size_bytes)
 
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
         """Write some of `data` at the file's position."""
@@ -64,6 +75,27 @@ class Disk:
         """Make a directory. The set-group bit that it may inherit stays."""
         os.mkdir(path, DIRECTORY_MODE)
         _set_mode(path, DIRECTORY_MODE | os.stat(path).st_mode & stat.S_ISGID)
+
+
+def replace_file(disk: Disk, draft: Path, final: Path, content: bytes, *, mode: int = FILE_MODE) -> None:
+    """Write `final` anew, complete or not at all; the fsync of its directory is the caller's.
+
+    `draft` is a hidden name on the same file system. Raises OSError, and `final` is as before then.
+    """
+    try:
+        descriptor = disk.create(draft, mode)
+        try:
+            left = memoryview(content)
+            while left:
+                left = left[disk.write(descriptor, left) :]
+            disk.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        disk.rename(draft, final)
+    except OSError:
+        with contextlib.suppress(OSError):
+            disk.remove(draft)
+        raise
 
 
 class Directories:

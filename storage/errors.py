@@ -36,7 +36,7 @@ class LedgerError(StorageError):
 
 
 class LedgerBrokenError(LedgerError):
-    """The ledger lacks or contradicts what its own checkpoint says; nothing more is signed until a person has looked."""
+    """The ledger contradicts its own checkpoint; nothing more is signed until a person has looked."""
 
 
 class DeviceKeyError(LedgerError):

@@ -1,6 +1,5 @@
 """The one writer of an archive: makes its directories, holds its lock, writes parts and records, clears leftovers."""
 
-import contextlib
 import fcntl
 import fnmatch
 import os
@@ -12,7 +11,7 @@ from typing import Self
 
 from storage.archive import Archive
 from storage.call_record import CallRecord
-from storage.disk import DRAFT_PATTERN, FILE_MODE, Directories, Disk, Draft, publish_all
+from storage.disk import DRAFT_PATTERN, FILE_MODE, Directories, Disk, Draft, publish_all, replace_file
 from storage.errors import ArchiveBusyError, from_os_error
 from storage.json_form import to_json
 from storage.layout import ID_DIGITS, day_folder
@@ -96,16 +95,8 @@ class ArchiveWriter:
         """
         draft = path.with_name(f".{path.name}.tmp-{os.getpid()}")
         try:
-            descriptor = self._disk.create(draft)
-            try:
-                _write_all(self._disk, descriptor, content)
-                self._disk.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            self._disk.rename(draft, path)
+            replace_file(self._disk, draft, path, content)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                self._disk.remove(draft)
             raise from_os_error(error, f"write {path.name}") from error
         self._directories.note(path.parent)
 
@@ -122,12 +113,6 @@ class ArchiveWriter:
             self._directories.make(folder)
         self._directories.note(folder)
         return folder
-
-
-def _write_all(disk: Disk, descriptor: int, content: bytes) -> None:
-    left = memoryview(content)
-    while left:
-        left = left[disk.write(descriptor, left) :]
 
 
 def _locked(path: Path) -> int:

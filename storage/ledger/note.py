@@ -88,9 +88,7 @@ def is_signature(public_key: bytes, signature: bytes, data: bytes) -> bool:
 
 def serialize(note: Note) -> bytes:
     """The note as it is stored."""
-    lines = (
-        f"— {line.name} {base64.b64encode(line.key_id + line.signature).decode()}\n" for line in note.signatures
-    )
+    lines = (f"— {line.name} {base64.b64encode(line.key_id + line.signature).decode()}\n" for line in note.signatures)
     return f"{note.text}\n{''.join(lines)}".encode()
 
 

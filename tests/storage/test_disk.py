@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.disk import Directories, Disk, Draft, publish_all
+from storage.disk import FILE_MODE, Directories, Disk, Draft, publish_all
 from storage.errors import ArchiveError, ConflictError, DiskFullError
 from storage.partfile import write_part
 from storage.vocabulary import Form
@@ -25,9 +25,9 @@ class FailingDisk(Disk):
             if self.calls == self._number:
                 raise OSError(self._code, os.strerror(self._code), "/a/path/with/0312345678")
 
-    def create(self, path):
+    def create(self, path, mode=FILE_MODE):
         self._fail_if_due("create")
-        return super().create(path)
+        return super().create(path, mode)
 
     def write(self, descriptor, data):
         self._fail_if_due("write")

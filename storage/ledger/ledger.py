@@ -1,0 +1,270 @@
+"""The ledger of one archive, for its one writer. How it is meant to be called:
+
+    with Ledger(settings, now_ns) as ledger:              # holding the archive's lock; makes or recovers everything
+        if ledger.is_erased(call_id): ...                 # assembly does not write again what was erased
+        writer.write_part(...); writer.sync()             # the part is renamed and its directory fsynced first
+        ledger.append([Part(...), Call(...)])             # in memory; what stands there already is left out
+        ledger.commit(now_ns)                             # once a second, or at the end of an import: one fsync for
+                                                          # all, then a signed checkpoint
+        for line in ledger.lines(first): ...              # then the index takes what is new, then the snapshot
+
+An erasure is committed before its files are removed. When `commit` fails nothing is lost: what waits goes on waiting,
+and the next `commit` writes it. Who was killed makes the same calls again. LedgerBrokenError means that nothing may be
+signed until a person has looked; recordings can be made all the same, their lines follow later.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Self
+
+from storage.disk import Directories, Disk
+from storage.errors import ConflictError, DeviceKeyError, LedgerBrokenError
+from storage.layout import ID_DIGITS
+from storage.ledger import checkpoint as checkpoints
+from storage.ledger import entries, merkle, names
+from storage.ledger.checkpoint import Checkpoint
+from storage.ledger.checkpointfiles import CheckpointFiles
+from storage.ledger.entries import Call, Entry, Erasure, Key, Log, Part, Seal
+from storage.ledger.keyfiles import KeyFiles
+from storage.ledger.ledgerfile import LedgerFile, Line
+from storage.ledger.proof import Proof
+from storage.ledger.settings import Attribution, LedgerSettings
+from storage.timestamps import rfc3339
+
+_NOT_IN_ORIGIN = re.compile(r"[^0-9A-Za-z._-]")
+_DAY_CHARACTERS = len("2026-01-02")
+
+
+class Ledger:
+    """An open ledger. A context, which closes the files; what was not committed is forgotten then."""
+
+    def __init__(
+        self,
+        settings: LedgerSettings,
+        now_ns: int,
+        *,
+        disk: Disk | None = None,
+        successor: Attribution | None = None,
+    ) -> None:
+        """Open or make the ledger in `settings`, and sign what a killed process had written.
+
+        `successor`: when there is no device key although the ledger has one (the box was replaced), take in a new one
+        on behalf of this person.
+
+        Raises LedgerBrokenError when the lines are not those of the checkpoint, DeviceKeyError when the key is not
+        the one that the ledger names, DiskFullError or ArchiveError when the disk fails.
+        """
+        self._zone = settings.zone
+        disk = disk or Disk()
+        directories = Directories(disk)
+        self._checkpoints = CheckpointFiles(settings, disk, directories)
+        self._keys = KeyFiles(settings.key, disk, directories)
+        self._unsealed = hashlib.sha256()
+        self._unsealed_lines = 0
+        self._signed_day = ""
+        self._published: Checkpoint | None = None
+        self._newest = self._checkpoints.read()
+        self._file = LedgerFile(settings.directory, self._newest, disk)
+        try:
+            self._take_up(settings.serial, now_ns, successor)
+            self.commit(now_ns)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    @property
+    def size(self) -> int:
+        """Entries, those that wait included."""
+        return self._file.size
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The newest checkpoint."""
+        assert self._newest is not None  # opening signs one
+        return self._newest
+
+    @property
+    def torn_bytes(self) -> int:
+        """What opening cut off at the end, left there by a power cut."""
+        return self._file.torn_bytes
+
+    def append(self, new: Iterable[Entry]) -> int:
+        """Add entries, to be written by the next `commit`, and say how many; a part or call that stands is left out.
+
+        Raises ConflictError when a part or call stands with other hashes, LedgerError when an entry is not valid; the
+        entries before it are added.
+        """
+        before = self.size
+        for entry in new:
+            if not isinstance(entry, Part | Call) or not self._stands(entry):
+                self._add(entry, entries.serialize(entry))
+        return self.size - before
+
+    def has_part(self, call_id: str, part: int) -> bool:
+        """Whether the part is in the ledger, and was not erased since."""
+        return isinstance(self._last_word(call_id, part), Part)
+
+    def has_call(self, call_id: str) -> bool:
+        """Whether the call's record is in the ledger, and was not erased since."""
+        return isinstance(self._last_word(call_id, 0), Call)
+
+    def is_erased(self, call_id: str, part: int = 0) -> bool:
+        """Whether the last that the ledger says of the part (0: the whole call) is that it was erased."""
+        return isinstance(self._last_word(call_id, part), Erasure)
+
+    def lines(self, first: int = 0) -> Iterator[Line]:
+        """The lines from number `first` on, oldest first. Raises LedgerBrokenError at one that is none."""
+        return self._file.lines(first)
+
+    def commit(self, now_ns: int) -> Checkpoint:
+        """Bring what waits to the disk and sign a checkpoint over it; the newest one when nothing waits.
+
+        Raises DiskFullError or ArchiveError when the disk fails; the next call tries again.
+        """
+        at = rfc3339(now_ns, self._zone)
+        if self._unsealed_lines:
+            seal = Seal(entries=self._unsealed_lines, sha256=self._unsealed.hexdigest(), at=at)
+            self._add(seal, entries.serialize(seal))
+        if self._newest is None or self._newest.size < self.size:
+            self._file.flush()
+            self._sign(at[:_DAY_CHARACTERS])
+        if self._keys.changing:
+            self._keys.adopt()
+        if self._published is not self._newest:
+            self._checkpoints.publish(self.checkpoint, self._keys.public_key)
+            self._published = self._newest
+        return self.checkpoint
+
+    def prove(self, call_id: str, part: int) -> Proof | None:
+        """The proof that the part is in the log of the newest checkpoint; None when it is not."""
+        size = self.checkpoint.size
+        for line in self._file.named({names.key(call_id, part)}):
+            entry = line.entry
+            if isinstance(entry, Part) and (entry.call_id, entry.part) == (call_id, part) and line.number < size:
+                path = merkle.inclusion_proof(line.number, size, self._file.read_hash)
+                return Proof(index=line.number, path=tuple(path), checkpoint=self.checkpoint)
+        return None
+
+    def prove_consistency(self, older: Checkpoint) -> list[bytes]:
+        """The proof that the newest checkpoint's log begins with that of `older` (RFC 6962 section 2.1.2)."""
+        return merkle.consistency_proof(older.size, self.checkpoint.size, self._file.read_hash)
+
+    def rotate(self, by: Attribution, now_ns: int) -> None:
+        """Replace the device key: the new key signs the last checkpoint of the old one, and both sign the next.
+
+        Killed in between, the next start has either key, and a ledger that names it.
+        """
+        self.commit(now_ns)
+        self._change_key(by, now_ns)
+        self.commit(now_ns)
+
+    def _take_up(self, serial: str, now_ns: int, successor: Attribution | None) -> None:
+        """Find the log's name and its key, or begin a log; count what no seal covers yet."""
+        signed = self._newest.size if self._newest else 0
+        for line in self._file.lines(max(signed - 1, 0)):
+            if line.number >= signed:
+                self._count_unsealed(line.entry, line.stored)
+            elif isinstance(line.entry, Seal):
+                self._signed_day = line.entry.at[:_DAY_CHARACTERS]
+        if not self.size:
+            self._begin(serial, now_ns)
+            return
+        first = next(self._file.lines()).entry
+        if not isinstance(first, Log) or (self._newest and self._newest.origin != first.origin):
+            raise LedgerBrokenError("the ledger does not begin with the log that its checkpoint names")
+        self.origin = first.origin
+        """Name of the log, and of its keys."""
+        changes = [line.entry for line in self._file.named({names.KEY_CHANGE})]
+        named = [first.public_key, *(change.public_key for change in changes if isinstance(change, Key))]
+        public_keys = [base64.b64decode(key) for key in named]
+        if self._newest is not None and not any(self._newest.is_signed_by(key) for key in public_keys):
+            raise LedgerBrokenError("the ledger's checkpoint is not signed by any of its keys")
+        if not self._keys.take_up(public_keys[-1], self._newest):
+            if successor is None or self._newest is None:
+                raise DeviceKeyError(
+                    "the ledger has a device key, but none is here: say who takes in a new one, and why"
+                )
+            self._change_key(successor, now_ns)
+
+    def _begin(self, serial: str, now_ns: int) -> None:
+        self._keys.begin()
+        digest = hashlib.sha256(self._keys.public_key).hexdigest()[:8]
+        self.origin = f"rokubox/{_NOT_IN_ORIGIN.sub('', serial)[:64] or digest}"
+        log = Log(origin=self.origin, public_key=_base64(self._keys.public_key), at=rfc3339(now_ns, self._zone))
+        self._add(log, entries.serialize(log))
+
+    def _change_key(self, by: Attribution, now_ns: int) -> None:
+        last, new = self.checkpoint, self._keys.change()
+        change = Key(
+            public_key=_base64(new.public_key),
+            previous_checkpoint=checkpoints.serialize(last).decode(),
+            signature=_base64(new.sign(last.note.text.encode())),
+            who=by.who,
+            why=by.why,
+            at=rfc3339(now_ns, self._zone),
+        )
+        self._add(change, entries.serialize(change))
+
+    def _sign(self, day: str) -> None:
+        signed = checkpoints.sign(self.origin, self.size, self._file.root(), self._keys.signers)
+        if self._newest is not None and self._signed_day not in ("", day):
+            self._checkpoints.keep(self._newest, self._signed_day)
+        if self._keys.changing:
+            # The old key answers for the new one here, and nowhere else.
+            self._checkpoints.keep(signed, f"key-{signed.size}")
+        self._checkpoints.store(signed)
+        self._newest, self._signed_day = signed, day
+
+    def _add(self, entry: Entry, stored: bytes) -> None:
+        self._file.append(entry, stored)
+        self._count_unsealed(entry, stored)
+
+    def _count_unsealed(self, entry: Entry, stored: bytes) -> None:
+        if isinstance(entry, Seal):
+            self._unsealed, self._unsealed_lines = hashlib.sha256(), 0
+        else:
+            self._unsealed.update(stored + b"\n")
+            self._unsealed_lines += 1
+
+    def _stands(self, entry: Part | Call) -> bool:
+        """Whether exactly this is in the ledger. Raises ConflictError when something else is."""
+        found = self._last_word(entry.call_id, entry.part if isinstance(entry, Part) else 0)
+        if not isinstance(found, Part | Call):
+            return False
+        if _hashes(found) != _hashes(entry):
+            raise ConflictError(f"call {entry.call_id[:ID_DIGITS]} is in the ledger with other content")
+        return True
+
+    def _last_word(self, call_id: str, part: int) -> Part | Call | Erasure | None:
+        """The last entry about a part, or about a call's record (0)."""
+        found: Part | Call | Erasure | None = None
+        for line in self._file.named({names.key(call_id), names.key(call_id, part)}):
+            match line.entry:
+                case Part() as entry if (entry.call_id, entry.part) == (call_id, part):
+                    found = entry
+                case Call() as entry if entry.call_id == call_id and not part:
+                    found = entry
+                case Erasure() as entry if call_id in entry.call_ids or (call_id, part) in entry.parts:
+                    found = entry
+                case _:
+                    pass
+        return found
+
+
+def _hashes(entry: Part | Call) -> tuple[str, ...]:
+    return (entry.call_json_sha256, entry.wav_sha256) if isinstance(entry, Part) else (entry.record_sha256,)
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
