@@ -73,6 +73,7 @@ def _media_fates(report: ImportReport) -> list[tuple[str, int]]:
     counters, tally = report.assembly.state.counters, report.publisher.tally
     return [
         ("in recordings", tally.packets),
+        ("counted twice, in two legs of a call", -counters.shared),
         ("copies removed", tally.duplicates),
         ("too late", tally.too_late + counters.too_late),
         ("of calls, but not recordable", tally.unrecordable),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from capture.endpoint import Endpoint
 from capture.packets import Extent
-from capture.runs import Run, RunTable, StreamKey
+from capture.runs import Claim, Run, RunTable, StreamKey
 from capture.sipcall import MediaEpoch, Side, SipCall
 
 
@@ -31,14 +31,23 @@ class BoundStream:
     """`audio`, `video`, ... as the m-line says."""
     secured: str
     """Keying of SRTP, "" for plain RTP."""
+    ends: int = 0
+    """Which of its addresses the call announced: 2 for the destination, 1 for the source, 3 for both."""
+    leg: str = ""
+    """Id of the call, for runs that several legs need."""
 
     def extents(self) -> list[Extent]:
         """Return where the packets lie in the journal, in order."""
-        return [extent for run in self.runs for extent in run.extents()]
+        return [extent for run in self.runs for extent in run.extents(self.leg)]
 
 
-def bind(call: SipCall, runs: RunTable, from_ns: int, until_ns: int) -> list[BoundStream]:
-    """Find the streams of a call between two capture times, the best fitting first."""
+def bind(
+    call: SipCall, runs: RunTable, from_ns: int, until_ns: int, leg: str = "", family: str = ""
+) -> list[BoundStream]:
+    """Find the streams of a call between two capture times, the best fitting first.
+
+    `leg` is the call's id, `family` that of the first leg of the same call: legs may have media in common.
+    """
     announced = endpoints(call)
     by_key: dict[StreamKey, list[Run]] = {}
     for endpoint in announced:
@@ -47,17 +56,20 @@ def bind(call: SipCall, runs: RunTable, from_ns: int, until_ns: int) -> list[Bou
                 by_key[run.key].append(run)
     streams = []
     for key, members in by_key.items():
-        free = [run for run in members if not _is_claimed(run, from_ns, until_ns)]
+        ends = 2 * (key[1] in announced) + (key[0] in announced)
+        free = [run for run in members if not _is_claimed(run, from_ns, until_ns, family, ends)]
         if free:
             free.sort(key=lambda run: run.first_ns)
-            streams.append(_judge(call, announced, key, free, from_ns, until_ns))
+            stream = _judge(call, announced, key, free, from_ns, until_ns)
+            stream.ends, stream.leg = ends, leg
+            streams.append(stream)
     return sorted(streams, key=lambda s: (-s.score, s.runs[0].first_ns, s.key))
 
 
 def unclaimed_since(call: SipCall, runs: RunTable) -> int:
     """Return the capture time from which media at the call's addresses is not an earlier call's; 0 without one."""
-    claims = [high for endpoint in endpoints(call) for run in runs.at(endpoint) for _, high in run.claimed]
-    return max((high + 1 for high in claims if high < call.first_ns), default=0)
+    claims = [claim.high_ns for endpoint in endpoints(call) for run in runs.at(endpoint) for claim in run.claimed]
+    return max((high_ns + 1 for high_ns in claims if high_ns < call.first_ns), default=0)
 
 
 def endpoints(call: SipCall) -> dict[Endpoint, list[MediaEpoch]]:
@@ -69,9 +81,15 @@ def endpoints(call: SipCall) -> dict[Endpoint, list[MediaEpoch]]:
     return table
 
 
-def _is_claimed(run: Run, from_ns: int, until_ns: int) -> bool:
-    """Whether earlier calls took the whole of the run's share of this span."""
-    return not any(low <= until_ns and high >= from_ns for low, high in run.free_spans())
+def _is_claimed(run: Run, from_ns: int, until_ns: int, family: str, ends: int) -> bool:
+    """Whether other calls took the whole of the run's share of this span."""
+    claims = [claim for claim in run.claimed if _stands(claim, family, ends)]
+    return not any(low <= until_ns and high >= from_ns for low, high in run.free_spans(claims))
+
+
+def _stands(claim: Claim, family: str, ends: int) -> bool:
+    """Whether a claim keeps a call out: not another leg of its own, nor a call that the stream fits less well."""
+    return not claim.family or (claim.family != family and claim.ends >= ends)
 
 
 def _judge(

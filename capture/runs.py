@@ -7,6 +7,7 @@ that is what the signalling gives. Copies of one stream on several interfaces, V
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,21 @@ StreamKey = tuple[Endpoint, Endpoint, int]
 """Source, destination, SSRC."""
 
 
+class Claim(NamedTuple):
+    """A stretch of a run that is a call's; capture time, ends included."""
+
+    low_ns: int
+    high_ns: int
+    by: str = ""
+    """The call's id."""
+    family: str = ""
+    """Id of the first leg of the same call; empty for media without signalling, which shares with nobody."""
+    ends: int = 0
+    """How well the call's announcements fit, as in `BoundStream.ends`."""
+    recorded: bool = False
+    """The packets are in a recording."""
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Run:
     """One stream from its first packet to the pause after its last."""
@@ -45,8 +61,10 @@ class Run:
     """Packets, copies included."""
     packed: array = field(default_factory=lambda: array("Q"))  # type: ignore[type-arg]  # no subscript before 3.12
     """Extents: address; rows, captured, wire; checksum."""
-    claimed: list[tuple[int, int]] = field(default_factory=list)
-    """Capture time spans, ends included, that belong to calls."""
+    claimed: list[Claim] = field(default_factory=list)
+    """What belongs to calls."""
+    spent: dict[str, set[int]] = field(default_factory=dict)
+    """Addresses of extents that a leg has in its parts while another one of its call still needs them, by leg."""
     inline: dict[int, bytes] = field(default_factory=dict)
     """Rows of packets that came in fragments, by address."""
     inline_rows: int = 0
@@ -59,13 +77,15 @@ class Run:
         """What makes two runs the same stream."""
         return self.source, self.destination, self.ssrc
 
-    def extents(self) -> list[Extent]:
-        """Return where the packets lie, in order."""
+    def extents(self, by: str = "") -> list[Extent]:
+        """Return where the packets lie, in order; those that are still to come into a part of the leg `by`."""
         words = self.packed
-        return [
+        found = [
             Extent(words[i], words[i + 1] >> 32, words[i + 1] >> 16 & 0xFFFF, words[i + 1] & 0xFFFF, words[i + 2])
             for i in range(0, len(words), _WORDS)
         ]
+        spent = self.spent.get(by)
+        return found if spent is None else [extent for extent in found if extent.address not in spent]
 
     def hold(self, ts_ns: int, payload: bytes) -> None:
         """Take a packet that is not in the journal."""
@@ -78,6 +98,26 @@ class Run:
         self.inline_bytes += len(row)
         self.first_ns, self.last_ns = min(self.first_ns, ts_ns), max(self.last_ns, ts_ns)
 
+    def spend(self, kept: set[int], by: str, others: set[str]) -> None:
+        """Forget the extents that a leg is done with, as soon as the other legs that need the run are done too.
+
+        Args:
+            kept: what the leg still needs, by place in its `extents`.
+            by: the leg.
+            others: the other legs.
+        """
+        if not others and not self.spent:
+            self.keep(kept)
+            return
+        done = {extent.address for number, extent in enumerate(self.extents(by)) if number not in kept}
+        done |= self.spent.get(by, set())
+        self.spent = {leg: self.spent[leg] for leg in sorted(others) if leg in self.spent}
+        gone = done.intersection(*(self.spent.get(leg, set()) for leg in others))
+        self.spent[by] = done
+        for addresses in self.spent.values():
+            addresses -= gone
+        self.keep({number for number, extent in enumerate(self.extents()) if extent.address not in gone})
+
     def keep(self, numbers: set[int]) -> None:
         """Forget all extents but some, by their place in `extents`."""
         kept = array("Q")
@@ -87,13 +127,13 @@ class Run:
         if self.inline:
             self.inline = {address: self.inline[address] for address in kept[::_WORDS] if address >= INLINE}
 
-    def free_spans(self) -> list[tuple[int, int]]:
-        """Return the capture time spans, ends included, that belong to no call yet."""
+    def free_spans(self, claims: Sequence[Claim] | None = None) -> list[tuple[int, int]]:
+        """Return the capture time spans, ends included, that belong to no call yet; `claims`: those that count."""
         spans, cursor = [], self.first_ns
-        for low, high in sorted(self.claimed):
-            if low > cursor:
-                spans.append((cursor, min(low - 1, self.last_ns)))
-            cursor = max(cursor, high + 1)
+        for claim in sorted(self.claimed if claims is None else claims):
+            if claim.low_ns > cursor:
+                spans.append((cursor, min(claim.low_ns - 1, self.last_ns)))
+            cursor = max(cursor, claim.high_ns + 1)
         if cursor <= self.last_ns:
             spans.append((cursor, self.last_ns))
         return spans

@@ -52,10 +52,24 @@ class Legs:
         for key in self.by_called.get(call.invite_source.ip, ()):
             earlier = calls.get(key)
             if earlier is not None and key in works and _calls_on(earlier, call):
-                work.second_leg_of = Link(call_id=works[key].call_id, sip_call_id=earlier.call_id)
-                works[key].leg_keys.append(call.key)
+                _join(earlier, works[key], call, work)
                 break
         self.by_called.setdefault(call.invite_destination.ip, {})[call.key] = None
+
+    def link_by_media(self, one: SipCall, other: SipCall, works: Mapping[str, Work]) -> None:
+        """Link two calls that go on and have both media addresses in common, when one comes out of where the other went
+        in, as through a PBX that changes all numbers; equals between the same two hosts only share a port."""
+        pairs = sorted((works[call.key].first_ns, call.key, call) for call in (one, other) if call.key in works)
+        if len(pairs) < 2:
+            return
+        (_, before, earlier), (_, after, later) = pairs
+        hops = [(call.invite_source.ip, call.invite_destination.ip) for call in (earlier, later)]
+        fresh = works[after].second_leg_of is None and not works[before].parts and not works[after].parts
+        if fresh and earlier.call_id != later.call_id and hops[0] != hops[1] and set(hops[0]) & set(hops[1]):
+            _join(earlier, works[before], later, works[after])
+            for work in works.values():
+                if work.family == works[after].call_id:
+                    work.family = works[before].family
 
     def links(self, call: SipCall, work: Work) -> Links:
         """Return what a call follows from."""
@@ -103,6 +117,13 @@ class Legs:
             called.pop(call.key, None)
             if not called:
                 del self.by_called[call.invite_destination.ip]
+
+
+def _join(earlier: SipCall, before: Work, later: SipCall, after: Work) -> None:
+    """Make a call the next leg of an earlier one."""
+    after.second_leg_of = Link(call_id=before.call_id, sip_call_id=earlier.call_id)
+    after.family = before.family
+    before.leg_keys.append(later.key)
 
 
 def _calls_on(earlier: SipCall, later: SipCall) -> bool:

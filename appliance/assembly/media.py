@@ -45,7 +45,7 @@ def group(run: Run, runs: RunTable, now_ns: int) -> list[Run]:
 
 def has_free(run: Run, late_ns: int) -> bool:
     """Whether a run has packets that are no call's: not only stragglers after the end of one."""
-    claimed_until = max((high for _, high in run.claimed), default=None)
+    claimed_until = max((claim.high_ns for claim in run.claimed), default=None)
     return any(claimed_until is None or low <= claimed_until or high - low > late_ns for low, high in run.free_spans())
 
 

@@ -10,7 +10,7 @@ from capture import rules
 from capture.binding import BoundStream
 from capture.packets import ReadInto
 from capture.rules import Decision, RuleReason
-from capture.runs import PAUSE_NS, Run
+from capture.runs import PAUSE_NS, Claim, Run
 from capture.sipcall import EndCause
 from storage.errors import StorageError
 from storage.vocabulary import Reason
@@ -153,7 +153,7 @@ class OwnMedia:
             recorded.update(work.runs)
             for stream in self._end_medium(work, self._medium_ending(work, members)):
                 for run in stream.runs:
-                    run.claimed.append((stream.from_ns, stream.until_ns))
+                    run.claimed.append(Claim(stream.from_ns, stream.until_ns, work.call_id))
             work = self._begin_medium(group)
         for run in group:
             self._drop(run, counted=run.number not in recorded)
@@ -185,7 +185,7 @@ class OwnMedia:
         if counted and not run.claimed:
             self._state.counters.not_rtp += run.rows
         elif counted:
-            late_from = max(high for _, high in run.claimed)
+            late_from = max(claim.high_ns for claim in run.claimed)
             if run.last_ns > late_from:
                 self._state.counters.too_late += media.count_after(run, late_from, self._read_into)
         self._state.runs.remove(run)

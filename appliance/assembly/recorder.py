@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from appliance.assembly import media
+from appliance.assembly import media, sharing
 from appliance.assembly.account import Ending, account
 from appliance.assembly.gaps import Interruptions
 from appliance.assembly.isolation import ID_DIGITS, Isolation, cause_of
 from appliance.assembly.publish import Publisher
-from appliance.assembly.render import CodecsOf, KeysOf, Placed, Renderer, spans_of
+from appliance.assembly.render import CodecsOf, KeysOf, Placed, Renderer, Spend, spans_of
 from appliance.assembly.settings import NS, AssemblySettings
 from appliance.assembly.state import AssemblyState
 from appliance.assembly.work import Work
@@ -105,6 +105,8 @@ class Recorder:
         if ending is not None:
             renderer.note_unrecorded(work, placed)
             self._list_other_media(work, call, mine)
+            if call is not None:
+                self._count_shared_unrecorded(work, mine)
         answered_ns = call.answered_ns if call is not None and work.sip_key else None
         if answered_ns is not None or any(chosen.values()):
             renderer.fix_origin(work, chosen, answered_ns)
@@ -153,7 +155,7 @@ class Recorder:
             last = work.next_sample + segment
             self._emit(work, call, chosen, last, end, interruptions, None)
             work.next_sample = last
-            self._renderer.let_go(chosen, close_ns)
+            self._renderer.let_go(chosen, close_ns, self._spend(call))
             if ending is None:
                 return
             chosen = self._again(work, call, chosen, close_ns)
@@ -202,6 +204,8 @@ class Recorder:
         rendered = self._renderer.render(work, chosen, last, end, interruptions)
         if rendered is None:
             return
+        if call is not None:
+            self._count_shared(call, chosen, final=last is None)
         work.digits += rendered.digits
         work.codecs += [stream.codec for side in rendered.streams.values() for stream in side]
         holder = call if work.sip_key else None
@@ -215,6 +219,26 @@ class Recorder:
             work.next_part += 1
         except ConflictError:
             work.failed = work.failed or Reason.DECODE_FAILED
+
+    def _spend(self, call: SipCall | None) -> Spend:
+        if call is None:
+            return lambda run, kept: run.spend(kept, "", set())
+        leg = self._state.works[call.key]
+        return lambda run, kept: sharing.spend(self._state, leg, run, kept)
+
+    def _count_shared(self, call: SipCall, chosen: Chosen, *, final: bool) -> None:
+        """Count the packets of a part that an earlier leg has in its recording, too."""
+        leg = self._state.works[call.key]
+        for one in (one for mine in chosen.values() for one in mine):
+            until_ns = sharing.also_in(self._state, leg, one.stream)
+            if until_ns >= 0:
+                self._state.counters.shared += one.packets_until(until_ns, final=final)
+
+    def _count_shared_unrecorded(self, work: Work, streams: list[BoundStream]) -> None:
+        shared = [stream.key for stream in streams if sharing.also_in(self._state, work, stream) >= 0]
+        names = {(f"0x{ssrc:08x}", str(source), str(destination)) for source, destination, ssrc in shared}
+        listed = [each for each in work.unrecorded if (each.ssrc, each.source, each.destination) in names]
+        self._state.counters.shared += sum(each.packets for each in listed)
 
     def _outages(self, work: Work, end_ns: int) -> list[tuple[int, int]]:
         """Return the outages since a recording's first sample, samples of the call."""

@@ -15,6 +15,7 @@ from appliance.assembly.work import SIDES, Member, Work, medium_id
 from capture import packets as journal_packets
 from capture.binding import BoundStream
 from capture.packets import Packets, ReadInto
+from capture.runs import Run
 from capture.signalling import Signalling
 from capture.sipcall import Side, SipCall
 from dsp.timeline import SAMPLE_NS
@@ -27,6 +28,8 @@ from storage.vocabulary import Side as StoredSide
 
 CodecsOf = Callable[[BoundStream, Packets], dict[int, str]]
 KeysOf = Callable[[BoundStream], list[tuple[str, bytes]]]
+Spend = Callable[[Run, set[int]], None]
+"""Drops the extents of a run, but for some by their number among those the recording has not used up."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,6 +41,13 @@ class Placed:
     beyond: set[int]
     """Numbers of the extents that hold packets after the part's close."""
     consumed: int = 0
+
+    def packets_until(self, until_ns: int, *, final: bool) -> int:
+        """Count the packets that are in the part, copies included, and arrived by a time."""
+        track, rows = self.track, self.track.consumed_rows(self.consumed, final=final)
+        used = track.ordered.index[:rows][track.kind[:rows] != tracks.OTHER]
+        copies = int(np.count_nonzero(track.ordered.original < rows))
+        return copies + int(np.count_nonzero(track.packets.arrival_ns[used] <= until_ns))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +191,7 @@ class Renderer:
             count, first_ns, _ = work.too_late.get(one.stream.key, (0, int(late[0]), 0))
             work.too_late[one.stream.key] = (count + len(late), first_ns, int(late[-1]))
 
-    def let_go(self, chosen: dict[Side, list[Placed]], close_ns: int) -> None:
+    def let_go(self, chosen: dict[Side, list[Placed]], close_ns: int, spend: Spend) -> None:
         """After a part: carry the streams on, and forget the extents that are used up."""
         for mine in chosen.values():
             for one in mine:
@@ -194,7 +204,7 @@ class Renderer:
                 keep = one.beyond | set(np.unique(track.packets.extent[unused]).tolist())
                 tracks.carry(track, one.consumed)
                 track.state.closed_ns = close_ns
-                _keep_extents(one.stream, keep)
+                _spend_extents(one.stream, keep, spend)
 
     def companion(self, work: Work, rival: Placed, link: Link) -> Work:
         """Find or open the recording of a second stream of a side: both directions of a path share one."""
@@ -212,6 +222,7 @@ class Renderer:
                 first_ns=first_ns,
                 decision=work.decision,
                 second_leg_of=link,
+                family=work.family,
             )
             work.companions.append(other)
         state = StreamState(key=rival.stream.key, codecs=rival.track.state.codecs, keys=rival.track.state.keys)
@@ -303,12 +314,12 @@ class Renderer:
         )
 
 
-def _keep_extents(stream: BoundStream, keep: set[int]) -> None:
+def _spend_extents(stream: BoundStream, keep: set[int], spend: Spend) -> None:
     """Drop the extents of a stream that are used up; `keep` numbers them over all its runs."""
     base = 0
     for run in stream.runs:
-        count = len(run.extents())
-        run.keep({number - base for number in keep if base <= number < base + count})
+        count = len(run.extents(stream.leg))
+        spend(run, {number - base for number in keep if base <= number < base + count})
         base += count
 
 

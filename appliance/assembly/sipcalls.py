@@ -1,7 +1,9 @@
 """SIP calls from their first message to their record: which are wanted, when they end, what they claim."""
 
 from dataclasses import replace
+from itertools import islice
 
+from appliance.assembly import sharing
 from appliance.assembly.account import Ending
 from appliance.assembly.recorder import Recorder
 from appliance.assembly.settings import NS, AssemblySettings, Legs, Record
@@ -10,13 +12,15 @@ from appliance.assembly.work import Work, sip_call_id
 from capture import binding, rules
 from capture.binding import BoundStream
 from capture.rules import Decision, RuleReason
-from capture.runs import PAUSE_NS
+from capture.runs import PAUSE_NS, Claim
 from capture.sipcall import EndCause, SipCall
 from storage.errors import StorageError
 from storage.vocabulary import Reason
 
 FAILED_LINGER_NS = 5 * NS
 """How long a call that was not answered is kept for a retry before its record is written."""
+MAX_COMPARED = 64
+"""Calls at the same media addresses that are looked at for legs of one call."""
 
 
 class SipCalls:
@@ -53,6 +57,7 @@ class SipCalls:
             failed=Reason.DISK_FULL if self._state.storage_full else None,
         )
         self._state.works[call.key] = work
+        work.family = work.call_id
         self._state.legs.link(call, work, self._state.signalling.dialogs.calls, self._state.works)
         return work
 
@@ -73,11 +78,16 @@ class SipCalls:
 
     def _announce(self, call: SipCall) -> None:
         """Remember the call's media addresses, also those of offers that are withdrawn later."""
-        known = self._state.addresses.setdefault(call.key, [])
-        for endpoint in binding.endpoints(call):
-            if endpoint not in known:
-                known.append(endpoint)
-                self._state.announced.setdefault(endpoint, {})[call.key] = None
+        state = self._state
+        known = state.addresses.setdefault(call.key, [])
+        fresh = [endpoint for endpoint in binding.endpoints(call) if endpoint not in known]
+        for endpoint in fresh:
+            known.append(endpoint)
+            state.announced.setdefault(endpoint, {})[call.key] = None
+        others = dict.fromkeys(key for endpoint in fresh for key in state.announced[endpoint] if key != call.key)
+        for key in islice(others, MAX_COMPARED):
+            if len(set(known).intersection(state.addresses[key])) > 1:
+                state.legs.link_by_media(call, state.signalling.dialogs.calls[key], state.works)
 
     def finish_due(self, key: str) -> None:
         """A call that was over has lingered long enough."""
@@ -142,7 +152,7 @@ class SipCalls:
         """Return the streams of a call up to a time; a call that was joined late has those from before it was seen."""
         runs = self._state.runs
         from_ns = binding.unclaimed_since(call, runs) if call.joined_late else call.first_ns
-        return binding.bind(call, runs, from_ns, close_ns)
+        return sharing.streams(self._state, self._state.works[call.key], call, from_ns, close_ns)
 
     def _is_recorded(self, work: Work, call: SipCall) -> bool:
         if not work.is_written or call.answered_ns is None:
@@ -196,13 +206,13 @@ class SipCalls:
         if self._is_recorded(work, call):
             self._recorder.part(work, call, streams, close_ns, ending)
             for stream in streams:
-                self._claim(stream, close_ns)
+                self._claim(work, stream, close_ns, recorded=True)
         elif work.aside:
             self._recorder.keep(work, streams)
             for stream in streams:
-                self._claim(stream, close_ns)
+                self._claim(work, stream, close_ns, recorded=False)
         else:
-            self._pass_over(call, streams, close_ns)
+            self._pass_over(work, call, streams, close_ns)
         self._leave(call, work, ending)
 
     def _leave(self, call: SipCall, work: Work, ending: Ending) -> None:
@@ -213,7 +223,7 @@ class SipCalls:
         state.legs.forget(call, work)
         state.signalling.dialogs.forget(call)
 
-    def _pass_over(self, call: SipCall, streams: list[BoundStream], close_ns: int) -> None:
+    def _pass_over(self, work: Work, call: SipCall, streams: list[BoundStream], close_ns: int) -> None:
         """Take the media of a call that is not recorded, but leave it to a call that goes on and announced it too.
 
         Both legs of a call have one media path when a PBX handles the signalling only.
@@ -223,14 +233,17 @@ class SipCalls:
             keys = {key for end in stream.key[:2] for key in announced.get(end, ())} - {call.key}
             begins = [calls[key].first_ns for key in keys if key in calls]
             if not begins:
-                self._state.counters.not_wanted += sum(run.rows for run in stream.runs)
-            self._claim(stream, min([close_ns, *(first_ns - 1 for first_ns in begins)]))
+                others = [run for run in stream.runs if not any(c.recorded for c in run.claimed)]
+                self._state.counters.not_wanted += sum(run.rows for run in others)
+            until_ns = min([close_ns, *(first_ns - 1 for first_ns in begins)])
+            self._claim(work, stream, until_ns, recorded=False)
 
-    def _claim(self, stream: BoundStream, until_ns: int) -> None:
-        """Let nobody else have a stream's packets up to a time."""
+    def _claim(self, work: Work, stream: BoundStream, until_ns: int, *, recorded: bool) -> None:
+        """Let nobody but other legs of the call have a stream's packets up to a time."""
+        claim = Claim(stream.from_ns, until_ns, work.call_id, work.family, stream.ends, recorded)
         if stream.from_ns <= until_ns:
             for run in stream.runs:
-                run.claimed.append((stream.from_ns, until_ns))
+                run.claimed.append(claim)
 
     def _withdraw(self, call: SipCall) -> None:
         """The call's addresses are free; runs that waited for it are looked at again."""

@@ -34,6 +34,8 @@ class AssemblyCounters:
     """Packets that looked like RTP and are not (RFC 3550 A.1)."""
     not_wanted: int = 0
     """Packets of calls and media that no rule asks for."""
+    shared: int = 0
+    """Packets of calls that are an earlier leg's, too, and so are counted twice."""
     unread_blocks: int = 0
     """Blocks kept raw that could not be read here either."""
 

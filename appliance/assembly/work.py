@@ -67,6 +67,8 @@ class Work:
     companions: list["Work"] = field(default_factory=list)
     """Second streams of the call's sides, which have recordings of their own."""
     second_leg_of: Link | None = None
+    family: str = ""
+    """Id of the first leg of the same call; of this one when it is the first."""
     leg_keys: list[str] = field(default_factory=list)
     """SIP calls that are later legs of this one."""
     elsewhere: bool = False

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from capture.binding import BoundStream, bind, crypto, payload_types, silent_since
 from capture.endpoint import Endpoint
-from capture.runs import PAUSE_NS, RunTable
+from capture.runs import PAUSE_NS, Claim, RunTable
 from capture.sipcall import MediaEpoch, Side, SipCall
 from tests.capture import sip_scenarios
 from tests.capture.sip_dialogs import ANSWER, OFFER, PROXY, START_NS, A, B, Dialog, only_call, sdp
@@ -251,12 +251,21 @@ class TestSpans:
     def test_what_earlier_calls_took(self, claimed, bound):
         """The call's share of the run is 120 to 180."""
         table = runs((HERE, THERE, 1, [100, 200]))
-        table.by_number[0].claimed += claimed
+        table.by_number[0].claimed += [Claim(low, high) for low, high in claimed]
         assert told(bind(PLAIN, table, 120, 180)) == ([(1, CALLER)] if bound else [])
+
+    @pytest.mark.parametrize(
+        ("family", "ends", "bound"), [("mine", 3, True), ("other", 3, False), ("other", 2, True), ("", 0, False)]
+    )
+    def test_legs_of_one_call_take_the_same(self, family, ends, bound):
+        """So does a call that announced both ends, from one that announced the destination alone."""
+        table = runs((HERE, THERE, 1, [100, 200]))
+        table.by_number[0].claimed.append(Claim(0, 999, "one", family, ends, recorded=True))
+        assert told(bind(PLAIN, table, 120, 180, "two", "mine")) == ([(1, CALLER)] if bound else [])
 
     def test_a_stream_keeps_its_free_runs(self):
         table = runs((HERE, THERE, 1, [0, PAUSE_NS + 1]))
-        table.by_number[0].claimed.append((0, 10))
+        table.by_number[0].claimed.append(Claim(0, 10))
         (stream,) = bind(PLAIN, table, *ALWAYS)
         assert [run.number for run in stream.runs] == [1]
 

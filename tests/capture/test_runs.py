@@ -13,7 +13,7 @@ from capture.errors import JournalError
 from capture.intake import Intake
 from capture.journal import EXTENT, MediaBlock
 from capture.packets import Extent, read
-from capture.runs import INLINE, PAUSE_NS, Run, RunLimits, RunTable, StreamKey
+from capture.runs import INLINE, PAUSE_NS, Claim, Run, RunLimits, RunTable, StreamKey
 from tests.capture.batches import HERE, HERE_6, START_NS, THERE, THERE_6, batch_of, cut, frame_of, rtp
 from tests.traffic.pcapwriter import Address, Wire, packed
 
@@ -189,6 +189,23 @@ class TestRun:
         run.keep(set())
         assert run.oldest() is None
 
+    def test_what_two_legs_need_is_kept_until_both_are_done(self):
+        table = RunTable()
+        for at in range(5):
+            table.register(block((flow(), at, at)))
+        run = table.by_number[0]
+        run.spend({3, 4}, "one", {"other"})
+        assert [extent.address for extent in run.extents("one")] == [3, 4]
+        assert [extent.address for extent in run.extents("other")] == [0, 1, 2, 3, 4]
+        run.spend({1, 4}, "other", {"one"})
+        assert [extent.address for extent in run.extents()] == [1, 3, 4]
+        run.spend({1}, "one", {"other"})
+        assert [extent.address for extent in run.extents("one")] == [4]
+        assert [extent.address for extent in run.extents("other")] == [1, 4]
+        run.spend(set(), "other", set())
+        assert run.extents() == []
+        assert not run.spent["other"]
+
     @pytest.mark.parametrize(
         ("claimed", "free"),
         [
@@ -205,7 +222,7 @@ class TestRun:
     )
     def test_free_spans(self, claimed, free):
         run = Run(number=0, source=endpoint(HERE), destination=endpoint(THERE), ssrc=1, first_ns=10, last_ns=90)
-        run.claimed = claimed
+        run.claimed = [Claim(low, high) for low, high in claimed]
         assert run.free_spans() == free
 
 
@@ -213,8 +230,8 @@ class TestRun:
 @given(claimed=st.lists(st.tuples(st.integers(-3, 25), st.integers(0, 8)), max_size=6), last=st.integers(0, 20))
 def test_free_spans_are_what_no_call_took(claimed, last):
     run = Run(number=0, source=endpoint(HERE), destination=endpoint(THERE), ssrc=1, first_ns=0, last_ns=last)
-    run.claimed = [(low, low + length) for low, length in claimed]
-    free = [ns for ns in range(last + 1) if not any(low <= ns <= high for low, high in run.claimed)]
+    run.claimed = [Claim(low, low + length) for low, length in claimed]
+    free = [ns for ns in range(last + 1) if not any(claim.low_ns <= ns <= claim.high_ns for claim in run.claimed)]
     found = run.free_spans()
     assert [ns for low, high in found for ns in range(low, high + 1)] == free
     assert all(second[0] - first[1] > 1 for first, second in itertools.pairwise(found))
