@@ -195,7 +195,8 @@ class SipCalls:
             self._recorder.set_aside(work, (), error)
             for endpoint in self._state.addresses.get(call.key, ()):
                 for run in self._state.runs.at(endpoint):
-                    run.claimed.append((call.first_ns, ending.ended_ns + self._settings.linger_ns))
+                    until_ns = ending.ended_ns + self._settings.linger_ns
+                    run.claimed.append(Claim(call.first_ns, until_ns, work.call_id, work.family))
             self._leave(call, work, ending)
 
     def _conclude(self, call: SipCall, ending: Ending) -> None:
@@ -206,7 +207,7 @@ class SipCalls:
         if self._is_recorded(work, call):
             self._recorder.part(work, call, streams, close_ns, ending)
             for stream in streams:
-                self._claim(work, stream, close_ns, recorded=True)
+                self._claim(work, stream, close_ns, recorded=not work.aside)
         elif work.aside:
             self._recorder.keep(work, streams)
             for stream in streams:
