@@ -15,6 +15,7 @@ from appliance import processmemory
 processmemory.before_numpy()
 
 from appliance import cli  # noqa: E402
+from storage.disk import UMASK  # noqa: E402
 
 
 class _StoppedError(KeyboardInterrupt):
@@ -26,6 +27,7 @@ def main() -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    os.umask(UMASK)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     processmemory.keep()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -4,6 +4,7 @@ systemd starts them, or `rokubox record` does; both give them the same arguments
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from appliance.errors import ConfigurationError  # noqa: E402
 from appliance.failures import failure  # noqa: E402
 from appliance.version import software  # noqa: E402
 from storage.archive import Archive  # noqa: E402
+from storage.disk import UMASK  # noqa: E402
 from storage.vocabulary import Source  # noqa: E402
 
 
@@ -41,6 +43,7 @@ def _run(name: str, purpose: str, start: Callable[[argparse.Namespace], int], ar
     parser.add_argument("--take-over", type=int, default=0, metavar="PID", help="process to be replaced without a gap")
     parser.add_argument("--supervisor", type=int, default=0, metavar="PID", help="process that started this one")
     processmemory.keep()
+    os.umask(UMASK)
     try:
         return start(parser.parse_args(argv))
     except Exception as error:

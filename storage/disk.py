@@ -17,6 +17,8 @@ from storage.errors import ConflictError, from_os_error
 
 FILE_MODE = 0o640
 DIRECTORY_MODE = 0o750
+UMASK = 0o027
+"""For whatever else a process of ours makes: nothing is for everybody."""
 DRAFT_PATTERN = ".*.tmp-*"
 """What drafts are called in the spool, as `fnmatch` has it."""
 _COMPARE_BYTES = 1 << 20

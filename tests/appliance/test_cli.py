@@ -58,6 +58,14 @@ def run(*arguments: str | Path, **options: object) -> "subprocess.CompletedProce
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)  # type: ignore[call-overload]
 
 
+def test_nothing_is_for_everybody(capture: Path, tmp_path: Path) -> None:
+    """Whatever the umask of whoever starts it."""
+    assert run("import", capture, "--output", tmp_path / "archive", umask=0).returncode == failures.OK
+    made = list((tmp_path / "archive").rglob("*"))
+    assert len(made) > 10
+    assert [path for path in made if path.stat().st_mode & 0o027] == []
+
+
 def refused_to_somebody(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str]:
     """The same as a user to whom, unlike root, permissions apply."""
     if os.geteuid() != 0:
