@@ -1,7 +1,7 @@
 """One RTP stream's share of a part: its packets in order, each told for what it is, on the call's time line."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -254,18 +254,34 @@ def carry(track: Track, consumed: int) -> None:
     state, row = track.state, int(track.audio[consumed - 1])
     arrival_ns = int(track.packets.arrival_ns[track.ordered.index[row]])
     rtp_time = int(track.ordered.rtp_time[row])
-    state.sequence = SequenceCarry(
-        epoch=int(track.ordered.epoch[row]),
-        sequence=int(track.ordered.sequence[row]),
-        rtp_time=rtp_time,
-        arrival_ns=arrival_ns,
-    )
+    state.sequence = _sequence_carry(track, row)
     anchor_ns = int(track.placement.anchors_ns[track.placement.line[consumed - 1]])
     state.line = TimelineCarry(anchor_ns=anchor_ns, transit_ns=arrival_ns - rtp_time * SAMPLE_NS)
     state.end_sample = int(track.start[consumed - 1] + track.samples[consumed - 1])
     state.cut_bytes = track.cut_bytes(consumed - 1)
     state.spoken = track.dominant_codec()
     state.quiet = track.ends_quiet
+
+
+def _sequence_carry(track: Track, row: int) -> SequenceCarry | None:
+    """Where the numbers go on behind a packet of `ordered`: behind the last one whose number is believed."""
+    ordered, arrival_ns = track.ordered, track.packets.arrival_ns
+    sound = np.flatnonzero(~ordered.odd[: row + 1])
+    odd_until_ns = int(arrival_ns[ordered.index[row]]) if ordered.odd[row] else -1
+    if ordered.odd[row] and not track.state.protected:  # copies of SRTP are numbered as they were before decryption
+        copies = ordered.duplicate[ordered.original == row]
+        odd_until_ns = max([odd_until_ns, *arrival_ns[copies].tolist()])
+    if not len(sound):
+        earlier = track.state.sequence
+        return None if earlier is None else replace(earlier, odd_until_ns=odd_until_ns)
+    last = int(sound[-1])
+    return SequenceCarry(
+        epoch=int(ordered.epoch[last]),
+        sequence=int(ordered.sequence[last]),
+        rtp_time=int(ordered.rtp_time[last]),
+        arrival_ns=int(arrival_ns[ordered.index[last]]),
+        odd_until_ns=odd_until_ns,
+    )
 
 
 def _kinds(codecs: dict[int, str]) -> npt.NDArray[np.uint8]:
@@ -286,6 +302,7 @@ def _decrypt(state: StreamState, packets: Packets, ordered: Sequenced) -> tuple[
         sequence=ordered.sequence[kept],
         rtp_time=ordered.rtp_time[kept],
         epoch=ordered.epoch[kept],
+        odd=ordered.odd[kept],
         duplicate=ordered.duplicate,
         original=np.searchsorted(kept, ordered.original),
         reordered=np.flatnonzero(np.isin(kept, ordered.reordered)),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capture.sequence import SequenceCarry, Sequenced, put_in_order
+from capture.sequence import LOOK_AHEAD, SequenceCarry, Sequenced, put_in_order
 
 BOUNDED = settings(max_examples=150, deadline=None)
 START_NS = 1_767_287_045_000_000_000
@@ -57,7 +57,8 @@ def check(result: Sequenced, packets: Sequence[Sent]) -> None:
     assert (epochs >= 0).all()
     assert (np.diff(result.sequence)[epochs == 0] >= 0).all()
     for column, name, modulus in ((result.sequence, "sequence", 1 << 16), (result.rtp_time, "rtp_time", 1 << 32)):
-        assert [int(value) % modulus for value in column] == [getattr(packets[i], name) % modulus for i in index]
+        told = [int(value) % modulus for value in column[~result.odd]]
+        assert told == [getattr(packets[i], name) % modulus for i in index[~result.odd]]
     for copy, place in zip(result.duplicate, result.original, strict=True):
         first = packets[index[place]]
         assert packets[copy][:2] == first[:2]
@@ -209,11 +210,11 @@ class TestRestarts:
         result = ordered(seen)
         check(result, seen)
         assert result.index.tolist() == list(range(101))
-        assert sorted(set(result.epoch.tolist())) == [0, 1, 2]
-        assert (result.epoch[51:52] == 1).all()
-        true = result.epoch != 1
-        assert [packet for packet, mine in zip(sending(result, seen), true, strict=True) if mine] == packets
+        assert np.flatnonzero(result.odd).tolist() == [51]
+        assert not result.epoch.any()
+        assert [packet for packet, odd in zip(sending(result, seen), result.odd, strict=True) if not odd] == packets
         assert not len(result.reordered)
+        assert int(np.maximum(np.diff(result.sequence) - 1, 0).sum()) == 0
 
     @pytest.mark.parametrize("gap", [2999, 3500, 30_000, 32_767, 33_000, 65_000, 65_550, 200_000])
     def test_a_long_loss_is_no_restart(self, gap):
@@ -236,12 +237,14 @@ class TestRestarts:
 
 
 def carry_of(result: Sequenced, packets: Sequence[Sent], consumed: int) -> SequenceCarry:
-    last = consumed - 1
+    last = int(np.flatnonzero(~result.odd[:consumed])[-1])
+    copies = [result.index[consumed - 1], *result.duplicate[result.original == consumed - 1]]
     return SequenceCarry(
         epoch=int(result.epoch[last]),
         sequence=int(result.sequence[last]),
         rtp_time=int(result.rtp_time[last]),
         arrival_ns=packets[result.index[last]].arrival_ns,
+        odd_until_ns=max(packets[copy].arrival_ns for copy in copies) if last < consumed - 1 else -1,
     )
 
 
@@ -333,11 +336,14 @@ def test_invariants(seed, count):
     again=st.floats(0, 1),
 )
 def test_a_cut_anywhere_gives_the_same_as_one_piece(seed, count, close, share, again):
-    """A part is closed some time after its cut; what it used, and what it used of, may be seen again by the next."""
+    """A part is closed some time after its cut; what it used, and what it used of, may be seen again by the next.
+
+    What the last packets are, only those behind them tell.
+    """
     packets = eventful(seed, count)
     whole = ordered(packets)
     seen = 1 + int(close * (len(packets) - 1))
-    beyond = np.flatnonzero(whole.index >= seen)
+    beyond = np.flatnonzero(whole.index >= seen - LOOK_AHEAD)
     settled = int(beyond[0]) if len(beyond) else len(whole.index)
     consumed = int(share * settled)
     if not consumed:
@@ -400,3 +406,101 @@ def test_what_was_sent_comes_out(seed, restarts, copies):
 def test_nothing():
     result = ordered([])
     assert len(result.index) == len(result.duplicate) == len(result.reordered) == len(result.before_carry) == 0
+
+
+class Reference(NamedTuple):
+    """What RFC 3550 counts: numbers in the span of those seen that are absent, seen twice, or behind a higher one."""
+
+    lost: int
+    duplicates: int
+    reordered: int
+
+
+def count_slowly(seen: Sequence[Sent], forged: set[int]) -> Reference:
+    """The account of one sender's packets, one after the other, by someone who knows which are forged."""
+    met: set[int] = set()
+    duplicates = reordered = 0
+    for place, packet in enumerate(seen):
+        if place in forged:
+            continue
+        if packet.sequence in met:
+            duplicates += 1
+            continue
+        reordered += bool(met) and packet.sequence < max(met)
+        met.add(packet.sequence)
+    return Reference(max(met) - min(met) + 1 - len(met), duplicates, reordered)
+
+
+def counted(result: Sequenced) -> Reference:
+    steps = np.diff(result.sequence) - 1
+    within = np.diff(result.epoch) == 0
+    return Reference(int(np.maximum(steps[within], 0).sum()), len(result.duplicate), len(result.reordered))
+
+
+def disturbed(chance: random.Random, count: int) -> tuple[list[Sent], set[int]]:
+    """A stream with loss, lateness and copies, and single forged packets among them; where those lie."""
+    packets = stream(
+        count, sequence=chance.choice([1000, 65_400, 65_530]), rtp_time=chance.choice([0, (1 << 32) - 9000])
+    )
+    share, doubled = chance.choice([0, 0.02, 0.3]), chance.random() < 0.3
+    for _ in range(chance.randrange(3)):  # bursts, up to what RFC 3550 takes for a gap and beyond
+        at = chance.randrange(count)
+        del packets[at : at + chance.choice([1, 5, 90, 110])]
+    sent = [packet for packet in packets if chance.random() >= share]
+    sent = [late(packet, chance.choice([0, 0, 0, 45_000_000, 300_000_000])) for packet in sent]
+    if doubled:
+        sent += [late(packet, 40_000) for packet in sent]
+    seen = arriving(sent)
+    forged = []
+    for _ in range(chance.randrange(4)):
+        at = chance.randrange(12, max(13, len(seen) - 12))
+        if at + 12 < len(seen):
+            number, rtp_time = (
+                (seen[at].sequence + chance.randrange(200, 65_000)) % (1 << 16),
+                chance.randrange(1 << 32),
+            )
+            forged.append(Sent(number, rtp_time, seen[at].arrival_ns + 1))
+    seen = arriving([*seen, *forged])
+    return seen, {place for place, packet in enumerate(seen) if packet in forged}
+
+
+@settings(max_examples=400, deadline=None)
+@given(seed=st.integers(0, 1 << 32), count=st.integers(60, 700))
+def test_the_account_is_that_of_a_slow_reader(seed, count):
+    """Loss, reordering, copies, wraps; and no single forged packet hides what was lost beside it, or adds to it."""
+    seen, forged = disturbed(random.Random(seed), count)
+    if len(seen) - len(forged) < 2:
+        return
+    result = ordered(seen)
+    check(result, seen)
+    assert set(result.index[result.odd].tolist()) == forged
+    assert counted(result) == count_slowly(seen, forged)
+
+
+@pytest.mark.parametrize("lost", [1, 5, 90, 150, 3500, 33_000])
+@pytest.mark.parametrize("forged", [1, 2, 3], ids=lambda number: f"{number} forged")
+@pytest.mark.parametrize("copies", [1, 2])
+def test_loss_beside_forged_packets_is_counted(lost, forged, copies):
+    packets = stream(300) + stream(300, sequence=1300 + lost, rtp_time=5000 + 160 * (300 + lost), slot=300 + lost)
+    at_ns = packets[300].arrival_ns
+    numbers = [(40_000 + 7919 * n, 3_000_000_000 + 77_777_777 * n) for n in range(forged)]
+    strange = [Sent(*each, at_ns - 9 + n) for n, each in enumerate(numbers) for _ in range(copies)]
+    seen = arriving(packets + strange)
+    assert counted(ordered(seen)) == Reference(lost, forged * (copies - 1), 0)
+
+
+@pytest.mark.parametrize("count", [1000, 100_000])
+def test_nothing_but_forged_packets_is_bounded_work(count):
+    chance = np.random.default_rng(1)
+    packets = [Sent(int(a), int(b), START_NS + n) for n, (a, b) in enumerate(chance.integers(0, 1 << 16, (count, 2)))]
+    result = ordered(packets)
+    check(result, packets)
+
+
+def test_a_restart_is_told_by_its_second_packet():
+    """RFC 3550 A.1: two in sequence; a third sender's packet between them changes nothing."""
+    packets = stream(50) + stream(50, sequence=40_000, rtp_time=3_000_000_000, slot=50)
+    packets.insert(51, Sent(9_999, 1_234_567_890, packets[50].arrival_ns + 1))
+    result = ordered(packets)
+    assert result.epoch[~result.odd].tolist() == [0] * 50 + [1] * 50
+    assert int(result.odd.sum()) == 1
