@@ -23,6 +23,7 @@ from tests.scenario import (
     placed,
     redescribed,
     rewritten,
+    rtp,
     streams,
 )
 from tests.traffic.calls import PlayedCall, play
@@ -245,6 +246,25 @@ def test_forged_timestamp_asks_for_no_silence_and_moves_nothing(at: int, ahead: 
     around[(at - 1) * 160 : at * 160] = False
     np.testing.assert_array_equal(heard[around[: len(heard)]], truth.pcm[around][: around[: len(heard)].sum()])
     assert found.only["sides"][0]["packets"] == truth.packets
+
+
+@pytest.mark.parametrize("segment_s", [30, 1800], ids=["in parts", "in one"])
+def test_a_forged_packet_does_not_hide_the_loss_beside_it(segment_s: int, tmp_path: Path) -> None:
+    """Somebody who knows the SSRC sends a packet with any number into a gap: the gap is loss all the same."""
+    missing = [*range(250, 255), *range(1500, 1505), *range(2200, 2205)]
+    played = play(call(talk_s=60.0, caller_media=media(60.0, 1, lost=frozenset(missing))))
+    (truth,) = played.truths[Side.CALLER]
+    strange = [
+        rtp(truth.first_ns + 20_000_000 * at, truth.source, truth.destination, sequence=9 * at, timestamp=at,
+            payload=bytes(160), ssrc=truth.ssrc, payload_type=8)
+        for at in (252, 1502, 2201)
+    ]  # fmt: skip
+    found = do_import(tmp_path, played.packets + strange, config=f"[recording]\nsegment_s = {segment_s}\n")
+    side = found.only["sides"][0]
+    assert (side["lost"], side["reordered"], side["duplicates"]) == (15, 0, 0)
+    heard = placed(found.parts_of(found.only), 0, truth)
+    for low, high in ((0, 250), (256, 1500), (1506, 2200), (2206, 2900)):
+        np.testing.assert_array_equal(heard[low * 160 : high * 160], truth.pcm[low * 160 : high * 160])
 
 
 def test_a_run_of_forged_timestamps_keeps_its_speech(tmp_path: Path) -> None:
