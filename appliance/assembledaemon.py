@@ -32,12 +32,15 @@ from capture import journalscan
 from capture.journalreader import JournalReader
 from storage.archive import Archive
 from storage.errors import ArchiveBusyError, StorageError
+from storage.register import RegisterSettings
 from storage.writer import ArchiveWriter
 
 SNAPSHOT_S = 10.0
 """How often the state is kept: what a restart reads again."""
 WAIT_S = 0.05
 """How often the journal is asked for news."""
+SETTLE_S = 1.0
+"""How often what was recorded is entered in the books."""
 RETRY_S = 1.0
 """How often a disk that did not take something is tried again."""
 LOCK_S = 30.0
@@ -53,6 +56,8 @@ class AssembleSettings:
     archive: Path
     """Directory of the archive, with the journal in it."""
     assembly: AssemblySettings
+    books: RegisterSettings | None = None
+    """How ledger and index are kept; None: not at all."""
     supervisor: int = 0
     """Process that started this one; 0: whichever is the parent."""
 
@@ -65,6 +70,7 @@ class AssembleDaemon:
         self._settings = settings
         self._stopping = False
         self._parent = Parent(settings.supervisor)
+        self._settled_s = 0.0
         self._told_s = 0.0
         self._snapshot = self._archive.spool / SNAPSHOT_NAME
 
@@ -84,6 +90,8 @@ class AssembleDaemon:
             with quarantine, JournalReader(self._archive.journal, position) as reader:
                 publisher = self._publisher(writer)
                 assembly = Assembly(self._settings.assembly, publisher, reader.read_into, state, quarantine)
+                if writer.register is not None and writer.register.trouble is not None:
+                    _tell(f"alarm: recording goes on, but nothing is entered in the ledger: {writer.register.trouble}")
                 servicenotify.ready("assembling")
                 servicenotify.watchdog()  # from now on: what hangs may be the first thing to come
                 self._loop(reader, assembly, writer, quarantine)
@@ -100,7 +108,7 @@ class AssembleDaemon:
         while True:
             with ExitStack() as stack:
                 try:
-                    writer = stack.enter_context(ArchiveWriter(self._archive))
+                    writer = stack.enter_context(ArchiveWriter(self._archive, books=self._settings.books))
                 except ArchiveBusyError:
                     if time.monotonic() > deadline or self._stopping:
                         raise
@@ -140,9 +148,21 @@ class AssembleDaemon:
                 _tell(f"alarm: journal file {skipped.file} cannot be read at {skipped.offset}: {skipped.bytes} bytes")
             reader.skipped.clear()
             self._alive()
+            self._settle(writer)
             if time.monotonic() >= kept + SNAPSHOT_S:
                 self._keep(reader, assembly, writer)
                 kept = time.monotonic()
+
+    def _settle(self, writer: ArchiveWriter) -> None:
+        """Bring the books up to date, for everything of a second at once."""
+        if time.monotonic() < self._settled_s + SETTLE_S:
+            return
+        if writer.has_news:
+            try:
+                writer.sync()
+            except StorageError as error:  # another second, another try; nothing is lost meanwhile
+                _tell(f"alarm: ledger and index are not up to date: {error}")
+        self._settled_s = time.monotonic()
 
     def _keep(self, reader: JournalReader, assembly: Assembly, writer: ArchiveWriter) -> None:
         """Keep the state, then let the journal forget what only earlier states needed."""

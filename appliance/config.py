@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -17,7 +18,10 @@ from appliance.errors import ConfigurationError
 from appliance.tomltree import NOT_IN_FILE, Check, build, repeated
 from capture.numbers import canonical
 from capture.rules import Enterprise, LineRule
+from storage.archive import Archive
 from storage.backup.settings import BackupSettings
+from storage.ledger.settings import LedgerSettings
+from storage.register import RegisterSettings
 from storage.retention.policy import EnterprisePolicy, Policy, Retention, Rule
 from storage.share.settings import ShareSettings
 from storage.vocabulary import Form, Pcm, Source
@@ -150,6 +154,8 @@ class Storage:
     """With less free room than this no new recording is begun; calls in progress are finished."""
     volume_uuid: Annotated[str, Check(_uuid_problem)] = ""
     """File system that the archive has to lie on; any when empty."""
+    device_key: str = ""
+    """File of the key that signs the ledger's checkpoints; `ledger/device.key` in the archive when empty."""
     retention: Retention = field(default_factory=Retention)
     """How long recordings are kept under no enterprise ID, or under one without a rule of its own."""
 
@@ -198,6 +204,18 @@ class Configuration:
             source=source,
             sip_ports=self.sip_ports,
         )
+
+    def books(self, archive: Archive, now_ns: Callable[[], int], *, go_on_without: bool = False) -> RegisterSettings:
+        """Return how the archive's ledger and index are kept."""
+        key = self.storage.device_key
+        ledger = LedgerSettings(
+            directory=archive.ledger,
+            key=Path(key) if key else archive.ledger / "device.key",
+            share=archive.recordings,
+            serial=self.site.serial,
+            zone=ZoneInfo(self.site.time_zone),
+        )
+        return RegisterSettings(ledger=ledger, now_ns=now_ns, go_on_without=go_on_without)
 
     def retention(self) -> Policy:
         """Return how long recordings are kept."""

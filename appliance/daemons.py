@@ -6,6 +6,7 @@ systemd starts them, or `rokubox record` does; both give them the same arguments
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -88,8 +89,9 @@ def _assemble(arguments: argparse.Namespace) -> int:
     record = Record(arguments.record) if arguments.record else None
     settings = configuration.assembly(record=record, form=None, software=software(), source=Source.SPAN)
     root = _archive(arguments, configuration)
+    books = configuration.books(Archive(root), time.time_ns, go_on_without=True)
     return assembledaemon.main(
-        assembledaemon.AssembleSettings(archive=root, assembly=settings, supervisor=arguments.supervisor)
+        assembledaemon.AssembleSettings(archive=root, assembly=settings, books=books, supervisor=arguments.supervisor)
     )
 
 

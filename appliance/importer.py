@@ -24,13 +24,14 @@ from capture.merging import merge
 from capture.pcapfile import CaptureReader
 from capture.records import RecordBatch
 from storage.archive import Archive
+from storage.register import RegisterSettings
 from storage.writer import ArchiveWriter
 
 BATCH_BYTES = 28 << 20
 """Read at once from all files together, as long as each has `LEAST_BATCH_BYTES`."""
 LEAST_BATCH_BYTES = 1 << 20
 FORGET_EVERY_BLOCKS = 64
-"""How often the journal is asked what it can drop."""
+"""How often the journal is asked what it can drop, and the books are brought up to date."""
 
 IntArray = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
@@ -64,9 +65,14 @@ class ImportReport:
 
 
 def import_files(
-    paths: Sequence[Path], output: Path, settings: AssemblySettings, sip_ports: frozenset[int], progress: Progress
+    paths: Sequence[Path],
+    output: Path,
+    settings: AssemblySettings,
+    sip_ports: frozenset[int],
+    progress: Progress,
+    books: RegisterSettings | None = None,
 ) -> ImportReport:
-    """Import capture files into the archive at `output`.
+    """Import capture files into the archive at `output`, and into its books unless it has none.
 
     Raises:
         CaptureFileError: a file cannot be read at all; nothing is written then.
@@ -76,12 +82,12 @@ def import_files(
         batch_bytes = max(BATCH_BYTES // len(paths), LEAST_BATCH_BYTES)
         readers = [stack.enter_context(CaptureReader(path, batch_bytes=batch_bytes)) for path in paths]
         archive = Archive(output)
-        writer = stack.enter_context(ArchiveWriter(archive))
+        writer = stack.enter_context(ArchiveWriter(archive, books=books))
         spool = stack.enter_context(TransientJournal(archive.spool))
         publisher = Publisher(settings=settings, writer=writer)
         assembly = Assembly(settings, publisher, spool.read_into)
         lines = [ClockLine() for _ in readers]
-        feed = _Feed(assembly=assembly, spool=spool, intake=Intake(sip_ports), lines=lines)
+        feed = _Feed(assembly=assembly, writer=writer, spool=spool, intake=Intake(sip_ports), lines=lines)
         total = sum(reader.size_bytes for reader in readers)
         evened = [line.even(iter(reader)) for line, reader in zip(lines, readers, strict=True)]
         for batch in merge([numbered(batches, number) for number, batches in enumerate(evened)]):
@@ -116,6 +122,7 @@ class _Feed:
     """Writes windows to the journal and hands the blocks to assembly."""
 
     assembly: Assembly
+    writer: ArchiveWriter
     spool: TransientJournal
     intake: Intake
     lines: Sequence[ClockLine]
@@ -157,6 +164,7 @@ class _Feed:
         if self._blocks % FORGET_EVERY_BLOCKS == 0:
             oldest = self.assembly.oldest_needed()
             self.spool.forget_before(self.spool.end if oldest is None else oldest)
+            self.writer.sync()
 
     def finish(self) -> None:
         if self.last_ns is not None:

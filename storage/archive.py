@@ -3,6 +3,7 @@
 DIR/recordings/YYYY/MM/DD/   finished parts
     calls/YYYY/MM/DD/        call records, <call_id>.json
     spool/  run/             drafts and what assembly keeps of itself; lock, process ids
+    ledger/  index.sqlite    what is in the archive: for good, and to be searched
     journal/  quarantine/    what the wire showed; what assembly could not get past
 """
 
@@ -39,6 +40,10 @@ class Archive:
         """Lock and process ids."""
         self.journal = root / "journal"
         """What the wire showed, as long as it is needed."""
+        self.ledger = root / "ledger"
+        """What is in the archive, for good: entries, checkpoints, the device key."""
+        self.index = root / "index.sqlite"
+        """What is in the archive, to be searched; made from the rest."""
         self.quarantine = root / "quarantine"
         """Journal blocks that assembly could not get past."""
 

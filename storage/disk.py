@@ -121,6 +121,11 @@ class Directories:
         """Something changed in `folder`."""
         self._unsynced[folder] = None
 
+    @property
+    def has_news(self) -> bool:
+        """Whether anything was noted since."""
+        return bool(self._unsynced)
+
     def sync(self) -> int:
         """Fsync what was noted and say how many; what fails stays noted.
 

@@ -23,6 +23,10 @@ class ConflictError(StorageError):
     """A part or call record is there already with other content. The first one is kept: neither is ever edited."""
 
 
+class ErasedError(ConflictError):
+    """A part or call record was erased from the archive, and must not come back."""
+
+
 class DamagedRecordError(StorageError):
     """A call record in the archive cannot be read or is not one."""
 

@@ -5,8 +5,8 @@ in the two-file form the WAV comes first and the sidecar makes it a recording.
 """
 
 import hashlib
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -75,7 +75,17 @@ class _Tally:
         return self._sha256.hexdigest()
 
 
-def write_part(disk: Disk, plan: PartPlan, sound: Sound, metadata: Callable[[str], bytes]) -> WrittenPart:
+Promised = Callable[[WrittenPart], AbstractContextManager[None]]
+"""Told what is about to get its name; the context lasts until it has it."""
+
+
+def write_part(
+    disk: Disk,
+    plan: PartPlan,
+    sound: Sound,
+    metadata: Callable[[str], bytes],
+    promised: Promised = lambda _part: nullcontext(),
+) -> WrittenPart:
     """Write one part; `metadata` gives the bytes of `call.json` when told the WAV's SHA-256.
 
     Writing the same part again changes nothing. Raises ConflictError when another part has the name, DiskFullError or
@@ -83,10 +93,12 @@ def write_part(disk: Disk, plan: PartPlan, sound: Sound, metadata: Callable[[str
     left. The directory's own fsync is the caller's, so that it can be shared.
     """
     write = _write_zip if plan.form is Form.ZIP else _write_wav
-    return write(disk, plan, sound, metadata)
+    return write(disk, plan, sound, metadata, promised)
 
 
-def _write_zip(disk: Disk, plan: PartPlan, sound: Sound, metadata: Callable[[str], bytes]) -> WrittenPart:
+def _write_zip(
+    disk: Disk, plan: PartPlan, sound: Sound, metadata: Callable[[str], bytes], promised: Promised
+) -> WrittenPart:
     name = f"{plan.stem}.zip"
     with Draft(disk, plan.spool, plan.folder / name, _subject(plan)) as draft:
         audio = zipstore.Entry(name=AUDIO_NAME, crc32=0, size_bytes=0, offset_bytes=0, modified=plan.started)
@@ -107,11 +119,12 @@ def _write_zip(disk: Disk, plan: PartPlan, sound: Sound, metadata: Callable[[str
         if draft.size_bytes > zipstore.MAX_BYTES:
             raise SoundError("audio and metadata do not fit into one ZIP")
         draft.write(zipstore.central_directory((audio, described), draft.size_bytes))
-        created = publish_all((draft,))
-    return _written(name, wav, call_json, draft.size_bytes, created)
+        return _publish(_written(name, wav, call_json, draft.size_bytes), (draft,), promised)
 
 
-def _write_wav(disk: Disk, plan: PartPlan, sound: Sound, metadata: Callable[[str], bytes]) -> WrittenPart:
+def _write_wav(
+    disk: Disk, plan: PartPlan, sound: Sound, metadata: Callable[[str], bytes], promised: Promised
+) -> WrittenPart:
     name = f"{plan.stem}.wav"
     with ExitStack() as drafts:
         audio = drafts.enter_context(Draft(disk, plan.spool, plan.folder / name, _subject(plan)))
@@ -119,8 +132,8 @@ def _write_wav(disk: Disk, plan: PartPlan, sound: Sound, metadata: Callable[[str
         call_json = metadata(wav.sha256)
         sidecar = drafts.enter_context(Draft(disk, plan.spool, plan.folder / f"{plan.stem}.json", _subject(plan)))
         sidecar.write(call_json)
-        created = publish_all((audio, sidecar))
-    return _written(name, wav, call_json, audio.size_bytes + sidecar.size_bytes, created)
+        written = _written(name, wav, call_json, audio.size_bytes + sidecar.size_bytes)
+        return _publish(written, (audio, sidecar), promised)
 
 
 def _copy(sound: Sound, draft: Draft, *, with_crc: bool) -> _Tally:
@@ -131,13 +144,18 @@ def _copy(sound: Sound, draft: Draft, *, with_crc: bool) -> _Tally:
     return tally
 
 
-def _written(name: str, wav: _Tally, call_json: bytes, size_bytes: int, created: bool) -> WrittenPart:
+def _publish(part: WrittenPart, drafts: Sequence[Draft], promised: Promised) -> WrittenPart:
+    with promised(part):
+        return replace(part, created=publish_all(drafts))
+
+
+def _written(name: str, wav: _Tally, call_json: bytes, size_bytes: int) -> WrittenPart:
     return WrittenPart(
         name=name,
         wav_sha256=wav.sha256,
         call_json_sha256=hashlib.sha256(call_json).hexdigest(),
         size_bytes=size_bytes,
-        created=created,
+        created=False,
     )
 
 

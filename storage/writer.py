@@ -2,8 +2,10 @@
 
 import fcntl
 import fnmatch
+import hashlib
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -12,10 +14,12 @@ from typing import Self
 from storage.archive import Archive
 from storage.call_record import CallRecord
 from storage.disk import DRAFT_PATTERN, FILE_MODE, Directories, Disk, Draft, publish_all, replace_file
-from storage.errors import ArchiveBusyError, from_os_error
+from storage.errors import ArchiveBusyError, ErasedError, from_os_error
 from storage.json_form import to_json
 from storage.layout import ID_DIGITS, day_folder
+from storage.ledger import entries
 from storage.partfile import PartPlan, WrittenPart, write_part
+from storage.register import Register, RegisterSettings
 from storage.vocabulary import Form
 from storage.wavfile import Sound
 
@@ -28,9 +32,12 @@ class ArchiveWriter:
     What it has written survives a power cut from the next `sync` on, which exit does too.
     """
 
-    def __init__(self, archive: Archive, disk: Disk | None = None) -> None:
-        """`disk` makes the system calls; tests give one that fails."""
+    def __init__(self, archive: Archive, disk: Disk | None = None, *, books: RegisterSettings | None = None) -> None:
+        """`disk` makes the system calls; tests give one that fails. `books`: None for an archive that nobody keeps."""
         self._archive = archive
+        self._books = books
+        self.register: Register | None = None
+        """The ledger and the index, where they are kept."""
         self._disk = disk or Disk()
         self._directories = Directories(self._disk)
         self._lock = -1
@@ -39,13 +46,19 @@ class ArchiveWriter:
     def __enter__(self) -> Self:
         """Make the directories, take the lock, clear the spool.
 
-        Raises ArchiveBusyError when another process has the lock, ArchiveError when the directories cannot be made.
+        Raises ArchiveBusyError when another process has the lock, ArchiveError when the directories cannot be made;
+        and as Register does.
         """
         for folder in (self._archive.recordings, self._archive.records, self._archive.spool, self._archive.run):
             self._directories.make(folder)
         self._lock = _locked(self._archive.run / LOCK_NAME)
         try:
             self.clean_spool()
+            if self._books is not None:
+                self.register = Register(self._archive.root, self._archive.spool, self._books, self._disk)
+                for folder in self.register.found_in:
+                    self._directories.note(folder)
+                self.sync()
         except BaseException:
             os.close(self._lock)
             raise
@@ -57,6 +70,8 @@ class ArchiveWriter:
         try:
             self.sync()
         finally:
+            if self.register is not None:
+                self.register.__exit__(kind, error, traceback)
             os.close(self._lock)
 
     def clean_spool(self) -> int:
@@ -70,23 +85,69 @@ class ArchiveWriter:
         return len(drafts)
 
     def write_part(
-        self, *, stem: str, started: datetime, form: Form, sound: Sound, metadata: Callable[[str], bytes]
+        self,
+        *,
+        call_id: str,
+        number: int,
+        stem: str,
+        started: datetime,
+        form: Form,
+        sound: Sound,
+        metadata: Callable[[str], bytes],
     ) -> WrittenPart:
-        """Write one part into its day's folder; errors and arguments as in `partfile.write_part`."""
+        """Write part `number` of a call into its day's folder; errors and other arguments as in `partfile.write_part`.
+
+        Raises ErasedError when the part was erased.
+        """
+        self._refuse_erased(call_id, number)
         folder = self._folder(self._archive.recordings, stem)
         plan = PartPlan(folder=folder, spool=self._archive.spool, stem=stem, form=form, started=started)
-        return write_part(self._disk, plan, sound, metadata)
+
+        def promised(part: WrittenPart) -> AbstractContextManager[None]:
+            if self.register is None:
+                return nullcontext()
+            entry = entries.Part(
+                call_id=call_id,
+                part=number,
+                day=started.strftime("%Y-%m-%d"),
+                form=form,
+                call_json_sha256=part.call_json_sha256,
+                wav_sha256=part.wav_sha256,
+                at=self.register.now(),
+            )
+            return self.register.promised(folder / part.name, entry)
+
+        return write_part(self._disk, plan, sound, metadata, promised)
 
     def write_call(self, record: CallRecord) -> bool:
         """Write one call record. False: exactly this one was there, nothing changed.
 
-        Raises ConflictError when the call has another record already, which is kept.
+        Raises ConflictError when the call has another record already, which is kept, ErasedError when it was erased.
         """
+        self._refuse_erased(record.call_id)
         self._folder(self._archive.records, record.started_at)
         subject = f"the record of call {record.call_id[:ID_DIGITS]}"
-        with Draft(self._disk, self._archive.spool, self._archive.record_path(record), subject) as draft:
-            draft.write(to_json(record))
-            return publish_all((draft,))
+        path = self._archive.record_path(record)
+        content = to_json(record)
+        with Draft(self._disk, self._archive.spool, path, subject) as draft:
+            draft.write(content)
+            with self._promised_call(path, record, content):
+                return publish_all((draft,))
+
+    def _promised_call(self, path: Path, record: CallRecord, content: bytes) -> AbstractContextManager[None]:
+        if self.register is None:
+            return nullcontext()
+        entry = entries.Call(
+            call_id=record.call_id,
+            day=record.started_at[:10],
+            record_sha256=hashlib.sha256(content).hexdigest(),
+            at=self.register.now(),
+        )
+        return self.register.promised(path, entry)
+
+    def _refuse_erased(self, call_id: str, number: int = 0) -> None:
+        if self.register is not None and self.register.is_erased(call_id, number):
+            raise ErasedError(f"call {call_id[:ID_DIGITS]} was erased and is not written again")
 
     def replace(self, path: Path, content: bytes) -> None:
         """Write a file of the spool anew, complete or not at all; the next `sync` makes it durable.
@@ -100,9 +161,19 @@ class ArchiveWriter:
             raise from_os_error(error, f"write {path.name}") from error
         self._directories.note(path.parent)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether `sync` has something to do."""
+        return self._directories.has_news or (self.register is not None and self.register.has_news)
+
     def sync(self) -> int:
-        """Fsync every directory that changed since the last time and say how many."""
-        return self._directories.sync()
+        """Fsync every directory that changed since the last time and say how many; then bring the books up to date."""
+        if self.register is None:
+            return self._directories.sync()
+        self.register.secure()
+        synced = self._directories.sync()
+        self.register.settle()
+        return synced
 
     def _folder(self, above: Path, started: str) -> Path:
         assert self._lock >= 0, "written outside the writer's context"

@@ -207,7 +207,7 @@ def test_both_forms_hold_the_same(form: str, tmp_path: Path) -> None:
     played = play(call())
     found = do_import(tmp_path, played.packets, arguments=["--form", form])
     assert differences(found.archive, [played]) == []
-    names = sorted(path.suffix for path in (found.archive / "recordings").rglob("*") if path.is_file())
+    names = sorted(path.suffix for path in (found.archive / "recordings").glob("*/*/*/*"))
     assert names == ([".zip"] if form == "zip" else [".json", ".wav"])
     assert found.part.record["form"] == form
     assert not [path for path in (found.archive / "recordings").rglob("*") if path.name.startswith(".")]

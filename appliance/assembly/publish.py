@@ -86,7 +86,15 @@ class Publisher:
             blocks = sides.linear(left, right) if law is None else sides.companded(left, right)
             sound = Sound(blocks=blocks, frames=rendered.samples, law=law, info=info)
             form = settings.form
-            return self.writer.write_part(stem=stem, started=started, form=form, sound=sound, metadata=metadata)
+            return self.writer.write_part(
+                call_id=work.call_id,
+                number=rendered.number,
+                stem=stem,
+                started=started,
+                form=form,
+                sound=sound,
+                metadata=metadata,
+            )
 
         written = self._insist(write)
         self.parts += 1

@@ -1,6 +1,7 @@
 """`rokubox import`: capture files into an archive."""
 
 import argparse
+import time
 from pathlib import Path
 
 from appliance import terminal
@@ -67,8 +68,9 @@ def _run(arguments: argparse.Namespace) -> int:
     check_rules(configuration, record)
     form = Form(arguments.form) if arguments.form else None
     settings = configuration.assembly(record=record, form=form, software=software())
+    books = configuration.books(Archive(output), time.time_ns)
     with shown("importing") as progress:
-        report = import_files(arguments.files, output, settings, configuration.sip_ports, progress)
+        report = import_files(arguments.files, output, settings, configuration.sip_ports, progress, books)
     summary.show(terminal.output(), report, Archive(output))
     for file in report.files:
         if file.damage:

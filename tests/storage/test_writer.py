@@ -25,7 +25,15 @@ def unexpected(damage: DamagedRecordError) -> None:
 
 def write_part(writer, frames=1000):
     started = local_time(START_NS, TOKYO)
-    return writer.write_part(stem=STEM, started=started, form=Form.ZIP, sound=sound(linear(frames)), metadata=metadata)
+    return writer.write_part(
+        call_id=CALL_ID,
+        number=1,
+        stem=STEM,
+        started=started,
+        form=Form.ZIP,
+        sound=sound(linear(frames)),
+        metadata=metadata,
+    )
 
 
 def test_where_everything_lies(tmp_path):

@@ -1,0 +1,112 @@
+"""The books of an archive: its ledger, and its index behind it. For the one writer, which holds the archive's lock.
+
+    promise   noted in the spool, before a file gets its name
+    settle    promises and folders to the disk -> ledger lines, one fsync for all -> signed checkpoint -> index
+              -> promises dropped
+
+Killed anywhere in between, the next writer goes on from the promises: what has a name in the archive is in the ledger.
+While the ledger cannot be used, because it is broken or its key is gone, recording goes on and promises wait.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from storage.disk import Disk
+from storage.errors import ConflictError, DeviceKeyError, LedgerBrokenError
+from storage.ledger.entries import Call, Entry, Part
+from storage.ledger.ledger import Ledger
+from storage.ledger.settings import LedgerSettings
+from storage.promises import Promise, Promises
+from storage.timestamps import rfc3339
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterSettings:
+    """How the books are kept."""
+
+    ledger: LedgerSettings
+    """Where the ledger is, and its name."""
+    now_ns: Callable[[], int]
+    """The time that is written into them."""
+    go_on_without: bool = False
+    """Whether a ledger that cannot be used stops recording: an import can be repeated, live traffic cannot."""
+
+
+class Register:
+    """The open books. A context."""
+
+    def __init__(self, root: Path, spool: Path, settings: RegisterSettings, disk: Disk) -> None:
+        """Open them and find what a killed writer had promised.
+
+        Raises LedgerBrokenError or DeviceKeyError when the ledger cannot be used and may not be done without,
+        DiskFullError or ArchiveError when the disk fails.
+        """
+        self._root = root
+        self._now_ns = settings.now_ns
+        self._zone = settings.ledger.zone
+        self.trouble: LedgerBrokenError | DeviceKeyError | None = None
+        """Why there is no ledger at present."""
+        self.ledger: Ledger | None = None
+        """The ledger, unless there is trouble with it."""
+        self._waiting: list[Entry] = []
+        self._promises = Promises(spool, disk)
+        try:
+            self.ledger = Ledger(settings.ledger, settings.now_ns(), disk=disk)
+        except (LedgerBrokenError, DeviceKeyError) as error:
+            self.trouble = error
+            if not settings.go_on_without:
+                self.__exit__(None, None, None)
+                raise
+        kept = [promise for promise in self._promises.read() if promise.is_kept(root)]
+        self._waiting += [promise.entry for promise in kept]
+        self.found_in = {(root / promise.path).parent for promise in kept}
+        """Folders of what a killed writer had promised."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._promises.close()
+        if self.ledger is not None:
+            self.ledger.__exit__(kind, error, traceback)
+
+    def is_erased(self, call_id: str, part: int = 0) -> bool:
+        """Whether the part (0: the whole call) was erased, and must not come back."""
+        return self.ledger is not None and (self.ledger.is_erased(call_id, part) or self.ledger.is_erased(call_id))
+
+    @contextmanager
+    def promised(self, path: Path, entry: Part | Call) -> Iterator[None]:
+        """Promise a file before it gets its name; inside, it gets it. Then the entry waits for `settle`."""
+        self._promises.note(Promise(path=str(path.relative_to(self._root)), entry=entry))
+        yield
+        self._waiting.append(entry)
+
+    def now(self) -> str:
+        """The time for entries."""
+        return rfc3339(self._now_ns(), self._zone)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether entries wait for `settle`."""
+        return bool(self._waiting) and self.ledger is not None
+
+    def secure(self) -> None:
+        """Bring the promises to the disk, before folders are."""
+        self._promises.secure()
+
+    def settle(self) -> None:
+        """Enter what is new. Raises DiskFullError or ArchiveError; another try does the rest."""
+        if self.ledger is None:
+            return
+        for entry in self._waiting:
+            with suppress(ConflictError):  # stands with other hashes; `verify` tells which of them the file has
+                self.ledger.append([entry])
+        self._waiting.clear()
+        self.ledger.commit(self._now_ns())
+        self._promises.forget()

@@ -1,0 +1,217 @@
+"""The books follow the files, whatever happens in between."""
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from storage.archive import Archive
+from storage.disk import Disk
+from storage.errors import DeviceKeyError, ErasedError, StorageError
+from storage.ledger.entries import Call, Erasure, Part
+from storage.ledger.settings import LedgerSettings
+from storage.register import RegisterSettings
+from storage.timestamps import local_time
+from storage.vocabulary import Form
+from storage.writer import ArchiveWriter
+from tests.storage.samples import CALL_ID, START_NS, STEM, TOKYO, at, call_record, linear, metadata, sound
+
+NOW_NS = START_NS + 60 * 10**9
+
+
+def books(root: Path, **changes) -> RegisterSettings:
+    archive = Archive(root)
+    ledger = LedgerSettings(
+        directory=archive.ledger,
+        key=archive.ledger / "device.key",
+        share=archive.recordings,
+        serial="RB-1",
+        zone=ZoneInfo("Asia/Tokyo"),
+    )
+    return RegisterSettings(ledger=ledger, now_ns=lambda: NOW_NS, **changes)
+
+
+def writer(root: Path, disk: Disk | None = None, **changes) -> ArchiveWriter:
+    return ArchiveWriter(Archive(root), disk, books=books(root, **changes))
+
+
+def write(into: ArchiveWriter, frames: int = 1000) -> None:
+    into.write_part(
+        call_id=CALL_ID,
+        number=1,
+        stem=STEM,
+        started=local_time(START_NS, TOKYO),
+        form=Form.ZIP,
+        sound=sound(linear(frames)),
+        metadata=metadata,
+    )
+    into.write_call(call_record())
+
+
+def entered(root: Path) -> list[str]:
+    with writer(root) as opened:
+        assert opened.register is not None
+        assert opened.register.ledger is not None
+        return [line.entry.kind for line in opened.register.ledger.lines() if line.entry.kind in ("part", "call")]
+
+
+def test_what_is_written_is_entered_once(tmp_path):
+    with writer(tmp_path) as opened:
+        news = []
+        for act in (lambda: write(opened), opened.sync, lambda: write(opened)):
+            act()
+            news.append(opened.has_news)
+        assert news == [True, False, True]
+    assert entered(tmp_path) == ["part", "call"]
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_entries_say_what_the_files_are(tmp_path):
+    with writer(tmp_path) as opened:
+        write(opened)
+        opened.sync()
+        assert opened.register is not None
+        assert opened.register.ledger is not None
+        lines = {line.entry.kind: line.entry for line in opened.register.ledger.lines()}
+    part, call = lines["part"], lines["call"]
+    assert isinstance(part, Part)
+    assert isinstance(call, Call)
+    assert (part.call_id, part.part, part.day, part.form) == (CALL_ID, 1, "2026-01-02", Form.ZIP)
+    assert (call.call_id, call.day, call.at) == (CALL_ID, "2026-01-02", at(60.0))
+
+
+def test_what_was_erased_does_not_come_back(tmp_path):
+    with writer(tmp_path) as opened:
+        write(opened)
+        opened.sync()
+        assert opened.register is not None
+        assert opened.register.ledger is not None
+        gone = Erasure(call_ids=(CALL_ID,), rule="r", who="w", why="y", counts={}, at=at(61.0))
+        opened.register.ledger.append([gone])
+        opened.sync()
+        with pytest.raises(ErasedError, match=r"^call 0123456789 was erased and is not written again$"):
+            write(opened)
+
+
+STEPS = ["create", "write", "write_at", "fsync", "link", "remove", "rename", "truncate"]
+
+
+class Killed(Disk):
+    """Dies at one call, before or after it was made."""
+
+    def __init__(self, step: str, when: str, count: int) -> None:
+        self.step, self.when, self.left = step, when, count
+
+    def __getattribute__(self, name: str):
+        found = super().__getattribute__(name)
+        if name in ("step", "when", "left") or name != self.step:
+            return found
+
+        def call(*arguments, **named):
+            self.left -= 1
+            if self.left == -1 and self.when == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = found(*arguments, **named)
+            if self.left == -1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return call
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_writer_killed_at_any_step_leaves_nothing_off_the_books(tmp_path, step, when):
+    """The next writer, with nothing to do of its own, enters all that has a name."""
+    deaths = 0
+    for count in range(60):
+        root = tmp_path / str(count)
+        if not dies(partial(_written_by, writer(root, Killed(step, when, count)))):
+            break
+        deaths += 1
+        parts, calls = list(root.glob("recordings/*/*/*/*.zip")), list(root.glob("calls/*/*/*/*"))
+        assert entered(root) == ["part"] * len(parts) + ["call"] * len(calls), f"killed {when} {step} number {count}"
+        shutil.rmtree(root)
+    assert 0 < deaths < 60
+
+
+def _written_by(opening: ArchiveWriter) -> None:
+    with opening as opened:
+        write(opened)
+
+
+def dies(act: Callable[[], None]) -> bool:
+    """Run in a process of its own; whether it was killed."""
+    pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            act()
+            code = 0
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code in (0, -signal.SIGKILL)
+    return code != 0
+
+
+class Full(Disk):
+    """Refuses one call after some."""
+
+    def __init__(self, step: str) -> None:
+        self.step, self.left = step, 1000
+
+    def __getattribute__(self, name: str):
+        found = super().__getattribute__(name)
+        if name in ("step", "left") or name != self.step:
+            return found
+
+        def call(*arguments, **named):
+            self.left -= 1
+            if self.left == -1:
+                raise OSError(28, os.strerror(28))
+            return found(*arguments, **named)
+
+        return call
+
+
+@pytest.mark.parametrize("step", ["write_at", "fsync", "rename"])
+def test_a_disk_that_fails_once_costs_no_entry(tmp_path, step):
+    for count in range(40):
+        root = tmp_path / str(count)
+        failed = 0
+        disk = Full(step)
+        with writer(root, disk) as opened:
+            disk.left = count
+            for act in (lambda opened=opened: write(opened), opened.sync):
+                try:
+                    act()
+                except StorageError:
+                    failed += 1
+                    act()
+        assert entered(root) == ["part", "call"]
+        shutil.rmtree(root)
+        if not failed:
+            break
+    assert count
+
+
+def test_recording_goes_on_without_the_key_and_is_entered_later(tmp_path):
+    with writer(tmp_path):
+        pass
+    key = tmp_path / "ledger" / "device.key"
+    key.rename(tmp_path / "elsewhere")
+    with pytest.raises(DeviceKeyError):
+        writer(tmp_path).__enter__()
+    for frames in (1000, 1000):
+        with writer(tmp_path, go_on_without=True) as opened:
+            assert opened.register is not None
+            assert isinstance(opened.register.trouble, DeviceKeyError)
+            write(opened, frames)
+    (tmp_path / "elsewhere").rename(key)
+    assert entered(tmp_path) == ["part", "call"]
