@@ -1,9 +1,13 @@
-"""`rokubox-capture`: the mirror ports into the journal. Decodes nothing, opens no network, waits for the disk alone.
+"""`rokubox-capture`: the mirror ports into the journal. Decodes nothing, opens no network.
 
-    every `CYCLE_S`   ring blocks -> journal, then a tick: everything before it has been read
-    every second      counters, state of the ports, what may be forgotten, room on the disk
+    every `CYCLE_S`   ring blocks -> writer, then a tick: everything before it has been read
+    every second      watchdog, counters, ports that are not open
     at once           SIGTERM, changes of the mirror ports
-    its own thread    fdatasync, once a second
+
+    its own thread    waits for the disk with
+    writer            what was read; more is read when it is written
+    upkeep            what may be forgotten, room, the configuration's text
+    sync              fdatasync, once a second
 
 The rings outlive this process: their sockets are kept by whoever started it (systemd's descriptor store, or `rokubox
 record`), and the next process goes on at the oldest block that was not handed back.
@@ -11,31 +15,30 @@ record`), and the next process goes on at the oldest block that was not handed b
 
 import contextlib
 import ctypes
+import dataclasses
 import os
 import selectors
 import signal
 import socket
-import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 from appliance import clocks, configtexts, journalneeds, orphan, servicenotify, setaside
+from appliance.mirrorports import MirrorPorts
 from appliance.orphan import Parent
+from appliance.telling import Teller
 from capture import kernelfilter
+from capture.background import Background
 from capture.bootline import BootLine, ReadClocks
-from capture.errors import CaptureError, JournalWriteError, RingError
-from capture.events import Counted, EventKind
+from capture.errors import JournalWriteError
+from capture.events import EventKind
 from capture.intake import Intake
 from capture.journal import Event
 from capture.journalstore import JournalStore
 from capture.journalsync import SyncThread
-from capture.linkstate import LinkEvent, LinkEventKind
-from capture.linkwatch import LinkWatch
 from capture.livejournal import LiveJournal
-from capture.mirrorport import MirrorPort
 from capture.ring import RingSettings
 
 NS = 1_000_000_000
@@ -43,6 +46,10 @@ CYCLE_S = 0.5
 """How long packets are gathered before they are written: fewer, larger blocks are cheaper to read back."""
 EARLY_BLOCKS = 32
 """Ring blocks that are not left waiting for the cycle's end."""
+COUNT_S = 1.0
+"""How often counters are read."""
+SLOW_S = 2.0
+"""A disk that takes longer for its answer is worth a word."""
 LOOK_S = 0.1
 """How often the rings are looked at for that."""
 SETTLED_NS = 250_000_000
@@ -56,7 +63,6 @@ MAX_EVENTS = 10_000
 PRIORITY = 20
 """`SCHED_FIFO`: above everything that can wait, below the kernel's own threads."""
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
-_RING_NAME = "ring-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,27 +96,52 @@ class CaptureSettings:
     """Process that started this one; 0: whichever is the parent."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Upkeep:
+    """What one round of keeping the disk in order came to."""
+
+    free_bytes: int
+    """Room on the volume."""
+    digest: str | None
+    """Of the configuration, once its text is kept."""
+    quarantined: frozenset[str]
+    """What assembly has put into its quarantine."""
+    troubles: tuple[str, ...]
+    """What the disk refused."""
+
+
 class CaptureDaemon:
-    """The loop of the daemon, with everything it holds."""
+    """The loop of the daemon, with everything it holds. It never waits for the disk: that is its threads' to do."""
 
     def __init__(self, settings: CaptureSettings, read_clocks: ReadClocks = clocks.read) -> None:
         self._settings = settings
-        program = kernelfilter.program(settings.sip_ports, tunnels=settings.tunnels)
-        self._ports = [
-            MirrorPort(number, name, program, settings.ring) for number, name in enumerate(settings.interfaces)
-        ]
-        self._served_by = {name: name for name in settings.interfaces}
-        """The name that each port's interface has now."""
-        self._watch = LinkWatch(settings.interfaces)
+        self._line = BootLine(read_clocks)
+        self._teller = Teller("rokubox-capture")
+        self._ports = MirrorPorts(
+            settings.interfaces,
+            kernelfilter.program(settings.sip_ports, tunnels=settings.tunnels),
+            settings.ring,
+            self._line,
+            note=lambda detail: self._note(EventKind.INTERFACE, **detail),
+            tell=self._teller.tell,
+        )
         self._events: list[Event] = []
         self._stopping = False
-        self._set_aside: set[str] = set()
-        """What of the quarantine is told; all of it again after a start."""
+        self._behind = False
+        """Whether more is ready than was read last."""
         self._full: bool | None = None
         """Whether room is short; None until looked at: the first look is always told."""
-        self._configuration_told = False
+        self._set_aside: frozenset[str] = frozenset()
+        """What of the quarantine is told; all of it again after a start."""
+        self._digest: str | None = None
+        """Of the configuration, once it was told."""
+        self._count_s = time.monotonic()
+        """When it is time to count again."""
+        self._settled_s = time.monotonic()
+        """When the disk had taken all that it was given."""
+        self._status = "recording"
+        """What was told last of the disk."""
         self._parent = Parent(settings.supervisor)
-        self._line = BootLine(read_clocks)
 
     def stop(self) -> None:
         """Ask the loop to end."""
@@ -122,197 +153,207 @@ class CaptureDaemon:
         Raises:
             CaptureError: no port can be captured from, or another capture owns the journal.
         """
-        continued = self._open_ports()
-        opened_ns = self._line.now_ns()
-        if orphan.is_daemon(self._settings.take_over, "capture"):
-            # Our rings fill while it ends; what both of them saw, assembly takes once.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._settings.take_over, signal.SIGTERM)
-        with JournalStore(self._settings.journal, wait_s=TAKE_OVER_S) as store, SyncThread(store) as sync:
-            journal = LiveJournal(self._ports, Intake(self._settings.sip_ports), store, self._line)
-            # Before anything that new rings hold: what is missing until now, nobody watched. But behind what is left in
-            # rings that went on: assembly must not pass over it.
-            start = Event(ts_ns=opened_ns, kind=EventKind.START, detail={"continued": int(continued)})
-            if continued:
-                self._events.append(start)
-            else:
-                journal.tell([start])
-            self._tell_configuration(opened_ns)
-            if not continued:
-                journal.tell(self._take_events())
-            if store.torn is not None:
-                torn = store.torn
-                self._note(EventKind.TORN_TAIL, file=torn.file, offset=torn.offset, bytes=torn.bytes)
-                _tell(f"journal file {torn.file} ended within a block: {torn.bytes} bytes cut off")
-            servicenotify.ready("recording")
-            self._loop(journal, store, sync, woken)
-            self._drain(journal)
-            self._note(EventKind.STOP)
-            journal.tell(self._take_events())
-        for port in self._ports:
-            port.close()
-        self._watch.close()
-
-    def _open_ports(self) -> bool:
-        """Take over or open every port; True when all rings outlived their last owner."""
-        stored = servicenotify.stored()
-        continued = True
-        failures: list[str] = []
-        present = self._watch.read()
-        self._follow(present, opening=False)
-        up = {event.interface for event in present if event.kind is LinkEventKind.UP}
-        for port in self._ports:
-            if port.name not in up:
-                self._note_port(port, change="down", up=0)
-        for port in self._ports:
-            kept = stored.pop(f"{_RING_NAME}{port.name}", None)
-            try:
-                if kept is not None:
-                    port.adopt(kept)
-                    continue
-            except RingError as error:
-                _tell(str(error))
-            continued = False
-            failures += self._open(port)
-        for fileno in stored.values():
-            os.close(fileno)
-        if failures and all(port.ring is None for port in self._ports):
-            raise RingError("\n".join(failures))
-        for failure in failures:
-            _tell(failure)
-        return continued
-
-    def _open(self, port: MirrorPort) -> list[str]:
-        """Open a port's ring and have it kept; return what is wrong."""
         try:
-            port.open(self._served_by[port.name])
-        except CaptureError as error:
-            return [str(error)]
-        assert port.ring is not None
-        servicenotify.forget(f"{_RING_NAME}{port.name}")
-        servicenotify.store(f"{_RING_NAME}{port.name}", port.ring.fileno())
-        return []
+            continued = self._ports.begin()
+            opened_ns = self._line.now_ns()
+            if orphan.is_daemon(self._settings.take_over, "capture"):
+                # Our rings fill while it ends; what both of them saw, assembly takes once.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self._settings.take_over, signal.SIGTERM)
+            with JournalStore(self._settings.journal, wait_s=TAKE_OVER_S) as store, SyncThread(store) as sync:
+                self._record(store, sync, woken, opened_ns, continued=continued)
+        finally:
+            self._ports.close()
+            self._teller.close()
 
-    def _loop(self, journal: LiveJournal, store: JournalStore, sync: SyncThread, woken: socket.socket) -> None:
+    def _record(
+        self, store: JournalStore, sync: SyncThread, woken: socket.socket, opened_ns: int, *, continued: bool
+    ) -> None:
+        journal = LiveJournal(self._ports.ports, Intake(self._settings.sip_ports), store, self._line)
+        self._begin(journal, store, opened_ns, continued=continued)
+        servicenotify.ready(self._status)
+        with Background[_Upkeep]("journal-upkeep") as upkeep:
+            self._loop(journal, store, sync, upkeep, woken)
+        self._drain(journal)
+        self._note(EventKind.STOP)
+        journal.tell(self._take_events(journal))
+        self._write_out(journal)
+        journal.close()
+
+    def _begin(self, journal: LiveJournal, store: JournalStore, opened_ns: int, *, continued: bool) -> None:
+        """Tell of the start: what is missing until now, nobody watched.
+
+        Before anything that new rings hold, but behind what is left in rings that went on: assembly must not pass over
+        it.
+        """
+        self._events.append(Event(ts_ns=opened_ns, kind=EventKind.START, detail={"continued": int(continued)}))
+        last_ns = max((file.last_ns for file in store.files()), default=opened_ns)
+        self._ports.tell_standing(min(last_ns, opened_ns) if continued else None)
+        upkeep = self._keep_up(store)
+        self._take_in(upkeep)
+        if store.torn is not None:
+            torn = store.torn
+            self._note(EventKind.TORN_TAIL, file=torn.file, offset=torn.offset, bytes=torn.bytes)
+            self._teller.tell(f"journal file {torn.file} ended within a block: {torn.bytes} bytes cut off")
+        if not continued:
+            journal.tell(self._take_events(journal))
+
+    def _loop(
+        self,
+        journal: LiveJournal,
+        store: JournalStore,
+        sync: SyncThread,
+        upkeep: Background[_Upkeep],
+        woken: socket.socket,
+    ) -> None:
         cycle = second = time.monotonic()
         while not self._stopping:
             now_s = time.monotonic()
             cycle = min(
                 max(cycle + CYCLE_S, now_s), now_s + CYCLE_S
             )  # a cycle that ended early does not lengthen the next
-            self._wait(cycle, woken)
-            while journal.step():
-                pass
-            if journal.trouble is not None:
-                servicenotify.status(f"the disk does not take the journal: {journal.trouble}")
-            else:
-                self._note(EventKind.TICK, boot_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+            self._wait(cycle, journal, woken)
+            self._turn(journal)
             if time.monotonic() >= second:
                 second = max(second + 1.0, time.monotonic())
-                self._each_second(store, sync)
-            if journal.trouble is None:
-                journal.tell(self._take_events())
+                self._each_second(journal, store, sync, upkeep)
             if self._parent.gone_for_s() > ORPHAN_S:
                 self._stopping = True
 
-    def _wait(self, until_s: float, woken: socket.socket) -> None:
+    def _turn(self, journal: LiveJournal) -> None:
+        """Read what is ready and give it to the disk, if that took what it got before."""
+        if journal.settle():
+            self._settled_s = time.monotonic()
+            self._behind = journal.read()
+            if not self._behind:  # else there are packets that are older than now
+                self._note(EventKind.TICK, boot_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+            self._count()
+            journal.tell(self._take_events(journal))
+        if not journal.writing:
+            journal.write()
+
+    def _count(self) -> None:
+        """Tell what was counted, once a second, and only when it can be written.
+
+        The kernel forgets what it has told; what it has not it keeps, even if this process is killed.
+        """
+        now_s = time.monotonic()
+        if now_s >= self._count_s:
+            self._count_s = max(self._count_s + COUNT_S, now_s)
+            for detail in self._ports.counted():
+                self._note(EventKind.COUNTERS, **detail)
+
+    def _wait(self, until_s: float, journal: LiveJournal, woken: socket.socket) -> None:
         """Wait for the cycle's end, a signal, much to read; ports that change are seen to meanwhile."""
         while not self._stopping and (left_s := until_s - time.monotonic()) > 0:
             with selectors.DefaultSelector() as selector:
-                for fileno in (woken.fileno(), *self._watch.filenos()):
+                for fileno in (woken.fileno(), journal.fileno(), *self._ports.filenos()):
                     selector.register(fileno, selectors.EVENT_READ)
                 ready = {key.fd for key, _ in selector.select(min(left_s, LOOK_S))}
             if woken.fileno() in ready:
                 woken.recv(64)
                 return
-            if ready:
-                self._follow(self._watch.read(), opening=True)
-            if sum(port.ready() for port in self._ports) >= EARLY_BLOCKS:
+            if ready - {journal.fileno()}:
+                self._ports.follow()
+            if journal.settle() and (self._behind or self._ports.unread() >= EARLY_BLOCKS):
                 return
 
-    def _follow(self, events: Sequence[LinkEvent], *, opening: bool) -> None:
-        """See to mirror ports that changed."""
-        for event in events:
-            port = next(port for port in self._ports if port.name == event.interface)
-            self._served_by[port.name] = event.name
-            facts: dict[str, str | int] = {"change": event.kind.value}
-            match event.kind:
-                case LinkEventKind.UP:
-                    facts["up"] = 1
-                case LinkEventKind.DOWN | LinkEventKind.REMOVED:
-                    facts["up"] = 0
-                case LinkEventKind.ADDED if opening:
-                    self._reopen(port)
-            if opening:
-                self._note_port(port, **facts)
-
-    def _note_port(self, port: MirrorPort, **facts: str | int) -> None:
-        name, at_ns = self._served_by[port.name], self._line.now_ns()
-        self._note(EventKind.INTERFACE, interface=port.number, name=name, at_ns=at_ns, **facts)
-
-    def _reopen(self, port: MirrorPort) -> None:
-        """Give a port that is back a new ring; what the old one still holds is read first by the cycle before."""
-        for failure in self._open(port):
-            _tell(failure)
-
-    def _each_second(self, store: JournalStore, sync: SyncThread) -> None:
+    def _each_second(
+        self, journal: LiveJournal, store: JournalStore, sync: SyncThread, upkeep: Background[_Upkeep]
+    ) -> None:
+        # This loop alone shows that capture works: a disk that stalls is none of its faults.
         servicenotify.watchdog()
-        for port in self._ports:
-            if port.ring is None:
-                self._reopen(port)
-            counted = port.counted(self._served_by[port.name])
-            self._note(EventKind.COUNTERS, interface=port.number, at_ns=self._line.now_ns(), **counted)
-            if counted[Counted.SENT]:
-                _tell(f"{port.name}: {counted[Counted.SENT]} frames were sent by a mirror port")
-        if not self._configuration_told:
-            self._tell_configuration(self._line.now_ns() - SETTLED_NS)
-        self._forget(store)
+        self._ports.look()
+        self._tell_of_disk(journal)
         if sync.error is not None:
-            _tell(str(sync.error))
+            self._teller.tell(str(sync.error))
             sync.error = None
-        self._tell_quarantine()
-        free = _free_bytes(self._settings.volume)
-        full = free < self._settings.reserve_bytes
+        if upkeep.is_over():
+            self._take_in(upkeep.take())
+        if not upkeep.busy:
+            upkeep.begin(lambda: self._keep_up(store))
+
+    def _tell_of_disk(self, journal: LiveJournal) -> None:
+        state = "recording"
+        if journal.trouble is not None:
+            state = f"the disk does not take the journal: {journal.trouble}"
+        elif time.monotonic() - self._settled_s > SLOW_S:
+            state = "the disk does not answer; what finds no room in the rings is lost"
+        if state != self._status:
+            self._status = state
+            servicenotify.status(state)
+            self._teller.tell(state)
+
+    def _keep_up(self, store: JournalStore) -> _Upkeep:
+        """Do what is due on the disk, in whatever time it takes."""
+        troubles: list[str] = []
+        digest = self._digest
+        try:
+            if digest is None:
+                text = self._settings.configuration
+                digest = "" if text is None else configtexts.keep(self._settings.journal, text)
+        except JournalWriteError as error:
+            troubles.append(str(error))
+        try:
+            self._forget(store)
+        except JournalWriteError as error:
+            troubles.append(str(error))
+        quarantine = self._settings.quarantine
+        return _Upkeep(
+            free_bytes=_free_bytes(self._settings.volume),
+            digest=digest,
+            quarantined=frozenset(() if quarantine is None else setaside.names(quarantine)),
+            troubles=tuple(troubles),
+        )
+
+    def _take_in(self, upkeep: _Upkeep) -> None:
+        """Tell what came of it."""
+        for trouble in upkeep.troubles:
+            self._teller.tell(trouble)
+        if upkeep.digest is not None and self._digest is None:
+            self._digest = upkeep.digest
+            self._note(EventKind.CONFIGURATION, digest=upkeep.digest)
+        for name in sorted(upkeep.quarantined - self._set_aside):
+            self._note(EventKind.QUARANTINE, **setaside.facts(name))
+        self._set_aside = upkeep.quarantined
+        full = upkeep.free_bytes < self._settings.reserve_bytes
         if full != self._full:
             self._full = full
-            self._note(EventKind.STORAGE, full=int(full), free_bytes=free)
-
-    def _tell_configuration(self, at_ns: int) -> None:
-        """Say which configuration is in force once its text is kept: who reads the one looks for the other."""
-        text = self._settings.configuration
-        try:
-            digest = "" if text is None else configtexts.keep(self._settings.journal, text)
-        except JournalWriteError as error:
-            _tell(str(error))  # a full disk must not keep capture from making room; tried again each second
-            return
-        self._configuration_told = True
-        self._events.append(Event(ts_ns=at_ns, kind=EventKind.CONFIGURATION, detail={"digest": digest}))
-
-    def _tell_quarantine(self) -> None:
-        found = set() if self._settings.quarantine is None else set(setaside.names(self._settings.quarantine))
-        for name in sorted(found - self._set_aside):
-            self._note(EventKind.QUARANTINE, **setaside.facts(name))
-        self._set_aside = found
+            self._note(EventKind.STORAGE, full=int(full), free_bytes=upkeep.free_bytes)
 
     def _forget(self, store: JournalStore) -> None:
-        """Drop what assembly is done with, and beyond the journal's bounds whatever is oldest."""
+        """Drop what assembly is done with, and beyond the journal's bounds whatever is oldest.
+
+        Raises:
+            JournalWriteError: something cannot be removed.
+        """
         settings = self._settings
-        try:
-            store.forget_before(journalneeds.read(settings.run))
-            oldest_ns = self._line.now_ns() - int(settings.journal_max_age_s * NS)
-            while store.bytes_held > settings.journal_bytes or any(
-                file.last_ns < oldest_ns for file in store.files()[:-1]
-            ):
-                if store.forget_oldest() is None:
-                    break
-        except JournalWriteError as error:
-            _tell(str(error))
+        store.forget_before(journalneeds.read(settings.run))
+        oldest_ns = self._line.now_ns() - int(settings.journal_max_age_s * NS)
+        while store.bytes_held > settings.journal_bytes or any(file.last_ns < oldest_ns for file in store.files()[:-1]):
+            if store.forget_oldest() is None:
+                break
 
     def _drain(self, journal: LiveJournal) -> None:
         """Read what came until now: the kernel closes its blocks after their timeout."""
+        self._write_out(journal)
         time.sleep(2 * self._settings.ring.timeout_ms / 1000)
-        while journal.step():
-            pass
+        while journal.settle():
+            behind = journal.read()
+            self._write_out(journal)
+            if not behind:
+                return
+
+    def _write_out(self, journal: LiveJournal) -> None:
+        """Wait for the disk, as long as whoever wants us to end has patience; one that refuses is asked once more."""
+        for _ in range(2):
+            if not journal.writing:
+                journal.write()
+            while journal.writing:
+                if journal.wait(LOOK_S):
+                    journal.settle()
+            if journal.settle():
+                return
 
     def _note(self, kind: EventKind, **detail: str | int) -> None:
         # Behind everything that is read for certain: assembly must not pass over a packet that comes with the next
@@ -321,9 +362,12 @@ class CaptureDaemon:
         self._events.append(Event(ts_ns=ts_ns, kind=kind, detail=detail))
         del self._events[:-MAX_EVENTS]
 
-    def _take_events(self) -> list[Event]:
+    def _take_events(self, journal: LiveJournal) -> list[Event]:
         events, self._events = self._events, []
-        return events
+        if not self._behind:
+            return events
+        read_ns = journal.last_ns - SETTLED_NS
+        return [dataclasses.replace(event, ts_ns=min(event.ts_ns, read_ns)) for event in events]
 
 
 def main(settings: CaptureSettings) -> int:
@@ -362,8 +406,3 @@ def _free_bytes(volume: Path) -> int:
     except OSError:
         return 0
     return status.f_bavail * status.f_frsize
-
-
-def _tell(line: str) -> None:
-    with contextlib.suppress(OSError):  # whoever reads it may be gone, its disk full
-        print(f"rokubox-capture: {line}", file=sys.stderr, flush=True)

@@ -9,7 +9,8 @@ A port is configured by name and then followed by the number of its interface, s
     present   its link is deleted                          removed -> absent
 
 MAC and slot (where the adapter is plugged in) are learned while the port is present. They recognise an adapter that
-comes back under another name, which is what a renamed or re-plugged adapter does until the system has named it.
+comes back under another name, which is what a renamed or re-plugged adapter does until the system has named it. What
+an earlier process knew is told by `remember`.
 """
 
 from collections.abc import Iterable
@@ -56,6 +57,8 @@ class _Port:
     mac: str = ""
     slot: str = ""
     expected_ifindex: int = 0
+    known_ifindex: int = 0
+    """Of the interface that served the port before this process began."""
     addresses: set[str] = field(default_factory=set)
 
     def event(self, kind: LinkEventKind, link: Link, detail: str) -> LinkEvent:
@@ -64,7 +67,11 @@ class _Port:
     def is_served_by(self, link: Link) -> bool:
         """Whether an absent port's adapter is this link."""
         known_mac = bool(self.mac) and link.mac == self.mac
-        return link.name == self.configured or known_mac or link.ifindex == self.expected_ifindex
+        return link.name == self.configured or known_mac or link.ifindex in (self.expected_ifindex, self.known_ifindex)
+
+    def rank(self, link: Link) -> tuple[bool, bool]:
+        """Order among the ports that a link could serve."""
+        return link.ifindex != self.known_ifindex, link.name != self.configured
 
 
 class LinkTable:
@@ -76,6 +83,12 @@ class LinkTable:
     def link(self, interface: str) -> Link | None:
         """The link that serves the port of this configured name; None while it is absent."""
         return next((port.link for port in self._ports if port.configured == interface), None)
+
+    def remember(self, interface: str, ifindex: int, mac: str) -> None:
+        """Tell which interface served a port last, before anything is applied: it does so still, whatever its name."""
+        for port in self._ports:
+            if port.configured == interface:
+                port.known_ifindex, port.mac = ifindex, mac
 
     def apply(self, message: Link | LinkGone | Address) -> list[LinkEvent]:
         """One notification: what it means for the ports."""
@@ -101,7 +114,8 @@ class LinkTable:
         for port in self._ports:
             if port.link is not None and port.link.ifindex not in by_number:
                 events += _removed(port)
-        for link in by_number.values():
+        known = {port.known_ifindex for port in self._ports}
+        for link in sorted(by_number.values(), key=lambda link: link.ifindex not in known):
             events += self.apply(link)
         held = list(addresses)
         for port in self._ports:
@@ -130,11 +144,14 @@ class LinkTable:
         return next((port for port in self._ports if port.link is not None and port.link.ifindex == ifindex), None)
 
     def _appeared(self, link: Link) -> list[LinkEvent]:
-        """A link that serves no port yet; a port of its very name comes before one that knows its MAC or slot."""
+        """A link that serves no port yet.
+
+        A port that it served before comes first, then one of its very name, then one that knows its MAC or slot.
+        """
         absent = [port for port in self._ports if port.link is None and port.is_served_by(link)]
         if not absent:
             return []
-        port = min(absent, key=lambda port: port.configured != link.name)
+        port = min(absent, key=lambda port: port.rank(link))
         port.link, port.mac, port.expected_ifindex = link, link.mac, 0
         events = [port.event(LinkEventKind.ADDED, link, f"interface {link.ifindex}, MTU {link.mtu}")]
         if link.up:

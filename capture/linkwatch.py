@@ -59,6 +59,10 @@ class LinkWatch:
             events += self._table.resync(links, addresses)
         return events
 
+    def remember(self, interface: str, ifindex: int, mac: str) -> None:
+        """Tell, before the first `read`, which interface served a port until now: it does so still if it is there."""
+        self._table.remember(interface, ifindex, mac)
+
     def link(self, interface: str) -> Link | None:
         """The link that serves the port of this configured name; None while it is absent."""
         return self._table.link(interface)

@@ -2,15 +2,24 @@
 
     ready blocks --copy--> batch of each port --merge--> intake --> windows --> store.append --> release
 
-The rings are the queue: while the disk does not take what was read, nothing more is read, and the kernel counts what
-finds no room. What does not parse is written as it is.
+    state    what the caller does          what comes of it
+    free     `read`, `tell`, then `write`  writing
+    writing  waits for `fileno`, `settle`  free, or refused
+    refused  `write` again, later          writing
+
+The disk works in a thread of its own: one that stalls holds up nobody. The rings are the queue: while the disk does not
+take what was read, nothing more is read, and the kernel counts what finds no room. What does not parse is written as it
+is.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from capture import journal
+from capture.background import Background
 from capture.bootline import BootLine
 from capture.errors import JournalWriteError
 from capture.events import EventKind
@@ -39,66 +48,111 @@ class LiveCounters:
 
 
 class LiveJournal:
-    """Moves what is ready from the ports to the store, one step at a time."""
+    """Moves what is ready from the ports to the store, one turn at a time."""
 
     def __init__(self, ports: Sequence[MirrorPort], intake: Intake, store: JournalStore, line: BootLine) -> None:
         self.ports = ports
         self.counters = LiveCounters()
         self.last_ns = 0
-        """Latest capture time written."""
+        """Latest capture time read."""
         self._told_ns = 0
         """The same before what was read last."""
         self.trouble: JournalWriteError | None = None
-        """Why the disk does not take what is in `pending`."""
+        """Why the disk did not take what was read last; None while it does."""
         self._intake = intake
         self._store = store
         self._line = line
+        self._writer: Background[None] = Background("journal-writer")
         self._pending: deque[list[Bytes]] = deque()
-        """Blocks laid out and not written yet. They show the ports' copies."""
+        """Blocks laid out and not written yet, the writer's while it works. They show the ports' copies."""
 
-    def step(self) -> bool:
-        """Write what is ready, up to `MAX_BLOCKS`; True when more is waiting."""
-        if not self._pending:
-            self._read()
-        return self._write() and any(port.ready() for port in self.ports)
+    def fileno(self) -> int:
+        """To poll for reading: the disk has answered, `settle` tells what."""
+        return self._writer.fileno()
 
-    def tell(self, events: Sequence[Event]) -> None:
-        """Write events behind what is written; while the disk refuses they wait with the rest."""
-        if events:
-            self._pending.append(journal.serialize_events(events))
-            self._write()
+    @property
+    def writing(self) -> bool:
+        """Whether the disk has something that was not settled."""
+        return self._writer.busy
 
-    def _read(self) -> None:
-        share = max(1, MAX_BLOCKS // len(self.ports))
+    def settle(self) -> bool:
+        """Take the disk's answer, if there is one, and hand back what it took; True when all is written."""
+        if self._writer.is_over():
+            try:
+                self._writer.take()
+                self.trouble = None
+                for port in self.ports:
+                    port.release()
+            except JournalWriteError as error:
+                self.counters.refused += 1
+                self.trouble = error
+        return not self._writer.busy and not self._pending
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the disk's answer; False when it takes longer."""
+        return self._writer.wait(timeout_s)
+
+    def read(self) -> bool:
+        """Read what is ready, up to `MAX_BLOCKS`, when all is settled; True when more is ready."""
+        laid_out: list[list[Bytes]] = []
         batches: list[RecordBatch] = []
         try:
-            for port in self.ports:
-                count = min(port.ready(), share)
+            for port, count in zip(self.ports, self._shares(), strict=True):
                 batch, raw = port.read(count)
                 self.counters.blocks += count
-                self._keep_raw(port, raw)
+                laid_out += self._as_raw(port, raw)
                 if batch is not None and len(batch):
                     batches.append(batch)
             self._line.look()
             batches = [self._line.even(int(batch.interface[0]), batch) for batch in batches]
             for window in self._windows(batches):
-                self._lay_out(window)
+                laid_out += self._as_blocks(window)
         except Exception:
             # Whatever intake stumbles over must not cost what it could not read: assembly tries again.
-            self._pending.clear()
-            for port in self.ports:
-                if port.was_read:
-                    self._keep_raw(port, port.raw())
-        self._tell_steps()
+            laid_out = [block for port in self.ports if port.was_read for block in self._as_raw(port, port.raw())]
+        self._pending.extend(self._steps())
+        self._pending.extend(laid_out)
+        return any(port.unread() for port in self.ports)
 
-    def _tell_steps(self) -> None:
-        """Put steps of the clock ahead of packets that may lie behind them."""
-        for step in reversed(self._line.steps):
-            detail: dict[str, str | int] = {"step_ns": step.step_ns, "at_ns": step.at_ns}
-            event = Event(ts_ns=self._told_ns, kind=EventKind.CLOCK_STEP, detail=detail)
-            self._pending.appendleft(journal.serialize_events([event]))
+    def tell(self, events: Sequence[Event]) -> None:
+        """Put events behind what was read."""
+        if events:
+            self._pending.append(journal.serialize_events(events))
+
+    def write(self) -> None:
+        """Give the disk what was read and told."""
+        if self._pending:
+            self._writer.begin(self._append)
+
+    def close(self) -> None:
+        """Read and write no more."""
+        self._writer.close()
+
+    def _append(self) -> None:
+        while self._pending:
+            self._store.append(self._pending[0])
+            self._pending.popleft()
+
+    def _shares(self) -> list[int]:
+        """Say how many blocks of each port come next: the oldest of all, so that no port runs ahead of the others."""
+        begun = [np.maximum.accumulate(np.array(port.begun_ns(MAX_BLOCKS), np.int64)) for port in self.ports]
+        origin = np.repeat(np.arange(len(begun)), [len(times) for times in begun])
+        chosen = origin[np.argsort(np.concatenate(begun), kind="stable")[:MAX_BLOCKS]]
+        return [int(share) for share in np.bincount(chosen, minlength=len(begun))]
+
+    def _steps(self) -> Iterable[list[Bytes]]:
+        """Lay out steps of the clock, ahead of packets that may lie behind them."""
+        events = [
+            Event(
+                ts_ns=self._told_ns,
+                kind=EventKind.CLOCK_STEP,
+                detail={"step_ns": step.step_ns, "at_ns": step.at_ns},
+            )
+            for step in self._line.steps
+        ]
         self._line.steps.clear()
         self._told_ns = self.last_ns
+        return [journal.serialize_events([event]) for event in events]
 
     def _windows(self, batches: list[RecordBatch]) -> Sequence[Window]:
         if not batches:
@@ -106,33 +160,16 @@ class LiveJournal:
         merged = batches[0] if len(batches) == 1 else interleave([(batch, batch.ts_ns) for batch in batches])
         return list(self._intake.windows(merged))
 
-    def _lay_out(self, window: Window) -> None:
-        if len(window.extents):
-            block = journal.serialize_media(window.first_ns, window.last_ns, window.extents, window.rows)
-            self._pending.append(block)
-        if window.signalling is not None:
-            self._pending.append(journal.serialize_signalling(window.signalling))
+    def _as_blocks(self, window: Window) -> Iterable[list[Bytes]]:
         self.last_ns = max(self.last_ns, window.last_ns)
+        if len(window.extents):
+            yield journal.serialize_media(window.first_ns, window.last_ns, window.extents, window.rows)
+        if window.signalling is not None:
+            yield journal.serialize_signalling(window.signalling)
 
-    def _keep_raw(self, port: MirrorPort, blocks: list[Octets]) -> None:
+    def _as_raw(self, port: MirrorPort, blocks: list[Octets]) -> Iterable[list[Bytes]]:
         self.counters.raw_blocks += len(blocks)
         for block in blocks:
-            self._pending.append(journal.serialize_raw(self.last_ns, self.last_ns, port.number, block))
+            yield journal.serialize_raw(self.last_ns, self.last_ns, port.number, block)
             event = Event(ts_ns=self.last_ns, kind=EventKind.RAW, detail={"interface": port.number})
-            self._pending.append(journal.serialize_events([event]))
-
-    def _write(self) -> bool:
-        """Write what is laid out, in order, and hand back what it was read from; False when the disk does not take
-        it."""
-        while self._pending:
-            try:
-                self._store.append(self._pending[0])
-            except JournalWriteError as error:
-                self.counters.refused += 1
-                self.trouble = error
-                return False
-            self._pending.popleft()
-        self.trouble = None
-        for port in self.ports:
-            port.release()
-        return True
+            yield journal.serialize_events([event])

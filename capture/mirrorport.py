@@ -1,17 +1,35 @@
-"""One mirror port while it is recorded: its ring, kept over restarts, and what it counts.
+"""One mirror port while it is recorded: its rings, kept over restarts, and what they count.
 
-The ring belongs to the interface: when that goes away the ring is read to its end, and a new one is opened when the
-adapter is back. Losses are told as increments, because the kernel and the adapter begin to count anew at will.
+A ring belongs to an interface. When that goes away its ring is read to its end, while an adapter that is back fills a
+new one; more than `MAX_RINGS` are not held at a time. Losses are told as increments, because the kernel and the adapter
+begin to count anew at will.
 """
 
+from dataclasses import dataclass
+
 from capture import niccounters, ringblock, spanport
-from capture.errors import RingBlockError, SpanPortError
+from capture.errors import RingBlockError, RingError, SpanPortError
 from capture.events import Counted
 from capture.niccounters import NicCounters
 from capture.octets import Octets
 from capture.records import RecordBatch
 from capture.ring import Ring, RingSettings, RingStatistics
 from capture.ringblock import RingBytes
+
+MAX_RINGS = 3
+"""Of one port: while the disk takes nothing, an adapter may come and go any number of times."""
+_NOTHING = RingStatistics(packets=0, drops=0, freezes=0)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Held:
+    """A ring of the port."""
+
+    ring: Ring
+    key: str
+    """What the caller calls it."""
+    was_empty: bool = False
+    """When it was looked at last its interface was gone and nothing was left in it."""
 
 
 class MirrorPort:
@@ -20,60 +38,102 @@ class MirrorPort:
     def __init__(self, number: int, name: str, program: bytes, settings: RingSettings) -> None:
         self.number = number
         self.name = name
-        self.ring: Ring | None = None
-        """None while there is no such interface."""
         self._program = program
         self._settings = settings
-        self._statistics = RingStatistics(packets=0, drops=0, freezes=0)
+        self._rings: list[_Held] = []
+        """Oldest first; only the last one's interface can be there."""
+        self._left = _NOTHING
+        """What rings that are no more counted."""
+        self._counted = _NOTHING
         self._nic = NicCounters()
+        self._reading: Ring | None = None
         self._copied: RingBytes | None = None
 
-    def adopt(self, fileno: int) -> None:
-        """Go on with the ring that an earlier process left.
+    def adopt(self, fileno: int, interface: str, key: str) -> None:
+        """Go on with a ring that an earlier process left; the older one first.
+
+        `interface` is the name that its interface has now, of no matter when that is gone.
 
         Raises:
             RingError: it is not this port's.
         """
-        self.ring = Ring.adopt(fileno, self.name, self._settings)
-        self._begin_counting(self.name)
+        ring = Ring.adopt(fileno, interface, self._settings)
+        try:
+            ring.attach(self._program)  # the configuration may be another one than when the ring was opened
+        except RingError:
+            ring.close()
+            raise
+        self._rings.append(_Held(ring=ring, key=key))
+        self._nic = niccounters.read(interface)
 
-    def open(self, interface: str) -> None:
-        """Open a ring on the interface that serves the port now.
+    def open(self, interface: str, key: str) -> int:
+        """Open a ring on the interface that serves the port now, and return its descriptor.
 
         Raises:
             RingError, SpanPortError: it cannot be captured from, or would send.
         """
+        if len(self._rings) >= MAX_RINGS:
+            raise RingError(f"{interface}: {MAX_RINGS} rings of earlier adapters are not written yet")
         spanport.prepare(interface)
         if problems := spanport.check(interface):
             raise SpanPortError("\n".join(problems))
-        self.close()
-        self.ring = Ring.open(interface, self._program, self._settings)
-        self._begin_counting(interface)
+        ring = Ring.open(interface, self._program, self._settings)
+        self._rings.append(_Held(ring=ring, key=key))
+        self._nic = niccounters.read(interface)
+        return ring.fileno()
+
+    def interface_number(self) -> int:
+        """Return the number of the interface that fills a ring of this port; 0 when none does."""
+        return self._rings[-1].ring.interface_number() if self._rings else 0
+
+    def let_go(self) -> list[str]:
+        """Leave rings whose interface is gone and that are read to their end; return their keys.
+
+        To be called now and then, with more than the block timeout between: one is left that was empty twice.
+        """
+        done = []
+        for held in self._rings:
+            empty = not held.ring.interface_number() and not held.ring.ready()
+            if empty and held.was_empty:
+                done.append(held)
+            held.was_empty = empty
+        for held in done:
+            self._left = _sum(self._left, held.ring.statistics())
+            self._rings.remove(held)
+            held.ring.close()
+        return [held.key for held in done]
 
     def close(self) -> None:
-        """Leave the ring, if there is one."""
-        if self.ring is not None:
-            self.ring.close()
-            self.ring = None
+        """Leave all rings."""
+        for held in self._rings:
+            held.ring.close()
+        self._rings.clear()
 
     @property
     def was_read(self) -> bool:
         """Whether there are blocks read and not released."""
         return self._copied is not None
 
-    def ready(self) -> int:
-        """Blocks that can be read."""
-        return 0 if self.ring is None else self.ring.ready()
+    def unread(self) -> int:
+        """Blocks that can be read and were not."""
+        return sum(held.ring.ready() for held in self._rings) - self._blocks_read()
+
+    def begun_ns(self, most: int) -> list[int]:
+        """Real time at which the next blocks that can be read together were begun, `most` of them at most."""
+        ring = self._next_ring()
+        return [] if ring is None else ring.begun_ns(min(ring.ready(), most))
 
     def read(self, blocks: int) -> tuple[RecordBatch | None, list[Octets]]:
-        """Read the next blocks, all of them ready; nothing is handed back before `release`.
+        """Read the next blocks, no more than `begun_ns` told; nothing is handed back before `release`.
 
         Returns:
             Their packets, and blocks that could not be read, as the kernel wrote them. Valid until the next read.
         """
-        if self.ring is None or not blocks:
+        ring = self._next_ring()
+        if ring is None or not blocks:
             return None, []
-        self._copied = self.ring.copy(blocks)
+        assert self._copied is None
+        self._reading, self._copied = ring, ring.copy(blocks)
         try:
             return ringblock.batch(self._copied, self.number), []
         except RingBlockError:
@@ -81,32 +141,41 @@ class MirrorPort:
 
     def raw(self) -> list[Octets]:
         """Return the blocks that were read last, as the kernel wrote them."""
-        assert self.ring is not None
-        assert self._copied is not None
-        count = len(self._copied.extents)
-        self._copied = self.ring.copy(count)  # parsing may have written into the copy
+        assert self._reading is not None
+        count = self._blocks_read()
+        self._copied = self._reading.copy(count)  # parsing may have written into the copy
         return [self._copied.block(number) for number in range(count)]
 
     def release(self) -> None:
         """Hand the blocks that were read last back to the kernel."""
-        if self.ring is not None and self._copied is not None:
-            self.ring.release(len(self._copied.extents))
-        self._copied = None
+        if self._reading is not None:
+            self._reading.release(self._blocks_read())
+        self._reading = self._copied = None
 
     def counted(self, interface: str) -> dict[str, int]:
         """Return what was counted since the last time, by `Counted`, and frames that the interface sent."""
-        statistics = self._statistics if self.ring is None else self.ring.statistics()
-        nic = niccounters.read(interface)
-        fresh, added = nic - self._nic, self._statistics
-        self._statistics, self._nic = statistics, nic
+        total = self._left
+        for held in self._rings:
+            total = _sum(total, held.ring.statistics())
+        nic, before = niccounters.read(interface), self._counted
+        fresh = nic - self._nic
+        self._counted, self._nic = total, nic
         return {
-            Counted.PACKETS: statistics.packets - added.packets,
-            Counted.DROPS: statistics.drops - added.drops,
-            Counted.FREEZES: statistics.freezes - added.freezes,
+            Counted.PACKETS: total.packets - before.packets,
+            Counted.DROPS: total.drops - before.drops,
+            Counted.FREEZES: total.freezes - before.freezes,
             Counted.NIC_MISSED: fresh.rx_missed + fresh.rx_fifo + fresh.rx_over,
             Counted.SENT: fresh.tx_packets,
         }
 
-    def _begin_counting(self, interface: str) -> None:
-        self._statistics = RingStatistics(packets=0, drops=0, freezes=0)
-        self._nic = niccounters.read(interface)
+    def _next_ring(self) -> Ring | None:
+        return next((held.ring for held in self._rings if held.ring.ready()), None)
+
+    def _blocks_read(self) -> int:
+        return 0 if self._copied is None else len(self._copied.extents)
+
+
+def _sum(some: RingStatistics, more: RingStatistics) -> RingStatistics:
+    return RingStatistics(
+        packets=some.packets + more.packets, drops=some.drops + more.drops, freezes=some.freezes + more.freezes
+    )

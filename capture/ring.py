@@ -202,6 +202,31 @@ class Ring:
         packets, drops, freezes = self._totals.tolist()
         return RingStatistics(packets=packets, drops=drops, freezes=freezes)
 
+    def interface_number(self) -> int:
+        """Return the number of the interface that fills the ring; 0 when it is gone, and the ring can only be read."""
+        try:
+            return socket.if_nametoindex(str(self._socket.getsockname()[0]))
+        except OSError:
+            return 0
+
+    def attach(self, program: bytes) -> None:
+        """Let pass from now on what this program, an array of `struct sock_filter`, lets pass.
+
+        Raises:
+            RingError: the kernel does not take it.
+        """
+        try:
+            _attach(self._socket, program)
+        except OSError as error:
+            raise RingError(f"the kernel does not take the filter: {error.strerror}") from error
+
+    def begun_ns(self, count: int) -> list[int]:
+        """Return the real time at which each of the next `count` blocks was begun, all of them ready."""
+        places = [self._place(self._sequence + ahead) for ahead in range(count)]
+        times = self._headers["times"][places].astype(np.int64)
+        begun: list[int] = (times[:, 0] * 1_000_000_000 + times[:, 1]).tolist()
+        return begun
+
     def take_error(self) -> int:
         """Return the socket's error number (ENETDOWN when the interface went down or away), 0 without one.
 
@@ -255,9 +280,7 @@ def _set_up(packet_socket: socket.socket, interface_name: str, program: bytes, s
     packet_socket.bind((interface_name, 0))
     if packet_socket.getsockname()[3] != _ARPHRD_ETHER:
         raise RingError(f"{interface_name}: not an Ethernet interface")
-    instructions = np.frombuffer(program, np.uint8)
-    filter_program = struct.pack("HP", len(program) // INSTRUCTION.size, instructions.ctypes.data)
-    packet_socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filter_program)
+    _attach(packet_socket, program)
     packet_socket.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V3)
     packet_socket.setsockopt(_SOL_PACKET, _PACKET_RX_RING, _request(settings))
     try:
@@ -268,6 +291,12 @@ def _set_up(packet_socket: socket.socket, interface_name: str, program: bytes, s
     membership = _MEMBERSHIP.pack(socket.if_nametoindex(interface_name), _PACKET_MR_PROMISC, 0)
     packet_socket.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, membership)
     packet_socket.bind((interface_name, _ETH_P_ALL))
+
+
+def _attach(packet_socket: socket.socket, program: bytes) -> None:
+    instructions = np.frombuffer(program, np.uint8)
+    filter_program = struct.pack("HP", len(program) // INSTRUCTION.size, instructions.ctypes.data)
+    packet_socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filter_program)
 
 
 def _request(settings: RingSettings) -> bytes:

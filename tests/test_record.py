@@ -166,6 +166,23 @@ def test_what_cannot_be_recorded_from_is_refused(tmp_path: Path) -> None:
 
 
 @in_private_network
+def test_who_may_not_capture_is_told_so(tmp_path: Path) -> None:
+    veth("span0", "switch0")
+    command = [
+        "setpriv",
+        "--bounding-set=-net_raw",
+        str(ROKUBOX),
+        "record",
+        "--output",
+        str(tmp_path / "archive"),
+        *PORT,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (5, "")
+    assert "span0: not permitted; capturing takes CAP_NET_RAW" in done.stderr
+
+
+@in_private_network
 def test_one_archive_has_one_recorder(tmp_path: Path) -> None:
     veth("span0", "switch0")
     with recording(tmp_path / "archive", *PORT) as recorder:

@@ -81,7 +81,7 @@ def test_what_capture_stumbles_over_is_journalled_as_the_kernel_wrote_it(tmp_pat
     veth("span0", "switch0")
     program = kernelfilter.program(SIP_PORTS, tunnels=frozenset())
     port = MirrorPort(3, "span0", program, RingSettings(ring_bytes=4 << 20, timeout_ms=10))
-    port.open("span0")
+    port.open("span0", "ring")
     played = play(call(talk_s=2.0))
     frames = frames_of(played.packets)
     with JournalStore(tmp_path / "journal") as store, socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as out:
@@ -90,10 +90,15 @@ def test_what_capture_stumbles_over_is_journalled_as_the_kernel_wrote_it(tmp_pat
             out.send(frame.octets)
         time.sleep(0.2)
         journal = LiveJournal([port], StumblingIntake(SIP_PORTS), store, BootLine(clocks.read))
-        while journal.step():
-            pass
+        ready = True
+        while ready:
+            ready = journal.read()
+            journal.write()
+            assert journal.wait(10)
+            assert journal.settle()
+        journal.close()
         assert journal.counters.raw_blocks == journal.counters.blocks > 0
-        assert port.ready() == 0
+        assert port.unread() == 0
     port.close()
     found = []
     with JournalReader(tmp_path / "journal") as reader:
