@@ -6,7 +6,7 @@ Every command loads what it needs when it runs: an import of a few calls is over
 import argparse
 from collections.abc import Sequence
 
-from appliance.commands import audit, calls, capture_import, record, share_config
+from appliance.commands import audit, calls, capture_import, erase, hold, record, retention, share_config
 from appliance.commands.arguments import tell
 from appliance.failures import failure
 from appliance.version import software
@@ -26,7 +26,7 @@ exit codes:
   2 usage or configuration      6 a needed tool is missing
   3 input unreadable or damaged
 """
-COMMANDS = (capture_import, record, calls, audit, share_config)
+COMMANDS = (capture_import, record, calls, audit, retention, hold, erase, share_config)
 """In the order of `--help`."""
 
 

@@ -1,9 +1,17 @@
-"""The machine's clocks, read together."""
+"""The machine's clocks, read together, and whether a time server disciplines them (adjtimex(2))."""
 
+import ctypes
 import time
+from pathlib import Path
 
 from capture.bootline import ClockReading
+from storage.retention.clockguard import Sighting
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_TIMEX_BYTES = 256
+"""More than `struct timex` takes on any machine; with `modes` 0 nothing is set."""
+_TIME_ERROR = 5
+"""The clock is not synchronised."""
 _TRIES = 5
 _TOGETHER_NS = 20_000
 """Two readings so close are one."""
@@ -21,3 +29,20 @@ def read() -> ClockReading:
         if closest_ns < _TOGETHER_NS:
             break
     return reading
+
+
+def sighting() -> Sighting:
+    """Read everything that retention wants to know of time."""
+    reading = read()
+    return Sighting(
+        boot_id=_BOOT_ID.read_text("ascii").strip(),
+        boot_ns=reading.boot_ns,
+        wall_ns=reading.real_ns,
+        synchronised=is_synchronised(),
+    )
+
+
+def is_synchronised() -> bool:
+    """Whether the kernel says that something disciplines the real-time clock, as chrony and others make it say."""
+    state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+    return 0 <= int(state) < _TIME_ERROR

@@ -198,12 +198,17 @@ class Configuration:
             late_ns=round(recording.late_s * NS),
             media_timeout_ns=round(recording.media_timeout_s * NS),
             mask_dtmf=recording.mask_dtmf,
-            zone=ZoneInfo(self.site.time_zone),
+            zone=self.zone,
             software=software,
             config_digest=self.digest,
             source=source,
             sip_ports=self.sip_ports,
         )
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The site's time zone."""
+        return ZoneInfo(self.site.time_zone)
 
     def books(self, archive: Archive, now_ns: Callable[[], int], *, go_on_without: bool = False) -> RegisterSettings:
         """Return how the archive's ledger and index are kept."""
@@ -213,7 +218,7 @@ class Configuration:
             key=Path(key) if key else archive.ledger / "device.key",
             share=archive.recordings,
             serial=self.site.serial,
-            zone=ZoneInfo(self.site.time_zone),
+            zone=self.zone,
         )
         return RegisterSettings(ledger=ledger, now_ns=now_ns, go_on_without=go_on_without)
 

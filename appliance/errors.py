@@ -23,3 +23,7 @@ class SnapshotError(ApplianceError):
 
 class AlreadyRunningError(ApplianceError):
     """Another process does this job on the same archive; the message names its pid."""
+
+
+class RequestError(ApplianceError):
+    """The archive's owner was asked something it does not understand, or gave no answer that can be understood."""

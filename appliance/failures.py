@@ -3,7 +3,7 @@
 import traceback
 from pathlib import Path
 
-from appliance.errors import AlreadyRunningError, ConfigurationError, ToolFailedError, ToolMissingError
+from appliance.errors import AlreadyRunningError, ConfigurationError, RequestError, ToolFailedError, ToolMissingError
 from capture.errors import (
     CaptureFileError,
     FilterError,
@@ -27,6 +27,7 @@ def failure(error: Exception, *, archive_code: int = OUTPUT) -> tuple[int, list[
         (ConfigurationError, USAGE),
         (ToolMissingError, TOOL),
         (ToolFailedError, INPUT),
+        (RequestError, OUTPUT),
         (CaptureFileError, INPUT),
         (AlreadyRunningError, USAGE),
         (FilterError, USAGE),

@@ -4,6 +4,7 @@ DIR/recordings/YYYY/MM/DD/   finished parts
     calls/YYYY/MM/DD/        call records, <call_id>.json
     spool/  run/             drafts and what assembly keeps of itself; lock, process ids
     ledger/  index.sqlite    what is in the archive: for good, and to be searched
+    retention/               what is known of real time, an erasure in progress
     journal/  quarantine/    what the wire showed; what assembly could not get past
 """
 
@@ -44,6 +45,8 @@ class Archive:
         """What is in the archive, for good: entries, checkpoints, the device key."""
         self.index = root / "index.sqlite"
         """What is in the archive, to be searched; made from the rest."""
+        self.retention = root / "retention"
+        """What is known of real time, and an erasure in progress."""
         self.quarantine = root / "quarantine"
         """Journal blocks that assembly could not get past."""
 

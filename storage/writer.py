@@ -70,9 +70,11 @@ class ArchiveWriter:
         try:
             self.sync()
         finally:
-            if self.register is not None:
-                self.register.__exit__(kind, error, traceback)
-            os.close(self._lock)
+            try:
+                if self.register is not None:
+                    self.register.__exit__(kind, error, traceback)
+            finally:
+                os.close(self._lock)
 
     def clean_spool(self) -> int:
         """Remove the drafts of a killed run and say how many. Holding the lock, every draft here is one."""

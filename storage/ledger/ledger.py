@@ -27,7 +27,7 @@ from storage.ledger import checkpoint as checkpoints
 from storage.ledger import entries, merkle, names
 from storage.ledger.checkpoint import Checkpoint
 from storage.ledger.checkpointfiles import CheckpointFiles
-from storage.ledger.entries import Call, Entry, Erasure, Key, Log, Part, Seal
+from storage.ledger.entries import Call, Entry, Erasure, Hold, Key, Log, Part, Seal
 from storage.ledger.keyfiles import KeyFiles
 from storage.ledger.ledgerfile import LedgerFile, Line
 from storage.ledger.proof import Proof
@@ -148,13 +148,24 @@ class Ledger:
 
     def prove(self, call_id: str, part: int) -> Proof | None:
         """The proof that the part is in the log of the newest checkpoint; None when it is not."""
-        size = self.checkpoint.size
         for line in self._file.named({names.key(call_id, part)}):
-            entry = line.entry
-            if isinstance(entry, Part) and (entry.call_id, entry.part) == (call_id, part) and line.number < size:
-                path = merkle.inclusion_proof(line.number, size, self._file.read_hash)
-                return Proof(index=line.number, path=tuple(path), checkpoint=self.checkpoint)
+            entry, signed = line.entry, line.number < self.checkpoint.size
+            if signed and isinstance(entry, Part) and (entry.call_id, entry.part) == (call_id, part):
+                return self.prove_entry(line.number)
         return None
+
+    def prove_entry(self, number: int) -> Proof:
+        """The proof that entry `number`, which the newest checkpoint covers, is in its log."""
+        size = self.checkpoint.size
+        assert number < size, "not committed"
+        path = merkle.inclusion_proof(number, size, self._file.read_hash)
+        return Proof(index=number, path=tuple(path), checkpoint=self.checkpoint)
+
+    def holds(self) -> Iterator[Hold]:
+        """Every entry about a legal hold, oldest first."""
+        for line in self._file.named({names.HOLD}):
+            if isinstance(line.entry, Hold):
+                yield line.entry
 
     def prove_consistency(self, older: Checkpoint) -> list[bytes]:
         """The proof that the newest checkpoint's log begins with that of `older` (RFC 6962 section 2.1.2)."""

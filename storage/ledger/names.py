@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.ledger.appendfile import AppendFile
-from storage.ledger.entries import Call, Entry, Erasure, Key, Part
+from storage.ledger.entries import Call, Entry, Erasure, Hold, Key, Part
 
 ROW = np.dtype([("key", "<u8"), ("entry", "<u8"), ("offset", "<u8")])
 NO_NAME = 0
 KEY_CHANGE = 1
 """The key under which changes of the device key are found."""
+HOLD = 2
+"""The key under which legal holds are found."""
 _ROW = struct.Struct("<QQQ")
 _MIX = 0x9E37_79B9_7F4A_7C15
 _MERGE_ROWS = 1 << 16
@@ -42,6 +44,8 @@ def keys_of(entry: Entry) -> list[int]:
             return [*named, *(key(call_id, part) for call_id, part in entry.parts)] or [NO_NAME]
         case Key():
             return [KEY_CHANGE]
+        case Hold():
+            return [HOLD]
         case _:
             return [NO_NAME]
 

@@ -1,7 +1,7 @@
 """The certificate of an erasure: JSON for programs, text for people, in Japanese and English. Pure.
 
-It states what the ledger states, with the proof: the ledger's lines, their numbers, and the signed checkpoint over a
-log that holds them. What was asked for (a telephone number, say) stands in the certificate alone, which goes to whoever
+It states what the ledger states, with the proof: the ledger's lines, each with its place in the log and the signed
+checkpoint over it. What was asked for (a telephone number, say) stands in the certificate alone, which goes to whoever
 asked; the archive keeps none.
 """
 
@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from storage.vocabulary import Count, Sha256, Timestamp
+from storage.vocabulary import Count, Timestamp
 
 
 class Left(StrEnum):
@@ -21,18 +21,17 @@ class Left(StrEnum):
     HELD = "held"
     PENDING = "pending"
     OPEN = "open"
+    DAMAGED = "damaged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProvenEntry:
-    """An erasure entry of the ledger, as stored, and where it stands."""
+    """An erasure entry of the ledger, with its proof."""
 
-    index: Count
-    """Number of the entry, from 0."""
     line: str
     """The entry as stored; its leaf hash is SHA-256(00 || SHA-256(line)) (RFC 6962 section 2.1)."""
-    inclusion: tuple[str, ...]
-    """Audit path to the checkpoint's root, hexadecimal, from the leaf up (RFC 6962 section 2.1.1)."""
+    proof: str
+    """Its place in the log, audit path and signed checkpoint: C2SP tlog-proof."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +66,8 @@ class Certificate:
     """Calls that were asked for and are still there, by the reason why."""
     journal_clean: bool
     """Nothing of the calls is left in the journal; false: it leaves with the journal's next files."""
-    checkpoint: str
-    """Signed checkpoint (C2SP tlog-checkpoint) of the ledger with the entries."""
     entries: tuple[ProvenEntry, ...]
     """The ledger's lines about it, which hold no numbers."""
-    entries_sha256: Sha256
-    """SHA-256 of the lines, each with a newline."""
 
     @property
     def is_complete(self) -> bool:
@@ -87,13 +82,9 @@ def to_json(certificate: Certificate) -> bytes:
 
 def to_text(certificate: Certificate) -> str:
     """The certificate for people: Japanese, then English."""
-    proof = [
-        "",
-        f"台帳の項目 / ledger entries: {_indices(certificate)}",
-        f"SHA-256: {certificate.entries_sha256}",
-        "",
-        certificate.checkpoint.rstrip("\n"),
-    ]
+    proof = ["", "証明 / proof (C2SP tlog-proof; rokubox verify, RFC 6962):"]
+    for entry in certificate.entries:
+        proof += ["", entry.line, "", entry.proof.rstrip("\n")]
     return "\n".join((*_japanese(certificate), "", *_english(certificate), *proof)) + "\n"
 
 
@@ -102,6 +93,7 @@ def _japanese(certificate: Certificate) -> list[str]:
         Left.HELD: "法的保全（リーガルホールド）のため",
         Left.PENDING: "未送信のため",
         Left.OPEN: "通話中のため",
+        Left.DAMAGED: "通話記録が読めないため",
     }
     lines = [
         "消去証明書",
@@ -128,7 +120,12 @@ def _japanese(certificate: Certificate) -> list[str]:
 
 
 def _english(certificate: Certificate) -> list[str]:
-    reasons = {Left.HELD: "legal hold", Left.PENDING: "not delivered yet", Left.OPEN: "call in progress"}
+    reasons = {
+        Left.HELD: "legal hold",
+        Left.PENDING: "not delivered yet",
+        Left.OPEN: "call in progress",
+        Left.DAMAGED: "its record cannot be read",
+    }
     lines = [
         "Certificate of erasure",
         "",
@@ -148,7 +145,3 @@ def _english(certificate: Certificate) -> list[str]:
     else:
         lines += ["", "Of the calls erased, no recording, call record or number in the index is left on this box."]
     return [*lines, "The hashes of the audio stay in the ledger, so that tampering is noticed; no numbers do."]
-
-
-def _indices(certificate: Certificate) -> str:
-    return ", ".join(str(entry.index) for entry in certificate.entries) or "-"

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -117,7 +118,7 @@ def test_examples_of_the_help_are_understood() -> None:
     examples = re.findall(r"^  rokubox (.+?)(?:   .*| \|.*)?$", told, re.MULTILINE)
     assert len(examples) >= 8
     for example in examples:
-        assert cli._parser().parse_args(example.split()).run
+        assert cli._parser().parse_args(shlex.split(example)).run
 
 
 def test_version() -> None:

@@ -19,16 +19,15 @@ WHOLE = Certificate(
     bytes=12_345_678,
     left={},
     journal_clean=True,
-    checkpoint="rokubox/RB-1\n42\nabc=\n\n— rokubox/RB-1 xyz\n",
-    entries=(ProvenEntry(index=41, line='{"kind":"erasure"}', inclusion=("00" * 32,)),),
-    entries_sha256="ab" * 32,
+    entries=(ProvenEntry(line='{"kind":"erasure"}', proof="c2sp.org/tlog-proof@v1\nindex 41\nrokubox/RB-1\n"),),
 )
 
 
 def test_json_holds_everything() -> None:
     document = json.loads(to_json(WHOLE))
     assert document["schema"] == "rokubox.erasure/1"
-    assert document["entries"] == [{"index": 41, "line": '{"kind":"erasure"}', "inclusion": ["00" * 32]}]
+    [entry] = document["entries"]
+    assert entry == {"line": '{"kind":"erasure"}', "proof": WHOLE.entries[0].proof}
     assert (document["why"], document["calls"], document["left"]) == ("開示請求 2026-17", 1200, {})
 
 
@@ -42,8 +41,7 @@ def test_text_for_people() -> None:
         "090-1234-5678",
         "すべて消去されました",
         "were all erased from this box",
-        "ledger entries: 41\n",
-        "— rokubox/RB-1 xyz\n",
+        '{"kind":"erasure"}\n\nc2sp.org/tlog-proof@v1\nindex 41\n',
     ):
         assert words in text
     assert text.index("消去証明書") < text.index("Certificate of erasure")

@@ -1,0 +1,116 @@
+"""What the archive's owner is asked, and what it answers: one line of JSON each. Pure."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from appliance.errors import RequestError
+from storage.ledger.entries import Day, Text
+from storage.vocabulary import CallId
+
+MAX_REQUEST_BYTES = 1 << 20
+"""No request is longer; more is asked in several."""
+MAX_CALLS = 500
+"""Calls that one request may name: bounds what a step of the archive's owner costs."""
+
+CallDay = tuple[CallId, Day]
+"""A call, and the local date of its start, in whose folder its record lies."""
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True):
+    """A request or an answer."""
+
+
+class Erase(_Message, frozen=True, tag="erase"):
+    """Erase whole calls; those that are held, pending or going on are left."""
+
+    calls: Annotated[tuple[CallDay, ...], Meta(min_length=1, max_length=MAX_CALLS)]
+    rule: Text
+    who: Text
+    why: Text
+
+
+class Hold(_Message, frozen=True, tag="hold"):
+    """Set a legal hold on calls, or release it."""
+
+    calls: Annotated[tuple[CallId, ...], Meta(min_length=1, max_length=MAX_CALLS)]
+    released: bool
+    name: Text
+    who: Text
+    why: Text
+
+
+class ConfirmClock(_Message, frozen=True, tag="confirm_clock"):
+    """A person says that the wall clock is right."""
+
+    who: Text
+    why: Text
+
+
+class LedgerLine(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the ledger, with its proof."""
+
+    line: str
+    """The entry as stored."""
+    proof: str
+    """Inclusion in the newest checkpoint's log, C2SP tlog-proof."""
+
+
+class Erased(_Message, frozen=True, tag="erased"):
+    """What became of an `Erase`."""
+
+    entry: LedgerLine | None
+    """None when nothing was erased."""
+    erased: tuple[CallId, ...]
+    parts: int
+    bytes: int
+    left: dict[CallId, str]
+    """Calls that are left, each with the reason: held, pending, open, damaged."""
+
+
+class Done(_Message, frozen=True, tag="done"):
+    """What became of any other request."""
+
+    entry: LedgerLine | None
+    """None when it changed nothing in the ledger."""
+    calls: int = 0
+    """Calls that it changed."""
+
+
+class Refused(_Message, frozen=True, tag="refused"):
+    """It was not done."""
+
+    problem: str
+    """Why, in one line."""
+    input: bool = False
+    """It was the request that was wrong, not the archive."""
+
+
+Request = Erase | Hold | ConfirmClock
+Answer = Erased | Done | Refused
+_REQUESTS = msgspec.json.Decoder(Request)
+_ANSWERS = msgspec.json.Decoder(Answer)
+
+
+def line(message: Request | Answer) -> bytes:
+    """The message as it goes over the socket, newline included."""
+    return msgspec.json.encode(message) + b"\n"
+
+
+def parse_request(received: bytes) -> Request:
+    """Read a request. Raises RequestError."""
+    try:
+        request: Request = _REQUESTS.decode(received)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError(f"not a request: {error}") from error
+    return request
+
+
+def parse_answer(received: bytes) -> Answer:
+    """Read an answer. Raises RequestError."""
+    try:
+        answer: Answer = _ANSWERS.decode(received)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError(f"not an answer: {error}") from error
+    return answer

@@ -1,0 +1,86 @@
+"""What is in an archive, for retention, holds and erasure: read only, beside whoever owns the archive.
+
+Every call record counts, also that of a call without a recording: its numbers are kept no longer than speech is.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from capture.numbers import canonical
+from storage.archive import Archive
+from storage.call_record import CallRecord
+from storage.errors import DamagedRecordError
+from storage.ledger.view import LedgerView
+from storage.retention import clockguard, holds
+from storage.retention.clockguard import ClockState
+from storage.retention.holding import Holding, Moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownCall:
+    """A call of the archive."""
+
+    call_id: str
+    day: str
+    """Local date of its start, `YYYY-MM-DD`."""
+    enterprise: str | None
+    line: str | None
+    numbers: frozenset[str]
+    """Everybody's numbers in it, in the form for comparing."""
+    bytes: int
+    """Room that its files take."""
+
+
+def calls(archive: Archive, report: Callable[[DamagedRecordError], None]) -> Iterator[KnownCall]:
+    """Every call that has ended, from the call records. Raises ArchiveError."""
+    return (_known(archive, record) for record in archive.calls(report))
+
+
+def holdings(archive: Archive, found: Iterator[KnownCall], clock: ClockState) -> Iterator[tuple[KnownCall, Holding]]:
+    """The calls as retention plans with them. Raises ArchiveError when the ledger cannot be read."""
+    ledger = LedgerView(archive.ledger)
+    held = holds.in_force(ledger.holds())
+    for call in found:
+        position = ledger.position(call.call_id)
+        yield (
+            call,
+            Holding(
+                call_id=call.call_id,
+                # What is not in the ledger yet has just come.
+                position=ledger.size if position is None else position,
+                archived_ns=clock.elapsed_ns if position is None else clockguard.archived_ns(clock, position),
+                bytes=call.bytes,
+                enterprise=call.enterprise,
+                line=call.line,
+                is_held=call.call_id in held,
+            ),
+        )
+
+
+def moment(clock: ClockState) -> Moment:
+    """Now, as the clock's state has it."""
+    return Moment(elapsed_ns=clock.elapsed_ns, confirmed_on=clockguard.today(clock))
+
+
+def _known(archive: Archive, record: CallRecord) -> KnownCall:
+    said = (record.caller.number, record.callee.number, record.dialled, *record.asserted, *record.diversion)
+    return KnownCall(
+        call_id=record.call_id,
+        day=record.started_at[:10],
+        enterprise=record.enterprise,
+        line=canonical(record.line) if record.line else None,
+        numbers=frozenset(form for number in said if (form := canonical(number))),
+        bytes=_room(archive, record),
+    )
+
+
+def _room(archive: Archive, record: CallRecord) -> int:
+    parts = [archive.part_path(part.name) for part in record.parts]
+    sidecars = [part.with_suffix(".json") for part in parts if part.suffix == ".wav"]
+    room = 0
+    for file in (*parts, *sidecars, archive.record_path(record)):
+        try:
+            room += file.stat().st_blocks * 512
+        except OSError:
+            continue  # missing: `verify` says so
+    return room
