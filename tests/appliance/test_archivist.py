@@ -144,7 +144,8 @@ def _fatal(name: str) -> Callable[..., object]:
         try:
             return getattr(MortalDisk, name)(self, *arguments)
         except Killed:
-            return os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
+            raise
 
     return call
 
