@@ -13,11 +13,16 @@ from hypothesis import strategies as st
 from capture import journal
 from capture.errors import JournalError
 from capture.journal import EXTENT, HEADER, Bytes, Event, EventBlock, MediaBlock, SignallingBlock
-from capture.journalfile import FILE_BYTES, OFFSET_BITS, TransientJournal
+from capture.journalfile import FILE_BYTES, HELD_BYTES, OFFSET_BITS, TransientJournal
+from capture.unitfile import UNIT_BYTES
 from tests.capture.batches import batch_of
 
 LARGE = np.zeros(FILE_BYTES // 2 + 1, np.uint8)
 """Two of them are more than a file."""
+
+
+SPILL = np.zeros(HELD_BYTES + 1, np.uint8)
+"""More than is held in memory."""
 
 
 def piece(content: bytes) -> Bytes:
@@ -43,10 +48,18 @@ def test_what_is_appended_is_read_back(tmp_path):
         assert read(spool, 11, 0) == b""
 
 
+def test_a_small_journal_is_no_file(tmp_path):
+    before = len(os.listdir("/proc/self/fd"))
+    with TransientJournal(tmp_path) as spool:
+        address = spool.append([SPILL[1:]])
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert read(spool, address, HELD_BYTES) == bytes(HELD_BYTES)
+
+
 def test_the_files_have_no_name_and_vanish(tmp_path):
     before = len(os.listdir("/proc/self/fd"))
     with TransientJournal(tmp_path) as spool:
-        spool.append([piece(b"x")])
+        spool.append([SPILL])
         assert list(tmp_path.iterdir()) == []
         assert len(os.listdir("/proc/self/fd")) == before + 1
     assert len(os.listdir("/proc/self/fd")) == before
@@ -66,24 +79,45 @@ def test_what_is_not_there(tmp_path, address, size):
 
 def test_a_directory_that_does_not_exist(tmp_path):
     with TransientJournal(tmp_path / "absent") as spool, pytest.raises(FileNotFoundError):
-        spool.append([piece(b"x")])
+        spool.append([SPILL])
 
 
 def test_a_write_that_ends_half_way(tmp_path):
-    """The file system takes a part and then no more; what comes after the trouble has its own place again."""
+    """The file system takes a part and then no more; nothing that was taken is lost, and writing is tried again."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with TransientJournal(tmp_path) as spool:
-        first = spool.append([piece(b"before")])
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+        first = spool.append([piece(b"before"), SPILL[7:]])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (UNIT_BYTES + 4096, hard))
         try:
             with pytest.raises(OSError, match="File too large"):
-                spool.append([piece(b"x" * 60), piece(b"y" * 60)])
+                spool.append([piece(b"x" * 60)])
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         after = spool.append([piece(b"after")])
-        assert (after, spool.end, spool.bytes_written) == (100, 105, 105)
+        assert after == spool.end - 5
         assert read(spool, first, 6) == b"before"
         assert read(spool, after, 5) == b"after"
+
+
+def test_everything_is_read_back_from_file_and_memory(tmp_path):
+    """More than the cache of units holds, read forward, backward and across the borders of units and of memory."""
+    content = np.random.default_rng(1).integers(0, 256, 5 * HELD_BYTES + 12_345, np.uint8)
+    pieces = np.split(content, [1, UNIT_BYTES, HELD_BYTES + 7, 3 * HELD_BYTES - 1])
+    with TransientJournal(tmp_path) as spool:
+        address = spool.append(pieces)
+        assert read(spool, address, len(content)) == content.tobytes()
+        for start in range(len(content) - 5, 0, -UNIT_BYTES // 2):
+            assert read(spool, address + start, 5) == content[start : start + 5].tobytes()
+        with pytest.raises(JournalError):
+            read(spool, address + 1, len(content))
+
+
+@pytest.mark.parametrize("folder", ["/dev/shm", None])
+def test_file_systems(folder):
+    """Not every one lets its page cache be passed by, nor gives a place without a name."""
+    with tempfile.TemporaryDirectory(dir=folder) as directory, TransientJournal(Path(directory)) as spool:
+        address = spool.append([SPILL, piece(b"content"), SPILL])
+        assert read(spool, address + len(SPILL) - 1, 9) == b"\0content\0"
 
 
 class TestRotation:
