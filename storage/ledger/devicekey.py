@@ -41,9 +41,12 @@ class DeviceKey:
 def make(disk: Disk, path: Path) -> DeviceKey:
     """Make a key and store it at `path`, which is replaced. Raises OSError."""
     private = Ed25519PrivateKey.generate()
-    stored = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    replace_file(disk, path.with_name(f".{path.name}.tmp-{os.getpid()}"), path, stored, mode=MODE)
+    replace_file(disk, path.with_name(f".{path.name}.tmp-{os.getpid()}"), path, _pem(private), mode=MODE)
     return DeviceKey(private=private)
+
+
+def _pem(private: Ed25519PrivateKey) -> bytes:
+    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def read(path: Path) -> DeviceKey | None:
@@ -61,6 +64,15 @@ def read(path: Path) -> DeviceKey | None:
     if not isinstance(private, Ed25519PrivateKey):
         raise DeviceKeyError("the device key is not an Ed25519 key")
     return DeviceKey(private=private)
+
+
+def is_stored(path: Path, public_key: bytes) -> bool:
+    """Whether exactly the private key of `public_key` lies at `path`, as `make` writes it."""
+    try:
+        key = read(path)
+        return key is not None and key.public_key == public_key and path.read_bytes() == _pem(key.private)
+    except (DeviceKeyError, OSError):
+        return False
 
 
 def public_pem(public_key: bytes) -> bytes:

@@ -1,0 +1,133 @@
+"""A small archive with everything in it: both forms, two days, an erased call, a changed key, three checkpoints kept."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from storage.archive import Archive
+from storage.call_record import PartEntry
+from storage.json_form import to_json
+from storage.layout import part_stem
+from storage.ledger import checkpoint as checkpoints
+from storage.ledger.checkpoint import Checkpoint
+from storage.ledger.entries import Call, Erasure, Part
+from storage.ledger.ledger import Ledger
+from storage.ledger.settings import Attribution
+from storage.timestamps import local_time, rfc3339
+from storage.verify.trust import Seen
+from storage.verify.verification import Report, Request, verify
+from storage.vocabulary import Direction, Form
+from storage.writer import ArchiveWriter
+from tests.storage.ledger.books import DAY_NS, settings
+from tests.storage.samples import START_NS, TOKYO, call_record, linear, part_record, sound
+
+SOMEBODY = Attribution(who="suzuki", why="yearly rotation")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What was made, with the checkpoints that somebody else may have kept."""
+
+    root: Path
+    checkpoints: tuple[Checkpoint, ...]
+    parts: tuple[Path, ...]
+    records: tuple[Path, ...]
+
+
+def call_id(number: int) -> str:
+    return hashlib.sha256(f"call {number}".encode()).hexdigest()
+
+
+def record(writer: ArchiveWriter, number: int, start_ns: int, form: Form = Form.ZIP, frames: int = 100) -> list[Any]:
+    """Write one call of one part, and return its lines for the ledger."""
+    one = call_id(number)
+    at = rfc3339(start_ns, TOKYO)
+    common: dict[str, Any] = {"call_id": one, "origin_at": at, "answered_at": at, "started_at": at}
+    stem = part_stem(
+        start_ns=start_ns,
+        zone=TOKYO,
+        direction=Direction.OUT,
+        caller="0312345678",
+        callee="0698765432",
+        call_id=one,
+        part=1,
+    )
+    written = writer.write_part(
+        stem=stem,
+        started=local_time(start_ns, TOKYO),
+        form=form,
+        sound=sound(linear(frames)),
+        metadata=lambda wav: to_json(part_record(**common, form=form, samples=frames, wav_sha256=wav)),
+    )
+    entry = PartEntry(
+        name=written.name,
+        number=1,
+        wav_sha256=written.wav_sha256,
+        call_json_sha256=written.call_json_sha256,
+        first_sample=0,
+        samples=frames,
+    )
+    call = call_record(**common, parts=(entry,))
+    writer.write_call(call)
+    part = Part(
+        call_id=one,
+        part=1,
+        day=at[:10],
+        form=form,
+        call_json_sha256=written.call_json_sha256,
+        wav_sha256=written.wav_sha256,
+        at=at,
+    )
+    return [part, Call(call_id=one, day=at[:10], record_sha256=hashlib.sha256(to_json(call)).hexdigest(), at=at)]
+
+
+def make(root: Path) -> Made:
+    archive = Archive(root)
+    kept = []
+    with ArchiveWriter(archive) as writer, Ledger(settings(root), START_NS) as ledger:
+        ledger.append(record(writer, 1, START_NS))
+        ledger.append(record(writer, 2, START_NS, Form.WAV))
+        kept.append(ledger.commit(START_NS))
+        ledger.append(record(writer, 3, START_NS))
+        ledger.commit(START_NS)
+        ledger.append([Erasure(**_erased(call_id(3)))])
+        kept.append(ledger.commit(START_NS))
+        for path in (*archive.recordings.rglob(f"*{call_id(3)[:10]}*"), *archive.records.rglob(f"{call_id(3)}*")):
+            path.unlink()
+        ledger.rotate(SOMEBODY, START_NS)
+        ledger.append(record(writer, 4, START_NS + DAY_NS))
+        kept.append(ledger.commit(START_NS + DAY_NS))
+    return Made(
+        root=root,
+        checkpoints=tuple(kept),
+        parts=tuple(sorted(path for path in archive.recordings.rglob("*_p01.*"))),
+        records=tuple(sorted(archive.records.rglob("*.json"))),
+    )
+
+
+def _erased(one: str) -> dict[str, Any]:
+    return {
+        "call_ids": (one,),
+        "rule": "90 days",
+        "who": "policy",
+        "why": "retention",
+        "counts": {"calls": 1},
+        "at": rfc3339(START_NS, TOKYO),
+    }
+
+
+def verified(root: Path, *older: Checkpoint, **options: Any) -> Report:
+    seen = [
+        Seen(subject="the checkpoint kept elsewhere", path="kept.txt", checkpoint=one, is_ours=False) for one in older
+    ]
+    waits: list[float] = []
+    return verify(Request(archive=root, checkpoints=tuple(seen), **options), wait=waits.append)
+
+
+def kinds(report: Report) -> set[str]:
+    return {defect.kind.value for defect in report.defects}
+
+
+def reread(checkpoint: Checkpoint) -> Checkpoint:
+    return checkpoints.parse(checkpoints.serialize(checkpoint))
