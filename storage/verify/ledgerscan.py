@@ -127,7 +127,7 @@ class LedgerScan:
         yield self._end
 
     def finish(self) -> None:
-        """Say what is wrong with what is derived: to be asked once, at the end."""
+        """Say what is wrong with what is derived, and which lines are there twice: to be asked once."""
         self.defects += [
             _defect(f"{derived.name} does not follow from the ledger's lines", derived.name)
             for derived in self._derived
@@ -149,9 +149,10 @@ class LedgerScan:
             if isinstance(entry, Part | Call):
                 yield entry
 
-    def days(self) -> list[int]:
-        """The local dates of all parts and calls, sorted."""
-        return [int(day) for day in np.unique(np.array(self._days, np.uint32))]
+    def days(self) -> dict[int, int]:
+        """The local dates of all parts and calls, with how many there are."""
+        days, counts = np.unique(np.array(self._days, np.uint32), return_counts=True)
+        return dict(zip(days.tolist(), counts.tolist(), strict=True))
 
     def is_erased(self, entry: Part | Call) -> bool:
         """Whether an erasure after its last line names it."""

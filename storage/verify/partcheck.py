@@ -35,11 +35,15 @@ _START = re.compile(r"([0-9]{8}T[0-9]{6})([+-][0-9]{4})")
 _ZONE_STEP_S = 3600
 
 
-def part_problems(path: Path, entry: Part, read: Read) -> Iterator[str]:
-    """What is wrong with the part whose ZIP or WAV lies at `path`. Raises OSError."""
+def part_problems(path: Path, entry: Part, read: Read, *, stem: str | None = None) -> Iterator[str]:
+    """What is wrong with the part whose ZIP or WAV lies at `path`. Raises OSError.
+
+    `stem`: its name in the archive, when it has another here.
+    """
+    stem = stem or path.stem
     if entry.form is Form.ZIP:
         with path.open("rb", buffering=0) as file:
-            problems, call_json = _zip_problems(file, path.stem, entry, read)
+            problems, call_json = _zip_problems(file, stem, entry, read)
         yield from problems
     else:
         with path.open("rb", buffering=0) as file:
@@ -49,7 +53,7 @@ def part_problems(path: Path, entry: Part, read: Read) -> Iterator[str]:
             call_json = _content(file, read)
         if hashlib.sha256(call_json).hexdigest() != entry.call_json_sha256:
             yield "the metadata are not what was recorded"
-    yield from _record_problems(call_json, path, entry)
+    yield from _record_problems(call_json, stem, entry)
 
 
 def call_problems(path: Path, entry: Call, read: Read) -> Iterator[str]:
@@ -102,7 +106,7 @@ def _zip_problems(file: BinaryIO, stem: str, entry: Part, read: Read) -> tuple[l
     return problems, call_json
 
 
-def _record_problems(call_json: bytes, path: Path, entry: Part) -> Iterator[str]:
+def _record_problems(call_json: bytes, stem: str, entry: Part) -> Iterator[str]:
     """Whether ledger line, metadata and file name speak of the same part."""
     try:
         record = from_json(call_json, PartRecord)
@@ -112,11 +116,11 @@ def _record_problems(call_json: bytes, path: Path, entry: Part) -> Iterator[str]
     said = (record.call_id, record.part, record.form, record.wav_sha256)
     if said != (entry.call_id, entry.part, entry.form, entry.wav_sha256):
         yield "the ledger's line names another call, part, form or WAV than the metadata"
-    if path.stem != _stem(record, path.stem):
+    if stem != expected_stem(record, stem):
         yield "the file's name is not the one that follows from the metadata"
 
 
-def _stem(record: PartRecord, stem: str) -> str:
+def expected_stem(record: PartRecord, stem: str) -> str:
     """The name that the part must have; of `stem` only the offset from UTC is believed, within a step of the clocks."""
     caller = "" if record.privacy else record.caller.number
     numbers = (caller or next(iter(record.asserted), ""), record.callee.number or record.dialled)

@@ -105,10 +105,13 @@ def checkpoint_defects(
     """What is wrong with checkpoints: bad signatures, and those of which this log is no continuation."""
     for one in seen:
         found = one.checkpoint
+        signed = _is_signed(one, keys)
+        if not signed:
+            yield _defect(one, Kind.SIGNATURE, "it is not signed by the key that the ledger names for it")
+        if not signed and one.is_ours:
+            continue  # a forgery in the archive says nothing of the log; to who holds one elsewhere it does
         if found.origin != origin:
             yield _defect(one, Kind.LEDGER, f"it is of another log than {origin}")
-        elif not _is_signed(one, keys):
-            yield _defect(one, Kind.SIGNATURE, "it is not signed by the key that the ledger names for it")
         elif found.size > size:
             yield _defect(one, Kind.LEDGER, f"the ledger was cut: it had {found.size} lines then and has {size}")
         elif roots.get(found.size) != found.root:

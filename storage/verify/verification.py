@@ -8,8 +8,10 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from types import TracebackType
+from typing import BinaryIO, Self
 
 from storage.archive import Archive
 from storage.errors import LedgerError
@@ -20,6 +22,7 @@ from storage.verify.checkpointcheck import CheckpointsFound
 from storage.verify.daycheck import DayCheck
 from storage.verify.defects import Defect, Kind
 from storage.verify.ledgerscan import LedgerScan
+from storage.verify.partcheck import Read
 from storage.verify.trust import KeyChange, Seen
 from storage.verify.walk import days_on_disk, strays
 
@@ -79,35 +82,92 @@ class Report:
 
 def verify(request: Request, progress: Progress | None = None, wait: Callable[[float], None] = time.sleep) -> Report:
     """Verify what is asked for. Raises ArchiveError when there is no archive with a ledger, or it cannot be read."""
-    return _Verification(request, progress, wait).run()
+    with Verification(request, progress=progress, wait=wait) as verification:
+        verification.check_ledger()
+        verification.check_files()
+        verification.check_index()
+        return verification.report
 
 
-class _Verification:
-    def __init__(self, request: Request, progress: Progress | None, wait: Callable[[float], None]) -> None:
+def _plain_read(file: BinaryIO, size_bytes: int) -> bytes:
+    return file.read(size_bytes)
+
+
+class Verification:
+    """One verification, step by step. A context, which holds the ledger open. Raises ArchiveError."""
+
+    def __init__(
+        self,
+        request: Request,
+        *,
+        read: Read = _plain_read,
+        progress: Progress | None = None,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`read` reads from the files of recordings. The ledger is read here, from end to end."""
         self._request = request
         self._archive = Archive(request.archive)
+        self._plain_read = read
         self._progress = progress or (lambda _done, _total: None)
         self._wait = wait
-        self._report = Report()
         self._written = writerlive.is_written(request.archive)
         self._done_bytes = 0
         self._total_bytes = _bytes_below(request.archive) if progress else 0
+        self._found = CheckpointsFound(self._archive)
+        self._seen = [*self._found.seen, *request.checkpoints]
+        self._scan = self._scanned(self._seen)
+        self.report = Report()
+        """What was found so far."""
 
-    def run(self) -> Report:
-        found = CheckpointsFound(self._archive)
-        seen = [*found.seen, *self._request.checkpoints]
-        scan = self._scanned(seen)
-        try:
-            self._report.add(found.defects)
-            self._check_signatures(found, scan, seen)
-            self._check_files(scan)
-            scan.finish()
-            self._report.add(scan.defects)
-            self._report.notices += scan.notices
-            self._check_index()
-        finally:
-            scan.close()
-        return self._report
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._scan.close()
+
+    def days(self) -> list[tuple[int, int]]:
+        """Every local date of the archive, in order, with how many files it has by the ledger, at least one."""
+        counted = self._scan.days()
+        there = {*counted, *days_on_disk(self._archive)}
+        return [(day, counted.get(day, 1)) for day in sorted(there)]
+
+    def check_ledger(self) -> None:
+        """Lines, seals, checkpoints, keys, what is derived, and what lies where it has no place."""
+        self.report.add(self._found.defects)
+        self._check_signatures(self._found, self._scan, self._seen)
+        self._scan.finish()
+        self.report.add(self._scan.defects)
+        self.report.notices += self._scan.notices
+        if not self._request.paths:
+            self.report.add(strays(self._archive))
+
+    def check_files(self) -> None:
+        """The recordings and call records that are asked for."""
+        if not self._request.paths:
+            for day, _ in self.days():
+                if day >= (self._request.since or 0):
+                    self.report.add(self.day_defects(day))
+        for path in self._request.paths:
+            for one in sorted(path.rglob("*")) if path.is_dir() else [path]:
+                if not one.is_dir() and not (one.suffix == ".json" and one.with_suffix(".wav").exists()):
+                    self.report.add(self._settled(partial(self._check().one, one)))
+
+    def day_defects(self, day: int) -> list[Defect]:
+        """What is wrong with the files of a local date, such as 20260102."""
+        return self._settled(partial(self._check().defects, day))
+
+    def check_index(self) -> None:
+        """The index against files and ledger, where there is one to compare."""
+        if self._request.index is not None:
+            self.report.add(
+                Defect(kind=Kind.INDEX, subject="the index", path="index.sqlite", what=what)
+                for what in self._request.index()
+            )
+
+    def _check(self) -> DayCheck:
+        return DayCheck(archive=self._archive, scan=self._scan, read=self._read, done=self._count)
 
     def _scanned(self, seen: Sequence[Seen]) -> LedgerScan:
         """The ledger, read with its roots at all sizes that a checkpoint speaks of."""
@@ -125,7 +185,7 @@ class _Verification:
             scan.close()
 
     def _check_signatures(self, found: CheckpointsFound, scan: LedgerScan, seen: Sequence[Seen]) -> None:
-        report, newest = self._report, found.newest
+        report, newest = self.report, found.newest
         if scan.log is None:
             report.add([_ledger("it does not begin with the name of a log")])
             return
@@ -150,54 +210,33 @@ class _Verification:
             return
         if scan.size > signed:
             what = f"lines {signed + 1} to {scan.size} are not covered by its checkpoint"
-            self._report.add([Defect(kind=Kind.SIGNATURE, subject="the ledger", path="ledger/checkpoint", what=what)])
+            self.report.add([Defect(kind=Kind.SIGNATURE, subject="the ledger", path="ledger/checkpoint", what=what)])
         if scan.rest_bytes:
-            self._report.add([_ledger("its last line is not whole")])
+            self.report.add([_ledger("its last line is not whole")])
 
-    def _check_files(self, scan: LedgerScan) -> None:
-        check = DayCheck(archive=self._archive, scan=scan, read=self._read, done=self._count)
-        if not self._request.paths:
-            days = {*scan.days(), *days_on_disk(self._archive)}
-            for day in sorted(day for day in days if day >= (self._request.since or 0)):
-                self._report.add(self._settled(scan, lambda day=day: check.defects(day)))  # type: ignore[misc]
-            self._report.add(strays(self._archive))
-            return
-        for path in self._request.paths:
-            for one in sorted(path.rglob("*")) if path.is_dir() else [path]:
-                if not one.is_dir() and not (one.suffix == ".json" and one.with_suffix(".wav").exists()):
-                    self._report.add(self._settled(scan, lambda one=one: check.one(one)))  # type: ignore[misc]
-
-    def _settled(self, scan: LedgerScan, check: Callable[[], Iterator[Defect]]) -> list[Defect]:
+    def _settled(self, check: Callable[[], Iterator[Defect]]) -> list[Defect]:
         """What is wrong, also a moment later."""
-        parts, calls = self._report.parts, self._report.calls
+        parts, calls = self.report.parts, self.report.calls
         defects = list(check())
         if self._written and any(defect.kind in (Kind.MISSING, Kind.UNEXPECTED) for defect in defects):
             self._wait(SETTLE_S)
-            for _ in scan.read():
+            for _ in self._scan.read():
                 pass
-            self._report.parts, self._report.calls = parts, calls
+            self.report.parts, self.report.calls = parts, calls
             defects = list(check())
         return defects
 
-    def _check_index(self) -> None:
-        if self._request.index is None:
-            return
-        self._report.add(
-            Defect(kind=Kind.INDEX, subject="the index", path="index.sqlite", what=what)
-            for what in self._request.index()
-        )
-
     def _read(self, file: BinaryIO, size_bytes: int) -> bytes:
-        content = file.read(size_bytes)
+        content = self._plain_read(file, size_bytes)
         self._done_bytes += len(content)
         self._progress(self._done_bytes, max(self._total_bytes, self._done_bytes))
         return content
 
     def _count(self, entry: Part | Call) -> None:
         if isinstance(entry, Part):
-            self._report.parts += 1
+            self.report.parts += 1
         else:
-            self._report.calls += 1
+            self.report.calls += 1
 
 
 def _previous_size(change: KeyChange) -> int:

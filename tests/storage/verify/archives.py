@@ -1,4 +1,4 @@
-"""A small archive with everything in it: both forms, two days, an erased call, a changed key, three checkpoints kept."""
+"""A small archive with everything in it: both forms, two days, an erased call, a changed key, kept checkpoints."""
 
 import hashlib
 from dataclasses import dataclass
