@@ -6,7 +6,19 @@ Every command loads what it needs when it runs: an import of a few calls is over
 import argparse
 from collections.abc import Sequence
 
-from appliance.commands import audit, calls, capture_import, erase, hold, record, retention, share_config
+from appliance.commands import (
+    audit,
+    calls,
+    capture_import,
+    erase,
+    hold,
+    prove,
+    record,
+    retention,
+    scrub,
+    share_config,
+    verify,
+)
 from appliance.commands.arguments import tell
 from appliance.failures import failure
 from appliance.version import software
@@ -18,6 +30,7 @@ examples:
   rokubox record --interface enp2s0 --output archive   record a mirror port until stopped
   rokubox calls --archive archive                      list every call, recorded or not
   rokubox audit monday.pcapng                          hold the account against tshark's
+  rokubox verify --archive archive                     prove that nothing was altered or removed
 `rokubox COMMAND --help` tells more of each.
 
 exit codes:
@@ -25,8 +38,9 @@ exit codes:
   1 internal error              5 permission
   2 usage or configuration      6 a needed tool is missing
   3 input unreadable or damaged
+  10 to 16: what `rokubox verify` has found, see its --help
 """
-COMMANDS = (capture_import, record, calls, audit, retention, hold, erase, share_config)
+COMMANDS = (capture_import, record, calls, audit, verify, prove, scrub, retention, hold, erase, share_config)
 """In the order of `--help`."""
 
 

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -59,7 +60,7 @@ def read(path: Path) -> DeviceKey | None:
         raise DeviceKeyError(f"cannot read the device key: {error.strerror}") from error
     try:
         private = load_pem_private_key(stored, None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise DeviceKeyError("the device key is damaged, or not an unencrypted PKCS#8 PEM file") from error
     if not isinstance(private, Ed25519PrivateKey):
         raise DeviceKeyError("the device key is not an Ed25519 key")
@@ -88,7 +89,7 @@ def read_public(path: Path) -> bytes:
             key = load_pem_public_key(stored.read(_MAX_BYTES))
     except OSError as error:
         raise DeviceKeyError(f"cannot read the public key {path}: {error.strerror}") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise DeviceKeyError(f"{path} is not a public key in PEM") from error
     if not isinstance(key, Ed25519PublicKey):
         raise DeviceKeyError(f"{path} is not an Ed25519 public key")

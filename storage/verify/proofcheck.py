@@ -42,6 +42,12 @@ def defects(path: Path, proof: Path, public_keys: Sequence[bytes]) -> list[Defec
     return [*found, *(Defect(kind=Kind.ALTERED, subject="the part", path=str(path), what=what) for what in problems)]
 
 
+def is_proved(path: Path, proof: Proof) -> bool:
+    """Whether the part at `path` is what the proof speaks of, its ZIP and name aside. Raises DamagedPartError."""
+    leaf = entries.part_leaf(_sha256(path, METADATA_NAME), _sha256(path, AUDIO_NAME))
+    return proof.holds_for(leaf)
+
+
 def _is_proved(part: Part, proof: Proof) -> bool:
     return proof.holds_for(entries.part_leaf(part.call_json_sha256, part.wav_sha256))
 

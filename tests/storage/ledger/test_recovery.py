@@ -235,3 +235,17 @@ def test_another_boxes_key_is_refused(tmp_path):
     (tmp_path / "ours/ledger/device.key").write_bytes(b"rubbish")
     with pytest.raises(DeviceKeyError, match="damaged"):
         opened(tmp_path / "ours")
+
+
+def test_a_key_of_another_kind_is_refused(tmp_path):
+    with opened(tmp_path):
+        pass
+    for folder_file, read in (("device.key", devicekey.read), ("device.pub", devicekey.read_public)):
+        path = tmp_path / "ledger" / folder_file
+        whole = path.read_bytes()
+        for place in range(len(whole)):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 2]) + whole[place + 1 :])
+            try:
+                read(path)
+            except DeviceKeyError:
+                continue
