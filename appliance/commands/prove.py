@@ -11,7 +11,7 @@ EPILOG = """\
 The proof is text, and says itself how to use it: with `rokubox verify`, or with unzip, coreutils and openssl alone.
 
 examples:
-  rokubox prove archive/recordings/2026/01/02/NAME.zip --archive archive > NAME.proof.txt
+  rokubox prove archive/recordings/2026/01/02/NAME.zip --archive archive | tee NAME.proof.txt
 """
 
 

@@ -1,7 +1,7 @@
 """RFC 6962 by the test vectors of Certificate Transparency, and what must hold of any tree."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.ledger import merkle
@@ -103,6 +103,7 @@ def test_stored_hashes_lie_as_in_sumdb():
     assert [merkle.stored_count(size) for size in range(9)] == [0, 1, 3, 4, 7, 8, 10, 11, 15]
 
 
+@settings(deadline=None)
 @given(sizes)
 def test_appended_one_by_one_equals_from_scratch(size):
     leaves = leaf_hashes(size)
@@ -116,6 +117,7 @@ def test_appended_one_by_one_equals_from_scratch(size):
     assert resumed.root() == by_definition(leaves)
 
 
+@settings(deadline=None)
 @given(sizes, st.data())
 def test_any_inclusion_proof_verifies_and_no_altered_one_does(size, data):
     index = data.draw(st.integers(0, size - 1))
@@ -132,6 +134,7 @@ def test_any_inclusion_proof_verifies_and_no_altered_one_does(size, data):
         assert not merkle.verify_inclusion(index, size, leaves[index], altered, root)
 
 
+@settings(deadline=None)
 @given(sizes, st.data())
 def test_any_consistency_proof_verifies_and_no_altered_one_does(size, data):
     old = data.draw(st.integers(0, size))
@@ -148,6 +151,7 @@ def test_any_consistency_proof_verifies_and_no_altered_one_does(size, data):
         assert not merkle.verify_consistency(old, size, altered, old_root, root)
 
 
+@settings(deadline=None)
 @given(sizes, st.data())
 def test_a_changed_leaf_is_inconsistent(size, data):
     old = data.draw(st.integers(1, size))
@@ -160,6 +164,7 @@ def test_a_changed_leaf_is_inconsistent(size, data):
     assert not merkle.verify_consistency(old, size, proof, old_root, by_definition(leaves))
 
 
+@settings(deadline=None)
 @given(
     st.integers(-3, 300), st.integers(-3, 300), st.lists(st.binary(max_size=40), max_size=12), st.binary(max_size=40)
 )

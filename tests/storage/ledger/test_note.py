@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.errors import LedgerError
@@ -91,6 +91,7 @@ def test_malformed_notes(stored):
         note.parse(stored)
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(BOTH) - 1), st.integers(1, 255))
 def test_no_changed_byte_passes(place, change):
     altered = bytearray(BOTH)
@@ -102,6 +103,7 @@ def test_no_changed_byte_passes(place, change):
     assert not (note.is_signed_by(signed, "PeterNeumann", PETER) and note.is_signed_by(signed, "EnochRoot", ENOCH))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_the_parser_raises_nothing_else(stored):
     with contextlib.suppress(LedgerError):

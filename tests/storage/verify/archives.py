@@ -54,6 +54,8 @@ def record(writer: ArchiveWriter, number: int, start_ns: int, form: Form = Form.
         part=1,
     )
     written = writer.write_part(
+        call_id=one,
+        number=1,
         stem=stem,
         started=local_time(start_ns, TOKYO),
         form=form,

@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.disk import Disk
@@ -20,6 +20,7 @@ def run(state, sizes, now_ns, read, period_ns=PERIOD_NS):
     return scrub.end(state, [day for day, _ in sizes], now_ns)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 1 << 40), max_size=60), st.integers(1, 60))
 def test_a_run_a_day_reads_everything_once_in_a_period(sizes, period):
     days = [(20260101 + number, size) for number, size in enumerate(sizes)]
