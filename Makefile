@@ -52,7 +52,7 @@ lint: setup  ## check style, types and the layers of the packages
 lab: setup  ## as root: real calls through a mirror port made of namespaces, every sample compared
 	$(BIN)/python -m pytest -v -rs tests/lab
 
-test-crash: setup  ## as root: the recorder killed 50 times under 50 calls, every sample compared; 5 minutes
+test-crash: setup  ## as root: the recorder killed 50 times under 50 calls, every sample compared; 7 minutes
 	$(BIN)/python -m tests.crash
 
 soak: setup  ## as root: 200 calls at a time for SOAK_MINUTES (60), memory, files, drops and every sample watched

@@ -54,8 +54,6 @@ LOOK_S = 0.1
 """How often the rings are looked at for that."""
 SETTLED_NS = 250_000_000
 """After this long every packet is in a block that was handed over, or was dropped: block timeout and some."""
-ORPHAN_S = 60.0
-"""How long recording goes on for a supervisor that is gone; a new one takes over in this time."""
 TAKE_OVER_S = 30.0
 """How long a previous owner of the journal may take to end."""
 MAX_EVENTS = 10_000
@@ -217,7 +215,7 @@ class CaptureDaemon:
             if time.monotonic() >= second:
                 second = max(second + 1.0, time.monotonic())
                 self._each_second(journal, store, sync, upkeep)
-            if self._parent.gone_for_s() > ORPHAN_S:
+            if self._parent.gone_for_s() > orphan.ORPHAN_S:
                 self._stopping = True
 
     def _turn(self, journal: LiveJournal) -> None:
@@ -262,7 +260,8 @@ class CaptureDaemon:
         self, journal: LiveJournal, store: JournalStore, sync: SyncThread, upkeep: Background[_Upkeep]
     ) -> None:
         # This loop alone shows that capture works: a disk that stalls is none of its faults.
-        servicenotify.watchdog()
+        if not self._parent.gone_for_s():  # what nobody reads would fill the queue, and keep out a ring to be stored
+            servicenotify.watchdog()
         self._ports.look()
         self._tell_of_disk(journal)
         if sync.error is not None:

@@ -9,6 +9,7 @@ port is deaf is the recorder's loss.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from appliance import keptrings
 from appliance.keptrings import RingKey
@@ -175,7 +176,7 @@ class MirrorPorts:
             return
         key = RingKey(port=standing.port.name, ifindex=link.ifindex, mac=link.mac)
         try:
-            keptrings.keep(key, standing.port.open(link.name, key.serialize()))
+            standing.port.open(link.name, key.serialize(), partial(keptrings.keep, key))
         except CaptureError as error:
             standing.problem = error
 

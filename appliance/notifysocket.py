@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from struct import Struct
+from typing import Self
 
 STORE_LIMIT = 64
 """Descriptors kept for one service."""
@@ -27,20 +28,44 @@ _ANCILLARY_BYTES = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(_DES
 class Notification:
     """One message of a service."""
 
+    sender: int = 0
+    """Process that sent it; 0: unknown."""
     assignments: Mapping[str, str]
     """`READY`, `FDNAME` and so on, with their values."""
     descriptors: tuple[int, ...]
     """Descriptors that came with it; whoever holds the message closes them."""
 
+    @classmethod
+    def read(cls, source: socket.socket) -> Self:
+        """Read a message from a socket that keeps messages apart; one that is malformed, or none, says nothing.
+
+        Raises:
+            OSError: there is none yet, and the socket does not wait for it.
+        """
+        data, ancillary, flags, _ = source.recvmsg(_MESSAGE_BYTES, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
+        sender, descriptors = _ancillary(ancillary)
+        assignments = {} if flags & socket.MSG_TRUNC else _assignments(data)
+        return cls(sender=sender, assignments=assignments, descriptors=descriptors)
+
     def says(self, variable: str) -> bool:
         """Whether this assignment is there, with the value 1."""
         return self.assignments.get(variable) == "1"
+
+    @property
+    def name(self) -> str:
+        """What the descriptor to be kept, or to be closed, is called."""
+        return self.assignments.get("FDNAME", "stored")
 
 
 class NotifySocket:
     """A datagram socket of its own for one service. Poll `fileno()` for reading."""
 
-    def __init__(self) -> None:
+    def __init__(self, fileno: int | None = None) -> None:
+        """`fileno`: that of such a socket of an earlier manager, with what it has not read; owned from here on."""
+        if fileno is not None:
+            self._socket = socket.socket(fileno=fileno)
+            self._socket.setblocking(False)
+            return
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._socket.bind("")  # The kernel chooses a free abstract name.
@@ -59,16 +84,13 @@ class NotifySocket:
         """Read what has come from this process, without waiting. What comes from others is thrown away."""
         for _ in range(_MESSAGES_AT_ONCE):
             try:
-                data, ancillary, flags, _ = self._socket.recvmsg(
-                    _MESSAGE_BYTES, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
-                )
+                message = Notification.read(self._socket)
             except BlockingIOError:
                 return
-            sender, descriptors = _ancillary(ancillary)
-            if sender == pid and not flags & socket.MSG_TRUNC:
-                yield Notification(assignments=_assignments(data), descriptors=descriptors)
+            if message.sender == pid:
+                yield message
             else:
-                _close(descriptors)
+                _close(message.descriptors)
 
     def close(self) -> None:
         """Take no more messages."""
@@ -76,9 +98,10 @@ class NotifySocket:
 
 
 class DescriptorStore:
-    """Descriptors that outlive the service's process, at most `STORE_LIMIT`; one for each name, the newest."""
+    """Descriptors that outlive whoever gave them, at most `limit`; one for each name, the newest."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = STORE_LIMIT) -> None:
+        self._limit = limit
         self._descriptors: dict[str, int] = {}
 
     @property
@@ -88,27 +111,35 @@ class DescriptorStore:
 
     def apply(self, message: Notification) -> bool:
         """Do what a message asks for, and take over its descriptors; False when one could not be kept."""
-        name = message.assignments.get("FDNAME", "stored")
         if message.says("FDSTOREREMOVE"):
-            self._drop(name)
-        kept = message.says("FDSTORE") and bool(message.descriptors) and self._has_room(name)
+            self.drop(message.name)
+        kept = message.says("FDSTORE") and bool(message.descriptors) and self._has_room(message.name)
         if kept:
-            self._drop(name)
-            self._descriptors[name] = message.descriptors[0]
+            self.put(message.name, message.descriptors[0])
         _close(message.descriptors[1 if kept else 0 :])
         return kept or not message.says("FDSTORE")
 
     def _has_room(self, name: str) -> bool:
-        return _is_name(name) and (name in self._descriptors or len(self._descriptors) < STORE_LIMIT)
+        return _is_name(name) and (name in self._descriptors or len(self._descriptors) < self._limit)
 
-    def _drop(self, name: str) -> None:
+    def put(self, name: str, descriptor: int) -> None:
+        """Keep a descriptor, in place of another of its name."""
+        self.drop(name)
+        self._descriptors[name] = descriptor
+
+    def drop(self, name: str) -> None:
+        """Close the descriptor of this name, if there is one."""
         if name in self._descriptors:
             os.close(self._descriptors.pop(name))
 
+    def take(self) -> dict[str, int]:
+        """Return everything; it is the caller's now."""
+        taken, self._descriptors = self._descriptors, {}
+        return taken
+
     def close(self) -> None:
         """Close all that is kept."""
-        for name in list(self._descriptors):
-            self._drop(name)
+        _close(tuple(self.take().values()))
 
 
 def _ancillary(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, tuple[int, ...]]:

@@ -4,6 +4,8 @@ import os
 import time
 from pathlib import Path
 
+ORPHAN_S = 60.0
+"""How long recording goes on for a supervisor that is gone; a new one takes over in this time."""
 COMMAND = b"appliance.daemons"
 """What the command line of our daemons holds."""
 

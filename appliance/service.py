@@ -1,4 +1,4 @@
-"""One child of the supervisor: its process, what it says (sd_notify(3)), and what is due when.
+"""One child of the supervisor: its process, what it says (sd_notify(3)), what it stored, and what is due when.
 
 | state    | its deadline                   | at the deadline    | when the process ends                  |
 |----------|--------------------------------|--------------------|----------------------------------------|
@@ -8,7 +8,9 @@
 | STOPPING | end of patience                | SIGKILL            | -> ENDED                               |
 | ENDED    | none                           |                    |                                        |
 
-Once retired, a service whose process ends is ENDED whatever its state was.
+Once retired, a service whose process ends is ENDED whatever its state was. A service whose process was left over from a
+supervisor that was killed begins as RUNNING, and the process is killed: it has other arguments, perhaps other code, and
+to be killed costs nothing.
 """
 
 import math
@@ -19,8 +21,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
 from appliance.backoff import Backoff
+from appliance.estate import Estate
 from appliance.notifysocket import DescriptorStore, Notification, NotifySocket
 from appliance.runfiles import RunFiles
 from appliance.spawn import spawn
@@ -77,7 +81,19 @@ class State(StrEnum):
 class Service:
     """A child and its process. All times are seconds of one steady clock, which the caller reads."""
 
-    def __init__(self, child: Child, patience: Patience, run_files: RunFiles, now_s: float) -> None:
+    def __init__(
+        self,
+        child: Child,
+        patience: Patience,
+        run_files: RunFiles,
+        estate: Estate,
+        now_s: float,
+        *,
+        inherited: Mapping[str, int] = MappingProxyType({}),
+        store: DescriptorStore | None = None,
+    ) -> None:
+        """`inherited`: of the service's descriptors, what an earlier supervisor left, by name; owned from here on.
+        `store`: what to start the process with, if not with what it stores."""
         self.child = child
         self.state = State.WAITING
         self.deadline_s = now_s
@@ -86,13 +102,34 @@ class Service:
         """Whether it has ever said that it works."""
         self._patience = patience
         self._run_files = run_files
+        self._estate = estate
         self._backoff = Backoff(patience.restart_delays_s, patience.calm_s)
-        self._notify = NotifySocket()
-        self._store = DescriptorStore()
+        self._notify = NotifySocket(inherited.get("notify"))
+        self._store = DescriptorStore() if store is None else store
         self._pid = self._pidfd = _NONE
         self._started_s = now_s
         self._restarts = 0
-        self._is_retired = False
+        self._is_retired = self._is_left_over = False
+        self._keep("notify", self._notify.fileno())
+        for name, descriptor in inherited.items():
+            self._inherit(name, descriptor)
+
+    def _inherit(self, name: str, descriptor: int) -> None:
+        kind, _, rest = name.partition("/")
+        if kind == "store":
+            self._store.put(rest, descriptor)
+            self._keep(name, descriptor)
+        elif kind == "process":
+            self._pid, self._pidfd = int(rest), descriptor
+            self._keep(name, descriptor)
+            self.state, self._is_left_over = State.RUNNING, True
+            self.kill()
+
+    def _keep(self, name: str, descriptor: int) -> None:
+        self._estate.keep(f"{self.child.name}/{name}", descriptor)
+
+    def _forget(self, name: str) -> None:
+        self._estate.forget(f"{self.child.name}/{name}")
 
     @property
     def notify_fileno(self) -> int:
@@ -108,7 +145,9 @@ class Service:
         """Start the process, with what is stored for it; if that cannot be, wait and try again."""
         self._started_s = now_s
         try:
-            self._pid, self._pidfd = spawn(self.child.argv, self._environment(), self._store.descriptors)
+            self._pid, self._pidfd = spawn(
+                self.child.argv, self._environment(), self._store.descriptors, self._register
+            )
         except OSError as error:
             self._wait_after(f"could not be started ({error.strerror})", now_s)
             return
@@ -117,6 +156,9 @@ class Service:
             self._run_files.write_pid(self.child.name, self._pid)
         except OSError as error:
             self._tell(f"its pid file could not be written ({error.strerror})")
+
+    def _register(self, pid: int, pidfd: int) -> None:
+        self._keep(f"process/{pid}", pidfd)
 
     def _environment(self) -> Mapping[str, str]:
         ours = {name: value for name, value in os.environ.items() if name not in _PROTOCOL_VARIABLES}
@@ -130,17 +172,29 @@ class Service:
     def _apply(self, message: Notification, now_s: float) -> None:
         if not self._store.apply(message):
             self._tell("a descriptor was not stored: there are too many, or it has no proper name")
+        if message.says("FDSTORE") or message.says("FDSTOREREMOVE"):
+            self._pass_on(message.name)
+        if self._is_left_over:
+            return
         self.was_ready |= message.says("READY")
         if message.says("WATCHDOG") and self.state is State.RUNNING:
             self.deadline_s = now_s + self._patience.watchdog_s
 
+    def _pass_on(self, name: str) -> None:
+        """What is stored under this name now, or not any more, is left to the next supervisor."""
+        if name in self._store.descriptors:
+            self._keep(f"store/{name}", self._store.descriptors[name])
+        else:
+            self._forget(f"store/{name}")
+
     def reap(self, now_s: float) -> int:
         """Take the exit code of the process, which has ended, and decide what follows; negative: the signal."""
         self.receive(now_s)  # Its last words may be a descriptor.
-        _, status = os.waitpid(self._pid, 0)
+        code = self._exit_code()
         os.close(self._pidfd)
+        self._forget(f"process/{self._pid}")
         self._pid = self._pidfd = _NONE
-        code = os.waitstatus_to_exitcode(status)
+        self._is_left_over = False
         if self._is_retired or (code in FATAL_EXIT_CODES and not self.was_ready):
             if code not in (0, -signal.SIGTERM):
                 self._tell(_ending(code))
@@ -148,6 +202,15 @@ class Service:
         else:
             self._wait_after(_ending(code), now_s)
         return code
+
+    def _exit_code(self) -> int:
+        try:
+            ended = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+        except ChildProcessError:
+            ended = None
+        if ended is None:
+            return -signal.SIGKILL  # Left over from another supervisor: nobody says how it ended, but we killed it.
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
     def _wait_after(self, ending: str, now_s: float) -> None:
         delay_s = self._backoff.after(now_s - self._started_s)
@@ -186,11 +249,14 @@ class Service:
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the process, if there is one."""
         if self._pidfd != _NONE:
-            signal.pidfd_send_signal(self._pidfd, number)
+            with suppress(ProcessLookupError):  # not our child, and gone already
+                signal.pidfd_send_signal(self._pidfd, number)
 
     def close(self) -> None:
         """Let go of what is stored."""
         self._store.close()
+        if self._pidfd != _NONE:
+            os.close(self._pidfd)
         self._notify.close()
 
     def _tell(self, what: str) -> None:

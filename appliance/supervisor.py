@@ -2,18 +2,22 @@
 
 It speaks systemd's protocol to them and nothing else (`notifysocket`, `spawn`), so that the same programs serve under
 either. What a child stored outlives the child, and the next process gets it back. A supervisor that is killed takes no
-child with it. One thread, one loop: it waits for the children, for what they say, for signals and for deadlines.
+child with it: a keeper holds what was stored (`estate`), and the next supervisor replaces the children. One thread, one
+loop: it waits for the children, for what they say, for signals and for deadlines.
 """
 
 import math
+import os
 import selectors
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from appliance import keeper
+from appliance.estate import Estate
 from appliance.runfiles import RunFiles
 from appliance.service import FATAL_EXIT_CODES, Child, Patience, Service, State
 from appliance.signalqueue import SignalQueue
@@ -41,7 +45,7 @@ def run(
     with (
         RunFiles(run_directory) as run_files,
         SignalQueue((*_END, signal.SIGHUP)) as signals,
-        closing(_Supervisor(children, run_files, signals, on_ready, patience)) as supervisor,
+        closing(_Supervisor(children, run_directory, run_files, signals, on_ready, patience)) as supervisor,
     ):
         try:
             return supervisor.supervise()
@@ -53,15 +57,23 @@ class _Supervisor:
     def __init__(
         self,
         children: Sequence[Child],
+        run_directory: Path,
         run_files: RunFiles,
         signals: SignalQueue,
         on_ready: Callable[[], None],
         patience: Patience,
     ) -> None:
         now_s = time.monotonic()
+        inherited, earlier = keeper.inherit(run_directory)
+        self._estate = Estate(run_directory, earlier)
         self._services = [
-            Service(child, patience, run_files, now_s) for child in sorted(children, key=lambda child: child.stop_order)
+            Service(child, patience, run_files, self._estate, now_s, inherited=_take(inherited, child.name))
+            for child in sorted(children, key=lambda child: child.stop_order)
         ]
+        # The last to be stopped. It begins with all that is left of the supervisor before, whose keeper is needed until
+        # then.
+        last = Child(name="keeper", argv=keeper.ARGV, stop_order=len(children))
+        self._services.append(Service(last, patience, run_files, self._estate, now_s, store=self._estate.store))
         self._signals = signals
         self._on_ready = on_ready
         self._is_ready = False
@@ -71,6 +83,20 @@ class _Supervisor:
         self._selector.register(signals, selectors.EVENT_READ, self._signalled)
         for service in self._services:
             self._selector.register(service.notify_fileno, selectors.EVENT_READ, partial(self._receive, service))
+            self._watch(service)
+        self._replace_keeper(inherited)
+
+    def _replace_keeper(self, inherited: Mapping[str, int]) -> None:
+        """Start ours, let it be found, and only then end the one before, and what else is left over."""
+        processes = {name: descriptor for name, descriptor in inherited.items() if "/process/" in name}
+        for name, pidfd in processes.items():
+            self._estate.keep(name, pidfd)
+        ours = self._services[-1]
+        self._overdue(ours)
+        if ours.state is State.RUNNING:
+            self._estate.replace_keeper(processes)
+        for descriptor in inherited.values():
+            os.close(descriptor)
 
     def supervise(self) -> int:
         """Until something ends it; the exit code."""
@@ -93,6 +119,7 @@ class _Supervisor:
         self._selector.close()
         for service in self._services:
             service.close()
+        self._estate.close()
 
     def _turn(self) -> None:
         """Wait until something happens or is due, and act on it."""
@@ -106,7 +133,12 @@ class _Supervisor:
     def _overdue(self, service: Service) -> None:
         was_waiting = service.state is State.WAITING
         service.overdue(time.monotonic())
-        if was_waiting and service.state is State.RUNNING:
+        if was_waiting:
+            self._watch(service)
+
+    def _watch(self, service: Service) -> None:
+        """Notice the end of a process that there is from now on."""
+        if service.state is State.RUNNING:
             self._selector.register(service.pidfd, selectors.EVENT_READ, partial(self._reap, service))
 
     def _receive(self, service: Service) -> None:
@@ -137,3 +169,9 @@ class _Supervisor:
         if self._exit_code is None:
             self._exit_code = code
             self._ended_s = time.monotonic()
+
+
+def _take(inherited: dict[str, int], service: str) -> dict[str, int]:
+    """Take the part of a service out of what an earlier supervisor left."""
+    names = [name for name in inherited if name.startswith(f"{service}/")]
+    return {name.removeprefix(f"{service}/"): inherited.pop(name) for name in names}

@@ -5,6 +5,7 @@ new one; more than `MAX_RINGS` are not held at a time. Losses are told as increm
 begin to count anew at will.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from capture import niccounters, ringblock, spanport
@@ -66,8 +67,8 @@ class MirrorPort:
         self._rings.append(_Held(ring=ring, key=key))
         self._nic = niccounters.read(interface)
 
-    def open(self, interface: str, key: str) -> int:
-        """Open a ring on the interface that serves the port now, and return its descriptor.
+    def open(self, interface: str, key: str, keep: Callable[[int], object] = lambda _: None) -> None:
+        """Open a ring on the interface that serves the port now; `keep` as for `Ring.open`.
 
         Raises:
             RingError, SpanPortError: it cannot be captured from, or would send.
@@ -77,10 +78,9 @@ class MirrorPort:
         spanport.prepare(interface)
         if problems := spanport.check(interface):
             raise SpanPortError("\n".join(problems))
-        ring = Ring.open(interface, self._program, self._settings)
+        ring = Ring.open(interface, self._program, self._settings, keep)
         self._rings.append(_Held(ring=ring, key=key))
         self._nic = niccounters.read(interface)
-        return ring.fileno()
 
     def interface_number(self) -> int:
         """Return the number of the interface that fills a ring of this port; 0 when none does."""

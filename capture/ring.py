@@ -20,7 +20,7 @@ import errno
 import mmap
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -120,8 +120,12 @@ class Ring:
             raise RingError(f"{interface_name}: {_OTHER_RING}")
 
     @classmethod
-    def open(cls, interface_name: str, program: bytes, settings: RingSettings) -> Self:
+    def open(
+        cls, interface_name: str, program: bytes, settings: RingSettings, keep: Callable[[int], object] = lambda _: None
+    ) -> Self:
         """Begin to capture what the interface receives and `program`, an array of `struct sock_filter`, lets pass.
+
+        `keep` is given the socket's descriptor before the first packet comes: whoever keeps it alive keeps them all.
 
         Raises:
             RingError: no such interface, not Ethernet, not permitted, or no memory.
@@ -131,7 +135,10 @@ class Ring:
             packet_socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         with _failures_told(interface_name, packet_socket):
             _set_up(packet_socket, interface_name, program, settings)
-            return cls(packet_socket, interface_name, settings)
+            ring = cls(packet_socket, interface_name, settings)
+            keep(packet_socket.fileno())
+            packet_socket.bind((interface_name, _ETH_P_ALL))
+            return ring
 
     @classmethod
     def adopt(cls, fileno: int, interface_name: str, settings: RingSettings) -> Self:
@@ -290,7 +297,6 @@ def _set_up(packet_socket: socket.socket, interface_name: str, program: bytes, s
             raise
     membership = _MEMBERSHIP.pack(socket.if_nametoindex(interface_name), _PACKET_MR_PROMISC, 0)
     packet_socket.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, membership)
-    packet_socket.bind((interface_name, _ETH_P_ALL))
 
 
 def _attach(packet_socket: socket.socket, program: bytes) -> None:
@@ -309,7 +315,9 @@ def _check_adopted(packet_socket: socket.socket, interface_name: str) -> None:
         raise RingError(f"{interface_name}: the socket to take over is no packet socket")
     if packet_socket.getsockopt(_SOL_PACKET, _PACKET_VERSION) != _TPACKET_V3:
         raise RingError(f"{interface_name}: the socket to take over has no TPACKET_V3 ring")
-    bound = packet_socket.getsockname()[0]
+    bound, protocol = packet_socket.getsockname()[:2]
+    if not protocol:
+        raise RingError(f"{interface_name}: the ring to take over was never begun")
     if bound not in (interface_name, ""):  # the kernel has no name for an interface that is gone
         raise RingError(f"{interface_name}: the ring to take over is that of {bound}")
 

@@ -97,8 +97,15 @@ class Supervised:
     ) -> None:
         with self.process:
             self.process.kill()
+        self._kill_keeper()
         for name, _, _ in self.children:
             self._kill_orphan(name)
+
+    def _kill_keeper(self) -> None:
+        with suppress(OSError):
+            pid = int((self.run / "keeper.pid").read_text())
+            if b"appliance.keeper" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
 
     def _kill_orphan(self, name: str) -> None:
         """The last process of a child, unless it has ended and its number is somebody else's now."""
@@ -143,3 +150,11 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    """Not so when it has ended and whoever adopted it does not look (as in a container)."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False

@@ -46,7 +46,7 @@ def test_sockets_have_names_of_their_own(manager: NotifySocket) -> None:
     with closing(NotifySocket()) as other:
         say(other, b"READY=1")
         assert heard(manager) == []
-        assert heard(other) == [Notification(assignments={"READY": "1"}, descriptors=())]
+        assert heard(other) == [Notification(sender=os.getpid(), assignments={"READY": "1"}, descriptors=())]
 
 
 def test_others_are_not_heard(manager: NotifySocket) -> None:

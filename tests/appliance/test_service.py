@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 LAST_WORDS = """
-import select, sys, time
+import select, socket, sys, time
 from pathlib import Path
+from appliance.estate import Estate
 from appliance.runfiles import RunFiles
 from appliance.service import Child, Patience, Service
 
@@ -17,7 +18,8 @@ def live():
 
 child = Child(name="child", argv=[sys.executable, "-c", sys.argv[1]], stop_order=1)
 with RunFiles(Path(sys.argv[2])) as run_files:
-    service = Service(child, Patience(), run_files, time.monotonic())
+    estate = Estate(Path(sys.argv[2]), socket.socket(socket.AF_UNIX))
+    service = Service(child, Patience(), run_files, estate, time.monotonic())
     codes = [live(), live()]
     print(*codes, service.was_ready)
     service.close()

@@ -2,6 +2,10 @@
 
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
+
+from tests.appliance.supervised import is_running, until
 
 SWAPPED = """
 import os, sys
@@ -58,3 +62,30 @@ for _ in range(50):
 """
     done = subprocess.run([sys.executable, "-c", at_once], capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
+
+
+def has_ended(pid: int) -> bool:
+    return not is_running(pid)
+
+
+REGISTERED = """
+import os, sys
+from appliance.spawn import spawn
+
+def register(pid, pidfd):
+    print(pid, flush=True)
+    if sys.argv[2:]:
+        os._exit(0)
+
+pid, _ = spawn(["/bin/touch", sys.argv[1]], os.environ, {}, register)
+os.waitpid(pid, 0)
+"""
+
+
+def test_a_program_begins_when_it_is_registered_and_not_if_its_starter_died_before(tmp_path: Path) -> None:
+    for number, words in enumerate(([], ["dies"])):
+        begun = tmp_path / str(number)
+        argv = [sys.executable, "-c", REGISTERED, str(begun), *words]
+        pid = int(subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout)
+        until(partial(has_ended, pid))
+        assert begun.exists() == (not words)

@@ -136,7 +136,8 @@ def test_children_are_stopped_one_after_the_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", [2, 5])
 def test_a_child_that_cannot_work_ends_all(tmp_path: Path, code: int) -> None:
-    with Supervised(tmp_path, good=WORKS, bad=f"time.sleep(0.2)\nsys.exit({code})") as supervised:
+    waits = f"while 'good pid' not in open({str(tmp_path / 'log')!r}).read(): time.sleep(0.01)\n"
+    with Supervised(tmp_path, good=WORKS, bad=f"{waits}sys.exit({code})") as supervised:
         assert supervised.process.wait(30) == code
     assert "good terminated" in supervised.lines()
     assert len(supervised.logged("bad", "pid")) == 1
@@ -268,7 +269,9 @@ def test_who_asks_again_is_in_a_hurry(tmp_path: Path) -> None:
         until(lambda: "first deaf" in supervised.lines())
         time.sleep(HASTE_AFTER_S)
         assert supervised.end() == 0
-    assert sorted(supervised.stderr) == ["rokubox: first: killed by SIGKILL", "rokubox: second: killed by SIGKILL"]
+    assert sorted(supervised.stderr) == [
+        f"rokubox: {name}: killed by SIGKILL" for name in ("first", "keeper", "second")
+    ]
 
 
 def test_two_requests_at_a_time_are_one(tmp_path: Path) -> None:

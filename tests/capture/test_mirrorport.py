@@ -61,7 +61,9 @@ def test_an_adopted_ring_has_the_filter_of_the_configuration_in_force() -> None:
     veth("span0", "switch0")
     Path("/proc/sys/net/ipv6/conf/switch0/disable_ipv6").write_text("1")  # its own packets may pass the filter
     before = MirrorPort(0, "span0", program(5060), SMALL)
-    kept = os.dup(before.open("span0", "ring"))
+    copies: list[int] = []
+    before.open("span0", "ring", lambda fileno: copies.append(os.dup(fileno)))
+    (kept,) = copies
     with wire("switch0") as out:
         out.send(keepalive(5060))
         out.send(keepalive(5090))

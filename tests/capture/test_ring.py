@@ -223,6 +223,24 @@ def test_nothing_gets_round_the_filter_while_the_ring_is_opened(wire: Wire) -> N
             busy.kill()
 
 
+def test_a_ring_is_given_to_whoever_keeps_it_before_the_first_packet(wire: Wire) -> None:
+    """Whoever opened it may be killed at any instant: until it is kept there is nothing in it to lose."""
+    kept: list[int] = []
+
+    def keep(fileno: int) -> None:
+        wire.send(many_frames(10))
+        kept.append(os.dup(fileno))
+        with pytest.raises(RingError, match=r"^mirror0: the ring to take over was never begun$"):
+            Ring.adopt(os.dup(fileno), PORT, SMALL)
+
+    with inside(wire.namespace), Ring.open(PORT, PROGRAM, SMALL, keep) as ring:
+        assert ring.statistics().packets == 0
+        wire.send(many_frames(20))
+        wait_until_received(ring, 20)
+    with Ring.adopt(kept[0], PORT, SMALL) as adopted:
+        assert [frame for frame, _ in read(adopted, 20)] == many_frames(20)
+
+
 def test_what_the_port_itself_sends_is_not_captured(wire: Wire) -> None:
     with inside(wire.namespace), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as own, wire.open() as ring:
         own.bind((PORT, 0))

@@ -29,11 +29,12 @@ def main() -> int:
     seed = random.SystemRandom().randrange(10**6) if chosen.seed is None else chosen.seed
     print(f"seed {seed}", flush=True)
     plan = Plan(lines=chosen.calls, seed=seed)
-    once = Plan(lines=10, seed=seed, shortest_s=13, longest_s=15, rounds=1)
+    once = Plan(lines=10, seed=seed, shortest_s=18, longest_s=20, rounds=1)
     with tempfile.TemporaryDirectory(prefix="crash") as name:
         folder = Path(name)
         stories: list[Callable[[], Story]] = [
             lambda: rounds.killed(folder, plan, chosen.kills, until_forgotten=True),
+            lambda: rounds.instants(folder, Plan(lines=10, seed=seed)),
             *(lambda damage=damage: rounds.outage(folder, once, damage) for damage in ("none", "appended", "cut")),
             lambda: rounds.full(folder, once),
         ]

@@ -37,11 +37,15 @@ class Proof:
     missing_s: list[float] = field(default_factory=list)
     """How much of each side is missing and put down to the recorder."""
 
-    def take(self, archive: Path, record: dict[str, Any], call: Call, *, outage: bool = False) -> None:
-        """Compare one call; with `outage` it must be incomplete, and nobody but the recorder to blame."""
+    def take(
+        self, archive: Path, record: dict[str, Any], call: Call, *, outage: bool = False, damaged: bool = False
+    ) -> None:
+        """Compare one call; with `outage` it must be incomplete, and nobody but the recorder to blame, perhaps for the
+        journal's damage."""
         self.calls += 1
-        expected = ("partly", ["capture_loss"]) if outage else ("recorded", [])
-        if (found := (record["outcome"], record["reasons"])) != expected:
+        expected = [("partly", ["capture_loss"])] if outage else [("recorded", [])]
+        expected += [("partly", ["capture_loss", "journal_damaged"])] if damaged else []
+        if (found := (record["outcome"], record["reasons"])) not in expected:
             self._tell(call, f"{found[0]} {found[1]}")
         if len(record["parts"]) != 1:
             self._tell(call, f"{len(record['parts'])} parts")
@@ -82,7 +86,7 @@ class Proof:
         self.problems.append(f"call {call.call_id}: {what}")
 
 
-def prove(archive: Path, calls: Sequence[Call], *, outage: bool = False) -> Proof:
+def prove(archive: Path, calls: Sequence[Call], *, outage: bool = False, damaged: bool = False) -> Proof:
     """Compare the whole archive: every call once and complete, and nothing else."""
     proof = Proof()
     records: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -94,7 +98,7 @@ def prove(archive: Path, calls: Sequence[Call], *, outage: bool = False) -> Proo
         if len(found) != 1:
             proof.problems.append(f"call {call.call_id}: {len(found)} call records")
         for record in found[:1]:
-            proof.take(archive, record, call, outage=outage)
+            proof.take(archive, record, call, outage=outage, damaged=damaged)
     proof.problems += [f"{len(found)} call records of {call_id}" for call_id, found in records.items()]
     recordings = Counter(path.name for path in (archive / "recordings").rglob("*") if path.is_file())
     named = Counter(entry["name"] for record in call_records(archive) for entry in record["parts"])
@@ -111,7 +115,13 @@ def call_records(archive: Path) -> Iterator[dict[str, Any]]:
 
 def left_overs(archive: Path) -> Iterator[str]:
     """What is left where nothing should be, once a recorder that had nothing more to do has ended."""
-    for folder, known in (("spool", {SNAPSHOT}), ("quarantine", set()), ("run", {"journal.needed", "archive.lock"})):
+    of_assembly = {SNAPSHOT, "assembly.inhand", "assembly.trace", "assembly.tried"}
+    known_files: dict[str, set[str]] = {
+        "spool": of_assembly,
+        "quarantine": set(),
+        "run": {"journal.needed", "archive.lock"},
+    }
+    for folder, known in known_files.items():
         yield from (f"{folder}: {path.name} is left" for path in (archive / folder).iterdir() if path.name not in known)
     state = snapshot.load((archive / "spool" / SNAPSHOT).read_bytes()[_POSITION_BYTES:])
     if state.works:

@@ -21,6 +21,11 @@ class Role(StrEnum):
     CAPTURE = "capture"
     ASSEMBLE = "assemble"
     SUPERVISOR = "supervisor"
+    KEEPER = "keeper"
+
+
+_COMMANDS = {Role.CAPTURE: b"appliance.daemons", Role.ASSEMBLE: b"appliance.daemons", Role.KEEPER: b"appliance.keeper"}
+"""What the command line of a role's process holds."""
 
 
 class Recorder:
@@ -41,7 +46,7 @@ class Recorder:
     def start(self) -> None:
         """Starts a supervisor; what the one before has left running is left alone."""
         if self._process is not None:
-            self._orphans.update(pid for role in (Role.CAPTURE, Role.ASSEMBLE) if (pid := self.pid(role)))
+            self._orphans.update(pid for role in _COMMANDS if (pid := self.pid(role)))
         self._said_ready = self._ready_lines()
         with self.log.open("ab") as log, self._stdout.open("ab") as out:
             self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=out, stderr=log)
@@ -59,7 +64,7 @@ class Recorder:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except (OSError, ValueError):
             return 0
-        return pid if role.encode() in words and str(self.archive).encode() in words else 0
+        return pid if _COMMANDS[role] in words else 0
 
     def is_orphan(self, pid: int) -> bool:
         """Whether it was left over from a supervisor that was killed."""
@@ -73,11 +78,12 @@ class Recorder:
         os.kill(pid, signal.SIGKILL)
         if role is Role.SUPERVISOR and self._process is not None:
             self._process.wait()
+        wait_until(lambda: self.pid(role) != pid, "a process that was killed goes on")
         return True
 
     def kill_all(self) -> None:
-        """Kills all three at once: first who would start the others again."""
-        for role in (Role.SUPERVISOR, Role.CAPTURE, Role.ASSEMBLE):
+        """Kills all four at once: first who would start the others again."""
+        for role in (Role.SUPERVISOR, Role.KEEPER, Role.CAPTURE, Role.ASSEMBLE):
             self.kill(role)
 
     def stop(self) -> int:

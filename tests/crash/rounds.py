@@ -5,7 +5,7 @@ import random
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,13 +26,22 @@ DOWN_S = 3.0
 _EARLY, _EARLY_S, _LATER_S = 0.4, 0.8, 4.0
 """How many kills come while a process begins, and up to how long after its begin the others come."""
 _SAID_LINES = 30
+_BEFORE_S = 3.0
+"""Calls go on when the harm begins."""
+_KILLS_TO_WAIT = 4
+"""So many early deaths lead to a delay of half a second."""
+_RING_S = 3.0
+"""After so long without a capture that lives to read the ring no kill comes before it was read."""
 _RESTART_S = 12.0
 """More than the longest restart delay and a start."""
 _TARGETS: dict[tuple[Role, ...], float] = {
-    (Role.CAPTURE,): 0.3,
-    (Role.ASSEMBLE,): 0.25,
-    (Role.CAPTURE, Role.ASSEMBLE): 0.2,
-    (Role.SUPERVISOR,): 0.25,
+    (Role.CAPTURE,): 0.25,
+    (Role.ASSEMBLE,): 0.2,
+    (Role.CAPTURE, Role.ASSEMBLE): 0.15,
+    (Role.SUPERVISOR,): 0.15,
+    (Role.KEEPER,): 0.1,
+    (Role.SUPERVISOR, Role.CAPTURE): 0.1,
+    (Role.SUPERVISOR, Role.CAPTURE, Role.ASSEMBLE): 0.05,
 }
 
 
@@ -62,18 +71,45 @@ class Story:
 
 
 def killed(folder: Path, plan: Plan, kills: int, *, until_forgotten: bool) -> Story:
-    """Capture, assembly and supervisor killed at random instants, each started again at once: nothing is missing.
+    """Any of the processes killed at random instants, each started again at once: nothing is missing.
 
     With `until_forgotten` it waits until the journal has forgotten all that is recorded: more than 30 s.
     """
-    archive = folder / "killed"
     story = Story(title=f"{kills} kills under {plan.lines} calls")
-    with span() as where, Recorder(where, archive) as recorder, Sender(where, plan, folder) as sender:
+
+    def harm(recorder: Recorder) -> None:
+        counts = _kill(recorder, random.Random(plan.seed), kills)
+        story.done.append(", ".join(f"{role} killed {number} times" for role, number in sorted(counts.items())))
+
+    return _harmed(folder / "killed", plan, story, harm, until_forgotten=until_forgotten)
+
+
+def instants(folder: Path, plan: Plan) -> Story:
+    """The supervisor killed at each instant at which it alone might hold a ring: nothing is missing."""
+    story = Story(title=f"the supervisor killed at {len(INSTANTS)} chosen instants")
+
+    def harm(recorder: Recorder) -> None:
+        for name, kill in INSTANTS.items():
+            kill(recorder)
+            recorder.start()
+            recorder.wait_ready()
+            story.done.append(f"killed {name}")
+            time.sleep(1)
+
+    return _harmed(folder / "instants", plan, story, harm, until_forgotten=False)
+
+
+def _harmed(
+    archive: Path, plan: Plan, story: Story, harm: Callable[[Recorder], None], *, until_forgotten: bool
+) -> Story:
+    """Calls go on while the recorder is harmed: every one is there as it was sent, and nothing else."""
+    with span() as where, Recorder(where, archive) as recorder, Sender(where, plan, archive.parent) as sender:
         recorder.start()
         recorder.wait_ready()
         with Watcher(archive) as watcher:
             sender.begin()
-            counts = _kill(recorder, random.Random(plan.seed), kills)
+            time.sleep(_BEFORE_S)
+            harm(recorder)
             sender.finish()
             calls = sender.calls()
             _wait_for_records(archive, len(calls))
@@ -82,7 +118,6 @@ def killed(folder: Path, plan: Plan, kills: int, *, until_forgotten: bool) -> St
             _end(recorder, story)
             if left := where.processes():
                 story.problems.append(f"{len(left)} processes go on after the end")
-        story.done.append(", ".join(f"{role} killed {number} times" for role, number in sorted(counts.items())))
         if sender.frames != where.received() or where.sent():
             story.problems.append(f"{sender.frames} frames sent, {where.received()} arrived, {where.sent()} came back")
     story.problems += watcher.problems
@@ -93,19 +128,86 @@ def killed(folder: Path, plan: Plan, kills: int, *, until_forgotten: bool) -> St
     return story
 
 
+def _while_capture_waits(recorder: Recorder) -> None:
+    """Capture is to be started again later: nobody else has the ring."""
+    for _ in range(_KILLS_TO_WAIT):
+        wait_until(lambda: _own(recorder, Role.CAPTURE), "capture is not started again")
+        recorder.kill(Role.CAPTURE)
+    recorder.kill(Role.SUPERVISOR)
+
+
+def _while_capture_loads(recorder: Recorder) -> None:
+    """It has the ring and has not read it; then the next supervisor's."""
+    recorder.kill(Role.CAPTURE)
+    wait_until(lambda: _own(recorder, Role.CAPTURE), "capture is not started again")
+    recorder.kill(Role.SUPERVISOR)
+    recorder.start()
+    wait_until(lambda: _own(recorder, Role.CAPTURE), "capture is not started again")
+    recorder.kill(Role.CAPTURE)
+    recorder.kill(Role.SUPERVISOR)
+
+
+def _while_it_begins(recorder: Recorder) -> None:
+    """Each a little later: it asks the keeper, starts another, ends the processes before it, starts its own."""
+    for step in range(8):
+        recorder.kill(Role.SUPERVISOR)
+        recorder.start()
+        time.sleep(0.2 * step)
+    recorder.kill(Role.SUPERVISOR)
+
+
+def _with_all_its_children(recorder: Recorder) -> None:
+    for role in (Role.SUPERVISOR, Role.CAPTURE, Role.ASSEMBLE):
+        recorder.kill(role)
+
+
+def _with_the_keeper(recorder: Recorder) -> None:
+    """Capture alone has the ring, and records on until the next one has another."""
+    for role in (Role.SUPERVISOR, Role.KEEPER):
+        recorder.kill(role)
+
+
+INSTANTS: dict[str, Callable[[Recorder], None]] = {
+    "while capture waits to be started again": _while_capture_waits,
+    "while capture is being loaded, twice": _while_capture_loads,
+    "while it begins, again and again": _while_it_begins,
+    "with capture and assembly": _with_all_its_children,
+    "with the keeper": _with_the_keeper,
+}
+
+
 def _kill(recorder: Recorder, chance: random.Random, kills: int) -> Counter[Role]:
     counts: Counter[Role] = Counter()
+    journal = _Growth(recorder.archive)
     while counts.total() < kills:
         (targets,) = chance.choices(list(_TARGETS), list(_TARGETS.values()))
-        # Without a capture nobody but the supervisor has the ring: that is another story.
-        needed = {Role.CAPTURE, *targets}
-        wait_until(lambda: all(_own(recorder, role) for role in needed), "a process is not started again", _RESTART_S)  # noqa: B023
+        wait_until(lambda: all(_own(recorder, role) for role in targets), "a process is not started again", _RESTART_S)  # noqa: B023
         time.sleep(chance.uniform(0, _EARLY_S if chance.random() < _EARLY else _LATER_S))
+        if journal.paused_s() > _RING_S:
+            wait_until(lambda: journal.paused_s() == 0, "capture does not go on")
         for role in targets:
             counts[role] += recorder.kill(role)
         if Role.SUPERVISOR in targets:
             recorder.start()
     return counts
+
+
+class _Growth:
+    """Whether the journal is written, and so the ring read: it holds fifteen seconds, and what is more is lost."""
+
+    def __init__(self, archive: Path) -> None:
+        self._archive = archive
+        self._end = (0, 0)
+        self._since_s = time.monotonic()
+
+    def paused_s(self) -> float:
+        """How long it has not grown; 0 when it has since this was last asked."""
+        number = max(_numbers(self._archive))
+        end = (number, _path(self._archive, number).stat().st_size)
+        if end != self._end:
+            self._end, self._since_s = end, time.monotonic()
+            return 0.0
+        return time.monotonic() - self._since_s
 
 
 def _own(recorder: Recorder, role: Role) -> bool:
@@ -139,7 +241,8 @@ def outage(folder: Path, plan: Plan, damage: str) -> Story:
         _wait_for_records(archive, len(calls))
         told = [event for event in _events(archive) if event.kind == EventKind.TORN_TAIL]
         _end(recorder, story)
-    story.show(prove(archive, calls, outage=True))
+    # What assembly had seen, and kept its place in, is gone from the journal when its end is.
+    story.show(prove(archive, calls, outage=True, damaged=damage == "cut"))
     found = [(event.detail["file"], event.detail["bytes"]) for event in told]
     if damage == "none":
         return story

@@ -33,6 +33,13 @@ def test_kills_take_nothing(tmp_path: Path) -> None:
     assert story.problems == [], (tmp_path / "killed.log").read_text()
 
 
+def test_a_supervisor_can_be_killed_at_any_instant(tmp_path: Path) -> None:
+    if reason := why_not():
+        pytest.skip(reason)
+    story = rounds.instants(tmp_path, PLAN)
+    assert story.problems == [], (tmp_path / "instants.log").read_text()
+
+
 @dataclass
 class Stored:
     """The archive of a recorder that has recorded `CALL` as it should, to be changed."""
@@ -143,4 +150,5 @@ def test_growth_is_told() -> None:
     assert soak.growth([used(100 + 50 * (n < 10), 20) for n in range(40)]) == []
     told = soak.growth([used(100 + 2 * n, 20 + n) for n in range(40)])
     assert told[:2] == ["capture: memory grew from 149.0 to 169.0 MiB", "capture: open files grew from 44.5 to 54.5"]
-    assert soak.growth([*(used(100, 20) for _ in range(9)), used(100, 20, pid=2)])[-1] == "supervisor: was restarted"
+    restarted = [f"{role}: was restarted" for role in Role]
+    assert soak.growth([*(used(100, 20) for _ in range(9)), used(100, 20, pid=2)]) == restarted
