@@ -47,6 +47,14 @@ class DeviceKeyError(LedgerError):
     """The device key cannot be used, or is not the one that the ledger names."""
 
 
+class IndexMissingError(StorageError):
+    """The archive has no index yet."""
+
+
+class IndexDamagedError(StorageError):
+    """The index cannot be used and is to be made anew from the files."""
+
+
 class SoundError(StorageError):
     """Audio that does not fit its announcement: shape, type, number of frames, or too long for a WAV."""
 

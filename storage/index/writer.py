@@ -1,0 +1,164 @@
+"""The one writer of the index. What is derived from the ledger and how much of the ledger lies in one transaction.
+
+Rows are gathered and written together: `commit` is called once a second or so, and everything since the commit before
+is there or is not. After an error nothing of it is; the caller goes on from `ledger_size`, and all of it is idempotent.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from storage.call_record import CallRecord
+from storage.index import schema
+from storage.index.daysums import settle
+from storage.index.rows import CallRow, PartRow, call_row, open_row
+from storage.index.tables import Tables
+from storage.part_record import PartRecord
+
+BATCH_ROWS = 2000
+"""So many calls are written at the latest, whether `commit` was called or not."""
+
+
+class IndexWriter:
+    """Writes one `index.sqlite`, which it makes when there is none. A context: its end commits, unless by an error."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises IndexDamagedError when the file is no index of this version, ArchiveError or DiskFullError."""
+        self._connection = schema.open_writing(path)
+        self._tables = Tables(self._connection)
+        self._pending: dict[bytes, CallRow] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.commit()
+                self.settle()
+        finally:
+            self.close()
+
+    @property
+    def ledger_size(self) -> int:
+        """Entries of the ledger that are in the index."""
+        return int(self._tables.meta("ledger_size"))
+
+    @ledger_size.setter
+    def ledger_size(self, size: int) -> None:
+        """Say, after all else, how far into the ledger the calls below reach."""
+        with self._writing("note the ledger's size in the index"):
+            self._tables.set_meta("ledger_size", size)
+
+    def add(self, record: CallRecord, parts: Iterable[PartRow]) -> None:
+        """Add a call that has ended, with its parts that are there. One that is in the index already is left alone."""
+        self.put(call_row(record, tuple(parts)))
+
+    def put(self, row: CallRow) -> None:
+        """Add a call as `rows` makes it; the same as `add` otherwise."""
+        self._pending[row.call_id] = row
+        if len(self._pending) >= BATCH_ROWS:
+            self.commit()
+
+    def add_part(self, record: PartRecord, part: PartRow) -> None:
+        """Add a part of a call; of a call that has no record yet, the call too, as one in progress."""
+        call_id = bytes.fromhex(record.call_id)
+        if (pending := self._pending.get(call_id)) is not None:
+            known, ended = pending.parts, pending.outcome > 0
+        else:
+            known, ended = self._tables.parts_of(call_id), self._tables.has_ended(call_id)
+        if ended:
+            with self._writing("add a part to the index"):
+                self._tables.put_part(call_id, part)
+        elif all(other.number != part.number for other in known):
+            parts = tuple(sorted((*known, part), key=lambda each: each.number))
+            if part is parts[-1]:
+                self.put(open_row(record, parts))
+            else:
+                with self._writing("add a part to the index"):
+                    self._tables.put_part(call_id, part)
+
+    def hold(self, call_ids: Iterable[str], name: str) -> None:
+        """Put a legal hold of this name on calls; those that are not in the index are passed over."""
+        with self._writing("note a hold in the index"):
+            self._tables.hold(map(bytes.fromhex, call_ids), name)
+
+    def release(self, call_ids: Iterable[str], name: str) -> None:
+        """Take the legal hold of this name from calls."""
+        with self._writing("note a hold in the index"):
+            self._tables.release(map(bytes.fromhex, call_ids), name)
+
+    def remove(self, call_ids: Iterable[str]) -> None:
+        """Take calls out, with every number that no other call has. `purge` is what leaves no trace of them."""
+        with self._writing("remove calls from the index"):
+            self._tables.remove(map(bytes.fromhex, call_ids))
+
+    def remove_parts(self, parts: Iterable[tuple[str, int]]) -> None:
+        """Take parts out, by call id and number; the calls stay."""
+        with self._writing("remove parts from the index"):
+            self._tables.remove_parts((bytes.fromhex(call_id), number) for call_id, number in parts)
+
+    def commit(self) -> None:
+        """Make visible and keep what was told since the last time. Raises DiskFullError, ArchiveError."""
+        with self._writing("write the index"):
+            pass
+        if self._connection.in_transaction:
+            with self._errors("write the index"):
+                self._connection.execute("COMMIT")
+
+    def settle(self) -> None:
+        """Work out the most calls at one time for dates that have changed; until then readers do that themselves."""
+        with self._writing("sum up days in the index"):
+            settle(self._connection)
+        self.commit()
+
+    def purge(self) -> bool:
+        """Leave no byte of what was removed, in the file or in its log; False: a reader stands in the way, try later.
+
+        SQLite overwrites what it deletes, but not the copies that it has left where it moved rows before. So the file
+        is written anew when something was removed: about 4 s for a million calls. Raises DiskFullError, ArchiveError.
+        """
+        self.commit()
+        with self._errors("purge the index"):
+            if not self._tables.meta("removed"):
+                return True
+            self._connection.execute("VACUUM")
+            (busy, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy:
+                return False
+            self._tables.set_meta("removed", 0)
+        return True
+
+    def close(self) -> None:
+        """Give the file back; what was not committed is lost."""
+        self._connection.close()
+
+    @contextmanager
+    def _writing(self, doing: str) -> Iterator[None]:
+        """A transaction that goes on until `commit`, behind what is pending."""
+        with self._errors(doing):
+            if not self._connection.in_transaction:
+                self._connection.execute("BEGIN IMMEDIATE")
+            rows: Sequence[CallRow] = tuple(self._pending.values())
+            if rows:
+                self._tables.put(rows)
+                self._pending.clear()
+            yield
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            self._pending.clear()
+            self._tables.forget()
+            if isinstance(error, sqlite3.Error):
+                raise schema.from_sqlite(error, doing) from error
+            raise
