@@ -20,6 +20,7 @@ _INTERNATIONAL = "010"
 _CONTROL_PREFIXES = ("1311", "184", "186")
 _LEAST_LOCAL_DIGITS = 5
 """No shorter number is dialled behind a control prefix, save one that begins with 0: `1842` is an extension."""
+_ADDRESS = re.compile("<([^<>]*)>")
 _SCHEME = re.compile(r"(?:sips?|tel):", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\s().\-\u2010-\u2015\u2212]")
 _DIALLABLE = re.compile(r"\+?[0-9*#]+")
@@ -29,7 +30,7 @@ _DIALLABLE = re.compile(r"\+?[0-9*#]+")
 def searchable(number: str) -> str:
     """The form in which numbers are stored and compared; empty for nothing.
 
-    Takes bare numbers, user parts and sip, sips and tel URIs, in any notation and width.
+    Takes bare numbers, user parts, sip, sips and tel URIs, and those in angle brackets, in any notation and width.
     """
     dialled = _without_control_prefixes(_plain(number))
     return _national(dialled) if _is_planned(dialled) else dialled
@@ -46,7 +47,8 @@ def searchable_prefix(beginning: str) -> str:
 def _plain(number: str) -> str:
     """The user part without separators and parameters (RFC 3966 section 5.1.1), full-width digits narrowed."""
     narrow = unicodedata.normalize("NFKC", number).strip()
-    user = _SCHEME.sub("", narrow, count=1).partition("@")[0].partition(";")[0].strip()
+    addressed = _ADDRESS.search(narrow)
+    user = _SCHEME.sub("", addressed[1] if addressed else narrow, count=1).partition("@")[0].partition(";")[0].strip()
     # The trunk zero that some write in brackets, +81-(0)3, is not dialled after the country code.
     digits = _SEPARATORS.sub("", user.replace("(0)", "", 1) if user.startswith("+") else user)
     return digits if _DIALLABLE.fullmatch(digits) else user.lower()

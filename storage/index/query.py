@@ -14,6 +14,8 @@ from storage.index.rows import DIRECTIONS, OUTCOMES, REASONS, Role, bits, place
 from storage.vocabulary import Direction, Outcome, Reason
 
 MAX_PAGE = 1000
+_NOTHING = -1
+"""No column has it."""
 COLUMNS = (
     "c.n, c.call_id, c.started_ns, c.ended_ns, c.offset_min, l.enterprise, l.line, c.direction, c.outcome, c.reasons,"
     " c.deciding, c.length_ms, c.mos, c.completeness, c.dtmf, c.holds, c.caller, c.callee"
@@ -156,7 +158,11 @@ class _Where:
 
     def add_choice(self, column: str, values: Sequence[int]) -> None:
         """One of the values; a single one as an equation, so that an index that goes on with the time is in order."""
-        self.add(f"{column} = ?" if len(values) == 1 else f"{column} IN ({', '.join('?' * len(values))})", *values)
+        if len(values) > 1:
+            self.add(f"{column} IN ({', '.join('?' * len(values))})", *values)
+        else:
+            # SQLite finds no way to a partial index behind an empty list.
+            self.add(f"{column} = ?", *(values or (_NOTHING,)))
 
     def text(self) -> str:
         return " AND ".join(self._texts) or "TRUE"

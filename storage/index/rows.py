@@ -7,8 +7,9 @@ names do not come into the index at all.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import date, timedelta
 from enum import IntFlag, StrEnum
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from storage.call_record import CallRecord
@@ -20,6 +21,8 @@ from storage.vocabulary import SAMPLE_RATE_HZ, Direction, Outcome, Reason
 
 MAX_TEXT_CHARACTERS = 128
 """Longer numbers are cut: only hostile signalling has them."""
+_DAY_S = 86_400
+_EPOCH = date(1970, 1, 1)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 MAX_DAYS: Final = 366
 LATEST_NS: Final = (1 << 63) - 1
@@ -126,13 +129,13 @@ def day_number(text: str) -> int:
 def call_row(record: CallRecord, parts: tuple[PartRow, ...]) -> CallRow:
     """The row of a call that has ended. Raises ValueError when a time of the record is none."""
     heard = [side.mos for side in record.sides if side.mos is not None]
-    started_ns = _instant_ns(record.started_at)
+    started_ns, offset_min = _instant_ns(record.started_at), _offset_min(record.started_at)
     return CallRow(
         call_id=bytes.fromhex(record.call_id),
         started_ns=started_ns,
         ended_ns=max(_instant_ns(record.ended_at), started_ns),
-        offset_min=_offset_min(record.started_at),
-        day=day_number(record.started_at),
+        offset_min=offset_min,
+        day=_local_days(started_ns, started_ns, offset_min)[0],
         enterprise=_text(record.enterprise or ""),
         line=_text(record.line or ""),
         direction=place(record.direction, DIRECTIONS),
@@ -154,14 +157,14 @@ def call_row(record: CallRecord, parts: tuple[PartRow, ...]) -> CallRow:
 
 def open_row(part: PartRecord, parts: tuple[PartRow, ...]) -> CallRow:
     """The row of a call that has no record yet, from its newest part; `parts` are all of them."""
-    started_ns = _instant_ns(part.started_at)
+    started_ns, offset_min = _instant_ns(part.started_at), _offset_min(part.started_at)
     end_s = (part.first_sample + part.samples) / SAMPLE_RATE_HZ
     return CallRow(
         call_id=bytes.fromhex(part.call_id),
         started_ns=started_ns,
         ended_ns=max(min(_instant_ns(part.origin_at) + round(end_s * NS_PER_S), LATEST_NS), started_ns),
-        offset_min=_offset_min(part.started_at),
-        day=day_number(part.started_at),
+        offset_min=offset_min,
+        day=_local_days(started_ns, started_ns, offset_min)[0],
         enterprise=_text(part.enterprise or ""),
         line=_text(part.line or ""),
         direction=place(part.direction, DIRECTIONS),
@@ -183,12 +186,18 @@ def open_row(part: PartRecord, parts: tuple[PartRow, ...]) -> CallRow:
 
 def days_after(row: CallRow) -> tuple[int, ...]:
     """Local dates after the first in which the call was still going on, as YYYYMMDD; at most a year of them."""
-    offset = timedelta(minutes=row.offset_min)
-    first, last = (
-        (datetime.fromtimestamp(ns // NS_PER_S, UTC) + offset).date() for ns in (row.started_ns, row.ended_ns)
-    )
-    count = min((last - first).days, MAX_DAYS)
-    return tuple(day_number((first + timedelta(days=after)).isoformat()) for after in range(1, count + 1))
+    return _local_days(row.started_ns, row.ended_ns, row.offset_min)[1:]
+
+
+def _local_days(first_ns: int, last_ns: int, offset_min: int) -> tuple[int, ...]:
+    first, last = ((ns // NS_PER_S + offset_min * 60) // _DAY_S for ns in (first_ns, last_ns))
+    return tuple(map(_as_date, range(first, min(last, first + MAX_DAYS) + 1)))
+
+
+@lru_cache(maxsize=1024)
+def _as_date(day: int) -> int:
+    """YYYYMMDD of a day counted from 1970-01-01."""
+    return day_number((_EPOCH + timedelta(days=day)).isoformat())
 
 
 def _instant_ns(time: str) -> int:

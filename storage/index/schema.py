@@ -25,6 +25,8 @@ BUSY_MS = 10_000
 """How long to wait for another process that is using the file."""
 _APPLICATION_ID = 0x726F6B75  # "roku", for file(1)
 _CACHE_KIB = 32 << 10
+_WRITING_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON", f"cache_size=-{_CACHE_KIB}")
+_FILLING_PRAGMAS = (*_WRITING_PRAGMAS, f"cache_size=-{8 * _CACHE_KIB}", "wal_autocheckpoint=16384")
 
 TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -34,7 +36,7 @@ CREATE TABLE lines (
 );
 CREATE TABLE calls (
   n INTEGER PRIMARY KEY,
-  call_id BLOB NOT NULL UNIQUE,
+  call_id BLOB NOT NULL,
   started_ns INTEGER NOT NULL, ended_ns INTEGER NOT NULL, offset_min INTEGER NOT NULL, day INTEGER NOT NULL,
   line INTEGER NOT NULL, direction INTEGER NOT NULL,
   outcome INTEGER NOT NULL, reasons INTEGER NOT NULL, deciding INTEGER NOT NULL,
@@ -60,16 +62,17 @@ CREATE TABLE links (
 ) WITHOUT ROWID;
 CREATE TABLE overnight (day INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (day, n)) WITHOUT ROWID;
 CREATE TABLE daily (
-  line INTEGER NOT NULL, outcome INTEGER NOT NULL, day INTEGER NOT NULL,
+  outcome INTEGER NOT NULL, line INTEGER NOT NULL, day INTEGER NOT NULL,
   calls INTEGER NOT NULL, incoming INTEGER NOT NULL, outgoing INTEGER NOT NULL, length_ms INTEGER NOT NULL,
-  peak INTEGER, PRIMARY KEY (line, outcome, day)
+  peak INTEGER, PRIMARY KEY (outcome, line, day)
 ) WITHOUT ROWID;
 """
 # Made after a rebuild has filled the tables: sorted once is quicker than kept in order.
 INDEXES = """
+CREATE UNIQUE INDEX IF NOT EXISTS calls_id ON calls (call_id);
 CREATE INDEX IF NOT EXISTS calls_time ON calls (started_ns);
-CREATE INDEX IF NOT EXISTS calls_line ON calls (line, started_ns, outcome);
-CREATE INDEX IF NOT EXISTS calls_outcome ON calls (outcome, started_ns, line);
+CREATE INDEX IF NOT EXISTS calls_line ON calls (line, started_ns);
+CREATE INDEX IF NOT EXISTS calls_outcome ON calls (outcome, started_ns);
 CREATE INDEX IF NOT EXISTS calls_length ON calls (length_ms);
 CREATE INDEX IF NOT EXISTS calls_quality ON calls (mos) WHERE mos IS NOT NULL;
 CREATE INDEX IF NOT EXISTS calls_dtmf ON calls (started_ns) WHERE dtmf > 0;
@@ -79,18 +82,36 @@ CREATE INDEX IF NOT EXISTS links_call ON links (n);
 CREATE INDEX IF NOT EXISTS daily_unsettled ON daily (day) WHERE peak IS NULL;
 """
 
+FILLING = """
+CREATE TABLE parties_unsorted (number, started_ns, n, roles, line, outcome);
+INSERT INTO meta VALUES ('filling', 1);
+"""
+_FILLED = f"""
+INSERT INTO parties SELECT * FROM parties_unsorted ORDER BY number, started_ns, n;
+DROP TABLE parties_unsorted;
+{INDEXES}
+DELETE FROM meta WHERE name = 'filling';
+"""
 
-def create(connection: sqlite3.Connection) -> None:
-    """Make the tables and indexes in a new, empty database, in one transaction."""
+
+def create(connection: sqlite3.Connection, *, filling: bool) -> None:
+    """Make the tables in a new, empty database, in one transaction; the indexes too unless it is to be filled first."""
     connection.executescript(
-        f"BEGIN IMMEDIATE; {TABLES} {INDEXES} PRAGMA application_id={_APPLICATION_ID};"
+        f"BEGIN IMMEDIATE; {TABLES} PRAGMA application_id={_APPLICATION_ID};"
         f"INSERT INTO meta VALUES ('generation', lower(hex(randomblob(4)))), ('ledger_size', 0), ('removed', 0);"
-        f"PRAGMA user_version={VERSION}; COMMIT;"
+        f"{FILLING if filling else INDEXES} PRAGMA user_version={VERSION}; COMMIT;"
     )
 
 
-def open_writing(path: Path) -> sqlite3.Connection:
+def finish_filling(connection: sqlite3.Connection) -> None:
+    """Sort and index what was filled in, in one transaction."""
+    connection.executescript(f"BEGIN IMMEDIATE; {_FILLED} COMMIT;")
+
+
+def open_writing(path: Path, *, filling: bool = False) -> sqlite3.Connection:
     """The connection of the one writer; the file is made when there is none.
+
+    `filling` is for a file that nobody reads yet: tables without indexes, until `finish_filling`.
 
     Raises IndexDamagedError when it is no index of this version, ArchiveError or DiskFullError when the disk fails.
     """
@@ -100,10 +121,10 @@ def open_writing(path: Path) -> sqlite3.Connection:
             os.chmod(path, FILE_MODE)
         connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000, check_same_thread=False)
         try:
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON", f"cache_size=-{_CACHE_KIB}"):
+            for pragma in _FILLING_PRAGMAS if filling else _WRITING_PRAGMAS:
                 connection.execute(f"PRAGMA {pragma}").fetchall()
             if not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-                create(connection)
+                create(connection, filling=filling)
             check_version(connection)
         except BaseException:
             connection.close()

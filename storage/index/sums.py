@@ -6,7 +6,6 @@ first packet to its end, on every date in between.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,52 +15,46 @@ from storage.vocabulary import Direction
 
 ALL = 0
 Key = tuple[int, int, int]
-"""Line, outcome, day."""
+"""Outcome, line, day."""
 Ints = npt.NDArray[np.int64]
 _INCOMING, _OUTGOING = place(Direction.IN, DIRECTIONS), place(Direction.OUT, DIRECTIONS)
 
 
-class Sum(NamedTuple):
-    """What is added up."""
-
-    calls: int
-    incoming: int
-    outgoing: int
-    length_ms: int
-
-    def plus(self, other: "Sum", sign: int = 1) -> "Sum":
-        """This and the other; without it for a sign of -1."""
-        return Sum(*(mine + sign * theirs for mine, theirs in zip(self, other, strict=True)))
+def add(to: dict[Key, list[int]], keys: Iterable[Key], direction: int, length_ms: int, sign: int) -> None:
+    """Add one call (a sign of 1) to sums of calls, incoming, outgoing and milliseconds, or take it from them (-1)."""
+    change = (sign, sign * (direction == _INCOMING), sign * (direction == _OUTGOING), sign * length_ms)
+    for key in keys:
+        sum_ = to.setdefault(key, [0, 0, 0, 0])
+        for at, value in enumerate(change):
+            sum_[at] += value
 
 
-NOTHING = Sum(0, 0, 0, 0)
+def touch(to: dict[Key, list[int]], keys: Iterable[Key]) -> None:
+    """Only note that the calls at one time have changed."""
+    for key in keys:
+        to.setdefault(key, [0, 0, 0, 0])
 
 
-def of_call(direction: int, length_ms: int) -> Sum:
-    """One call's share."""
-    return Sum(1, int(direction == _INCOMING), int(direction == _OUTGOING), length_ms)
-
-
-def groups(line: int, outcome: int, day: int) -> tuple[Key, Key, Key, Key]:
+def groups(outcome: int, line: int, day: int) -> tuple[Key, Key, Key, Key]:
     """The sums of a day that a call of this line and outcome belongs to."""
-    return (line, outcome, day), (line, ALL, day), (ALL, outcome, day), (ALL, ALL, day)
+    return (outcome, line, day), (ALL, line, day), (outcome, ALL, day), (ALL, ALL, day)
 
 
 def peaks(calls: Iterable[tuple[int, int, int, int]]) -> dict[tuple[int, int], int]:
-    """Most calls at one time, by line and outcome, all of them included.
+    """Most calls at one time, by outcome and line, all of them included.
 
-    A call is its line, outcome, start and end (ns); one that ends in the instant when another starts is not with it.
+    A call is its outcome, line, start and end (ns); one that ends in the instant when another starts is not with it.
     """
     columns = np.array(list(calls), np.int64).reshape(-1, 4)
     found: dict[tuple[int, int], int] = {}
-    for keep_line, keep_outcome in ((1, 1), (1, 0), (0, 1), (0, 0)):
-        line, outcome = columns[:, 0] * keep_line, columns[:, 1] * keep_outcome
-        found.update(_peaks(line, outcome, columns[:, 2], np.maximum(columns[:, 3], columns[:, 2] + 1)))
+    for keep_outcome, keep_line in ((1, 1), (1, 0), (0, 1), (0, 0)):
+        outcome, line = columns[:, 0] * keep_outcome, columns[:, 1] * keep_line
+        found.update(_peaks(outcome, line, columns[:, 2], np.maximum(columns[:, 3], columns[:, 2] + 1)))
     return found
 
 
-def _peaks(line: Ints, outcome: Ints, start_ns: Ints, end_ns: Ints) -> dict[tuple[int, int], int]:
-    """Peaks of each (line, outcome); arrays of shape `(calls,)`."""
+def _peaks(outcome: Ints, line: Ints, start_ns: Ints, end_ns: Ints) -> dict[tuple[int, int], int]:
+    """Peaks of each (outcome, line); arrays of shape `(calls,)`."""
     if not len(line):
         return {}
     group = np.tile(line << 8 | outcome, 2)
@@ -72,4 +65,4 @@ def _peaks(line: Ints, outcome: Ints, start_ns: Ints, end_ns: Ints) -> dict[tupl
     going_on = np.cumsum(change[order])
     first = np.flatnonzero(np.diff(group, prepend=-1))
     most = np.maximum.reduceat(going_on, first)
-    return {(key >> 8, key & 0xFF): peak for key, peak in zip(group[first].tolist(), most.tolist(), strict=True)}
+    return {(key & 0xFF, key >> 8): peak for key, peak in zip(group[first].tolist(), most.tolist(), strict=True)}

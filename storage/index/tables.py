@@ -1,7 +1,6 @@
 """The statements of the writer, on an open transaction. Errors are SQLite's own; `writer` translates them."""
 
 import sqlite3
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from storage.index import sums
@@ -13,7 +12,7 @@ Line = tuple[str, str]
 _CACHED_NUMBERS = 200_000
 _INSERT_CALL = f"INSERT INTO calls VALUES ({', '.join('?' * 18)})"
 _ADD_SUMS = """
-INSERT INTO daily (line, outcome, day, calls, incoming, outgoing, length_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO daily (outcome, line, day, calls, incoming, outgoing, length_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, incoming = incoming + excluded.incoming,
   outgoing = outgoing + excluded.outgoing, length_ms = length_ms + excluded.length_ms, peak = NULL
 """
@@ -22,8 +21,10 @@ ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, incoming = incoming + 
 class Tables:
     """Changes the tables; keeps nothing but what it has looked up."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, *, filling: bool = False) -> None:
+        """`filling`: the tables have no indexes yet, and no call comes twice."""
         self._connection = connection
+        self._filling = filling
         self._lines: dict[Line, int] = {}
         self._numbers: dict[str, int] = {}
 
@@ -43,8 +44,8 @@ class Tables:
 
     def has_ended(self, call_id: bytes) -> bool:
         """Whether the call is there and not as one in progress."""
-        found = self._connection.execute("SELECT outcome FROM calls WHERE call_id = ?", (call_id,)).fetchone()
-        return found is not None and found[0] > 0
+        found = self._outcome(call_id)
+        return found is not None and found[1] > 0
 
     def parts_of(self, call_id: bytes) -> tuple[PartRow, ...]:
         """The parts of a call that are there."""
@@ -67,12 +68,10 @@ class Tables:
 
     def put(self, rows: Sequence[CallRow]) -> None:
         """Add calls; one that is there as a call in progress is replaced, one that has ended is left alone."""
-        fresh = []
         (last,) = self._connection.execute("SELECT coalesce(max(n), 0) FROM calls").fetchone()
+        fresh = []
         for row in rows:
-            found = self._connection.execute(
-                "SELECT n, outcome FROM calls WHERE call_id = ?", (row.call_id,)
-            ).fetchone()
+            found = None if self._filling else self._outcome(row.call_id)
             if found is None:
                 last += 1
                 fresh.append((last, row))
@@ -98,16 +97,16 @@ class Tables:
     def remove(self, call_ids: Iterable[bytes]) -> None:
         """Take calls out, what only they need included."""
         numbers: set[int] = set()
-        taken: defaultdict[sums.Key, sums.Sum] = defaultdict(lambda: sums.NOTHING)
+        taken: dict[sums.Key, list[int]] = {}
         for n, day, line, direction, outcome, started_ns, length_ms in self._found(call_ids):
-            days = [day, *(later for (later,) in self._select("SELECT day FROM overnight WHERE n = ?", n))]
+            days = [later for (later,) in self._select("SELECT day FROM overnight WHERE n = ?", n)]
             numbers.update(number for (number,) in self._select("SELECT number FROM parties WHERE n = ?", n))
             self._clear(n, started_ns)
             self._connection.execute("DELETE FROM legal_holds WHERE n = ?", (n,))
-            for key in sums.groups(line, outcome, day) if outcome else ():
-                taken[key] = taken[key].plus(sums.of_call(direction, length_ms), -1)
-            for key in (key for later in days[1:] for key in sums.groups(line, outcome, later)):
-                taken[key] = taken[key]
+            if outcome:
+                sums.add(taken, sums.groups(outcome, line, day), direction, length_ms, -1)
+                for later in days:
+                    sums.touch(taken, sums.groups(outcome, line, later))
         self._add_sums(taken)
         self._connection.executemany(
             "DELETE FROM numbers WHERE id = ? AND NOT EXISTS (SELECT 1 FROM parties WHERE number = id)",
@@ -124,6 +123,12 @@ class Tables:
             )
             if not self.has_ended(call_id) and not self.parts_of(call_id):
                 self.remove([call_id])
+
+    def _outcome(self, call_id: bytes) -> tuple[int, int] | None:
+        """Number and outcome of a call that is there."""
+        found: tuple[int, int] | None
+        found = self._connection.execute("SELECT n, outcome FROM calls WHERE call_id = ?", (call_id,)).fetchone()
+        return found
 
     def _found(self, call_ids: Iterable[bytes]) -> Iterator[tuple[int, ...]]:
         for call_id in call_ids:
@@ -163,7 +168,7 @@ class Tables:
             [(n, part.number, part.day, part.samples, part.size_bytes) for n, row in rows for part in row.parts],
         )
         insert(
-            "INSERT INTO parties VALUES (?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO {'parties_unsorted' if self._filling else 'parties'} VALUES (?, ?, ?, ?, ?, ?)",
             sorted(
                 (numbers[number], row.started_ns, n, roles, lines[n], row.outcome)
                 for n, row in rows
@@ -178,17 +183,16 @@ class Tables:
             "INSERT OR IGNORE INTO links VALUES (?, ?, ?)", [(e, n, kind) for n, row in rows for kind, e in row.links]
         )
         insert("INSERT INTO overnight VALUES (?, ?)", [(day, n) for n, row in rows for day in days_after(row)])
-        added: defaultdict[sums.Key, sums.Sum] = defaultdict(lambda: sums.NOTHING)
+        added: dict[sums.Key, list[int]] = {}
         for n, row in rows:
             if row.outcome:
-                share = sums.of_call(row.direction, row.length_ms)
-                for key in sums.groups(lines[n], row.outcome, row.day):
-                    added[key] = added[key].plus(share)
-                for key in (key for day in days_after(row) for key in sums.groups(lines[n], row.outcome, day)):
-                    added[key] = added[key]
+                keys = sums.groups(row.outcome, lines[n], row.day)
+                sums.add(added, keys, row.direction, row.length_ms, 1)
+                for day in days_after(row):
+                    sums.touch(added, sums.groups(row.outcome, lines[n], day))
         self._add_sums(added)
 
-    def _add_sums(self, changes: dict[sums.Key, sums.Sum]) -> None:
+    def _add_sums(self, changes: dict[sums.Key, list[int]]) -> None:
         self._connection.executemany(_ADD_SUMS, [(*key, *change) for key, change in sorted(changes.items())])
 
     def _line(self, line: Line) -> int:

@@ -25,10 +25,13 @@ BATCH_ROWS = 2000
 class IndexWriter:
     """Writes one `index.sqlite`, which it makes when there is none. A context: its end commits, unless by an error."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises IndexDamagedError when the file is no index of this version, ArchiveError or DiskFullError."""
-        self._connection = schema.open_writing(path)
-        self._tables = Tables(self._connection)
+    def __init__(self, path: Path, *, filling: bool = False) -> None:
+        """`filling`: the file is only to be filled with calls, each of them once, until `finish_filling`.
+
+        Raises IndexDamagedError when the file is no index of this version, ArchiveError or DiskFullError.
+        """
+        self._connection = schema.open_writing(path, filling=filling)
+        self._tables = Tables(self._connection, filling=filling)
         self._pending: dict[bytes, CallRow] = {}
 
     def __enter__(self) -> Self:
@@ -102,6 +105,13 @@ class IndexWriter:
         """Take parts out, by call id and number; the calls stay."""
         with self._writing("remove parts from the index"):
             self._tables.remove_parts((bytes.fromhex(call_id), number) for call_id, number in parts)
+
+    def finish_filling(self) -> None:
+        """Sort and index what was filled in; from now on the file is an index like any other."""
+        self.commit()
+        with self._errors("write the index"):
+            schema.finish_filling(self._connection)
+        self._tables = Tables(self._connection)
 
     def commit(self) -> None:
         """Make visible and keep what was told since the last time. Raises DiskFullError, ArchiveError."""
