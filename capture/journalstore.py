@@ -20,6 +20,8 @@ from capture.errors import JournalBusyError, JournalWriteError
 from capture.journal import Bytes
 from capture.journalfile import FILE_BYTES, OFFSET_BITS
 
+FILE_AGE_NS = 600_000_000_000
+"""A file is closed, too, when it holds so much time: what is forgotten by age is forgotten file by file."""
 _IOV_MAX = os.sysconf("SC_IOV_MAX")
 
 
@@ -106,7 +108,7 @@ class JournalStore:
         """
         header = journal.parse_header(pieces[0].tobytes())
         file = self._current
-        if file is None or not file.trusted or file.bytes >= self._file_bytes:
+        if file is None or not file.trusted or self._is_full(file, int(header[0]["first_ns"])):
             file = self._begin_file()
         start = file.bytes
         try:
@@ -167,6 +169,11 @@ class JournalStore:
             self.sync()
         finally:
             self._release()
+
+    def _is_full(self, file: _OpenFile, now_ns: int) -> bool:
+        known = self._files.get(file.number)
+        is_old = known is not None and now_ns - known.first_ns >= FILE_AGE_NS
+        return is_old or file.bytes >= self._file_bytes
 
     def _start(self) -> None:
         try:

@@ -144,7 +144,7 @@ class LiveJournal:
         """Lay out steps of the clock, ahead of packets that may lie behind them."""
         events = [
             Event(
-                ts_ns=self._told_ns,
+                ts_ns=self._told_ns or step.at_ns,
                 kind=EventKind.CLOCK_STEP,
                 detail={"step_ns": step.step_ns, "at_ns": step.at_ns},
             )
@@ -169,7 +169,8 @@ class LiveJournal:
 
     def _as_raw(self, port: MirrorPort, blocks: list[Octets]) -> Iterable[list[Bytes]]:
         self.counters.raw_blocks += len(blocks)
+        ts_ns = self.last_ns or self._line.now_ns()
         for block in blocks:
-            yield journal.serialize_raw(self.last_ns, self.last_ns, port.number, block)
-            event = Event(ts_ns=self.last_ns, kind=EventKind.RAW, detail={"interface": port.number})
+            yield journal.serialize_raw(ts_ns, ts_ns, port.number, block)
+            event = Event(ts_ns=ts_ns, kind=EventKind.RAW, detail={"interface": port.number})
             yield journal.serialize_events([event])

@@ -15,6 +15,7 @@ from capture.journalreader import JournalReader
 from capture.ring import RingSettings
 from tests.capture.private_network import in_private_network, ip, veth
 from tests.crash.calls import Plan
+from tests.live import wait_until
 
 NS = 1_000_000_000
 HOUR_NS = 3600 * NS
@@ -103,3 +104,36 @@ def test_the_journal_goes_on_in_boot_time(tmp_path: Path) -> None:
     times = [int(event.detail.get("at_ns", event.ts_ns)) for event in told]
     assert EventKind.STOP in [event.kind for event in told]
     assert all(abs(ns - found[leap].first_ns) < HOUR_NS // 2 for ns in times)
+
+
+@in_private_network
+def test_a_quiet_journal_is_forgotten_by_age(tmp_path: Path) -> None:
+    """Nothing is ever said to be done with: only age takes the oldest, and a new file begins with time alone."""
+    veth("s0", "p0")
+    settings = CaptureSettings(
+        interfaces=("s0",),
+        journal=tmp_path / "journal",
+        run=tmp_path / "run",
+        volume=tmp_path,
+        sip_ports=frozenset((5060,)),
+        ring=RingSettings(ring_bytes=16 << 20, timeout_ms=20),
+        journal_max_age_s=1800,
+    )
+    machine = Clocks()
+    woken, waking = socket.socketpair()
+    daemon = CaptureDaemon(settings, machine.read)
+    thread = threading.Thread(target=daemon.run, args=(woken,))
+    thread.start()
+    try:
+        first = settings.journal / "00000000.rkj"
+        wait_until(lambda: first.is_file() and first.stat().st_size > 0)
+        machine.ahead_ns = HOUR_NS
+        wait_until(lambda: not first.exists())
+    finally:
+        daemon.stop()
+        waking.send(b"stop")
+        thread.join()
+        woken.close()
+        waking.close()
+    (kept,) = settings.journal.glob("*.rkj")
+    assert kept != first

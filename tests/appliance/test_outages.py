@@ -53,11 +53,10 @@ CASES = [
         [(10, 11)],
     ),
     (
-        "a port that was down",
-        [event(5, "interface", up=0), event(6, "interface", up=0), event(8, "interface", up=1)],
-        [(5, 8)],
+        "drops long ago, told late",
+        [event(20, "counters", drops=1), event(12, "counters", interface=1, at_ns=12 * S, drops=1)],
+        [(19, 20), (11, 12)],
     ),
-    ("a port that never was", [event(8, "interface", up=1)], []),
     ("what says nothing of loss", [event(8, "interface", change="mtu"), event(9, "tick"), event(9, "torn_tail")], []),
 ]
 
@@ -65,6 +64,57 @@ CASES = [
 @pytest.mark.parametrize(("told", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_outages(told: list[Event | float], expected: list[tuple[float, float]]) -> None:
     assert seen(*told).spans == [(low * S, high * S) for low, high in expected]
+
+
+def carrying(at_s: float, interface: int) -> Event:
+    return event(at_s, "counters", interface=interface, packets=50)
+
+
+def port(at_s: float, interface: int, up: int) -> Event:
+    return event(at_s, "interface", interface=interface, up=up)
+
+
+PORTS = [
+    ("a port that was down", [port(15, 0, 0), port(16, 0, 0), port(18, 0, 1)], [(15, 18)]),
+    ("a port that never was", [port(18, 0, 1)], []),
+    ("one that is still down", [carrying(14, 0), port(15, 0, 0)], [(15, 30)]),
+    ("one that was down before the call began", [carrying(4, 0), port(5, 0, 0), port(18, 0, 1)], [(5, 18)]),
+    (
+        "likewise, while another port showed the call",
+        [carrying(4, 0), port(5, 0, 0), carrying(12, 1), port(18, 0, 1)],
+        [],
+    ),
+    ("one of two that is left down", [carrying(4, 0), port(5, 0, 0), carrying(12, 1)], []),
+    ("one of two goes down during the call", [carrying(14, 0), carrying(14, 1), port(15, 0, 0)], [(15, 30)]),
+    (
+        "one of two that carried nothing",
+        [event(14, "counters", interface=0, packets=0), carrying(14, 1), port(15, 0, 0), port(18, 0, 1)],
+        [],
+    ),
+    ("both", [carrying(4, 0), carrying(4, 1), port(5, 0, 0), port(6, 1, 0), port(18, 0, 1)], [(5, 30)]),
+    (
+        "a restart that went on tells anew",
+        [carrying(4, 0), port(15, 0, 0), event(16, "start", continued=1), port(16, 0, 1)],
+        [(15, 16)],
+    ),
+    (
+        "a restart with other ports",
+        [carrying(4, 0), carrying(4, 1), port(15, 1, 0), event(16, "start", continued=1), port(16, 0, 1)],
+        [(15, 16)],
+    ),
+    (
+        "a start with new rings",
+        [carrying(14, 0), port(15, 0, 0), 18.0, event(20, "start", continued=0), port(20, 0, 1)],
+        [(15, 20)],
+    ),
+]
+
+
+@pytest.mark.parametrize(("told", "expected"), [case[1:] for case in PORTS], ids=[case[0] for case in PORTS])
+def test_ports_that_are_deaf(told: list[Event | float], expected: list[tuple[float, float]]) -> None:
+    """For a call from 10 s to 30 s."""
+    found = seen(*told).within(10 * S, 30 * S)
+    assert found == [(low * S - MARGIN_NS, high * S + MARGIN_NS) for low, high in expected]
 
 
 def test_within_joins_what_touches_and_adds_margins() -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from capture import journalrepair
 from capture.errors import JournalBusyError, JournalWriteError
-from capture.journal import BlockKind
+from capture.journal import BlockKind, Event, serialize_events
 from capture.journalfile import OFFSET_BITS
 from capture.journalreader import JournalReader, Skipped
 from capture.journalrepair import TornTail
@@ -70,6 +70,16 @@ class TestFiles:
         with JournalStore(tmp_path, file_bytes=2 * size) as store:
             addresses = [store.append(pieces(3)) for _ in range(5)]
         assert addresses == [0, size, 1 << OFFSET_BITS, 1 << OFFSET_BITS | size, 2 << OFFSET_BITS]
+
+    def test_rotation_by_age(self, tmp_path):
+        """A quiet line's file would else stay for ever, and with it what has to be forgotten by age."""
+        minute_ns = 60_000_000_000
+        with JournalStore(tmp_path) as store:
+            for minute in range(25):
+                event = Event(ts_ns=minute * minute_ns, kind="tick", detail={})
+                store.append(serialize_events([event]))
+            held = [(file.first_ns // minute_ns, file.last_ns // minute_ns) for file in store.files()]
+        assert held == [(0, 9), (10, 19), (20, 24)]
 
     def test_a_block_of_very_many_pieces(self, tmp_path):
         """More than one system call takes."""
