@@ -6,7 +6,7 @@
 | `stop`          | a capture ends in good order              |                                                       |
 | `end_of_input`  | a capture file is read to its end         |                                                       |
 | `tick`          | twice a second: all before has been read  | `boot_ns`, boot-time clock                            |
-| `counters`      | each second, of each interface            | `interface`, `at_ns`, increments: `Counted`           |
+| `counters`      | each second while the disk writes, by port| `interface`, `at_ns`, increments: `Counted`           |
 | `interface`     | a mirror port changes                     | `interface`, `name`, `at_ns`, `change`, `up` (1 or 0) |
 | `clock_step`    | the real-time clock was set               | `step_ns`, `at_ns`                                    |
 | `torn_tail`     | a journal file ended within a block       | `file`, `offset`, `bytes`                             |
@@ -14,6 +14,10 @@
 | `configuration` | a capture begins, behind its `start`      | `digest` of the text in force; empty without a file   |
 | `quarantine`    | assembly could not get past something     | `block` (its address) or `call` (its id)              |
 | `storage`       | room for recordings ran out, or is back   | `full` (1 or 0), `free_bytes`                         |
+
+`up` is whether the port hears: set up, with a carrier, and a ring on it. Every start tells it of every port. `change` is
+`start`, `missed` (not heard since `at_ns`, which was before the start), `refused` (with `reason`), `deaf`, `opened`, or what
+`linkstate` calls it.
 
 An event's own time is that up to which everything has been read; `at_ns` is when it happened, a moment later. No event
 holds callers' numbers.

@@ -30,6 +30,12 @@ SMALL = RingSettings(ring_bytes=4 << 20, timeout_ms=10)
 SPEECH = [frame.octets for frame in frames_of(play(call(talk_s=4.0)).packets) if len(frame.octets) == 214]
 
 
+def cable(port: str, peer: str) -> None:
+    """A mirror port whose other end sends nothing of its own accord."""
+    veth(port, peer)
+    Path(f"/proc/sys/net/ipv6/conf/{peer}/disable_ipv6").write_text("1")
+
+
 def program(*sip_ports: int) -> bytes:
     return kernelfilter.program(frozenset(sip_ports), tunnels=frozenset())
 
@@ -58,8 +64,7 @@ def passed(port: MirrorPort) -> int:
 
 @in_private_network
 def test_an_adopted_ring_has_the_filter_of_the_configuration_in_force() -> None:
-    veth("span0", "switch0")
-    Path("/proc/sys/net/ipv6/conf/switch0/disable_ipv6").write_text("1")  # its own packets may pass the filter
+    cable("span0", "switch0")
     before = MirrorPort(0, "span0", program(5060), SMALL)
     copies: list[int] = []
     before.open("span0", "ring", lambda fileno: copies.append(os.dup(fileno)))
@@ -85,13 +90,13 @@ def frames(batch: RecordBatch | None) -> list[bytes]:
 
 @in_private_network
 def test_the_ring_of_an_adapter_that_is_gone_is_read_first_and_then_left() -> None:
-    veth("span0", "switch0")
+    cable("span0", "switch0")
     port = MirrorPort(0, "span0", program(5060), SMALL)
     port.open("span0", "first")
     with wire("switch0") as out:
         out.send(SPEECH[0])
     ip("link del span0")
-    veth("span0", "switch0")
+    cable("span0", "switch0")
     assert port.interface_number() == 0
     port.open("span0", "second")
     assert port.interface_number() == socket.if_nametoindex("span0")
@@ -113,12 +118,12 @@ def test_the_ring_of_an_adapter_that_is_gone_is_read_first_and_then_left() -> No
 def test_an_adapter_that_comes_and_goes_does_not_take_all_memory() -> None:
     port = MirrorPort(0, "span0", program(5060), SMALL)
     for _ in range(MAX_RINGS):
-        veth("span0", "switch0")
+        cable("span0", "switch0")
         port.open("span0", "ring")
         with wire("switch0") as out:
             out.send(SPEECH[0])
         ip("link del span0")
-    veth("span0", "switch0")
+    cable("span0", "switch0")
     with pytest.raises(RingError, match="rings of earlier adapters are not written yet"):
         port.open("span0", "ring")
     time.sleep(0.1)
@@ -134,8 +139,8 @@ def test_an_adapter_that_comes_and_goes_does_not_take_all_memory() -> None:
 @in_private_network
 def test_a_quiet_port_does_not_run_ahead_of_a_busy_one(tmp_path: Path) -> None:
     """What waited in the rings goes into the journal in order of time, however unevenly the ports are filled."""
-    veth("span0", "switch0")
-    veth("span1", "switch1")
+    cable("span0", "switch0")
+    cable("span1", "switch1")
     tiny = RingSettings(ring_bytes=8 << 20, block_bytes=1 << 13, timeout_ms=10)
     ports = [MirrorPort(number, f"span{number}", program(5060), tiny) for number in range(2)]
     for port in ports:
@@ -167,6 +172,6 @@ def test_a_quiet_port_does_not_run_ahead_of_a_busy_one(tmp_path: Path) -> None:
 
 @in_private_network
 def test_a_filter_that_the_kernel_refuses_is_told() -> None:
-    veth("span0", "switch0")
+    cable("span0", "switch0")
     with Ring.open("span0", program(5060), SMALL) as ring, pytest.raises(RingError, match="does not take the filter"):
         ring.attach(b"\xff" * 8)
