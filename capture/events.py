@@ -15,8 +15,8 @@
 | `quarantine`    | assembly could not get past something     | `block` (its address) or `call` (its id)              |
 | `storage`       | room for recordings ran out, or is back   | `full` (1 or 0), `free_bytes`                         |
 
-`up` is whether the port hears: set up, with a carrier, and a ring on it. Every start tells it of every port. `change` is
-`start`, `missed` (not heard since `at_ns`, which was before the start), `refused` (with `reason`), `deaf`, `opened`, or what
+`up` is whether the port hears: set up, with a carrier, and a ring on it. Every start tells it of every port. `change`
+is `start`, `missed` (not heard since `at_ns`, before the start), `refused` (with `reason`), `deaf`, `opened`, or what
 `linkstate` calls it.
 
 An event's own time is that up to which everything has been read; `at_ns` is when it happened, a moment later. No event
