@@ -64,9 +64,9 @@ def looks_protected(
     if not len(following):
         return None
     surplus = payload_bytes[following] - np.diff(rtp_time)[following].view(np.int32)
-    if 2 * np.count_nonzero(np.isin(surplus, _TAG_BYTES)) > len(surplus):
-        return True
-    return False if 2 * np.count_nonzero(surplus == 0) > len(surplus) else None
+    if 2 * np.count_nonzero(surplus == 0) > len(surplus):
+        return False
+    return True if 2 * np.count_nonzero(np.isin(surplus, _TAG_BYTES)) > len(surplus) else None
 
 
 class SrtpStream:

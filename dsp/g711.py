@@ -104,12 +104,13 @@ def decode_stereo(
         raise ValueError(f"left {left.shape}, right {right.shape} and out {out.shape} do not match")
     table = _pairs(left_law, right_law)
     words = out.view(np.uint32)[:, 0]
-    scratch = np.empty(min(_CHUNK_SAMPLES, len(left)), np.uint16)
+    # Look-up wants indices of 64 bits: both codes are put in place as their bytes, so that nothing is converted.
+    index = np.zeros(min(_CHUNK_SAMPLES, len(left)), "<i8")
+    codes = index.view(np.uint8).reshape(-1, 8)
     for first in range(0, len(left), _CHUNK_SAMPLES):
         chunk = slice(first, first + _CHUNK_SAMPLES)
-        index = scratch[: len(words[chunk])]
-        index[:] = right[chunk]
-        index <<= 8
-        index |= left[chunk]
-        np.take(table, index, out=words[chunk], mode="wrap")  # "raise" would copy `out`
+        size = len(words[chunk])
+        codes[:size, 0] = left[chunk]
+        codes[:size, 1] = right[chunk]
+        np.take(table, index[:size], out=words[chunk], mode="wrap")  # "raise" would copy `out`
     return out

@@ -143,6 +143,8 @@ def codecs(packets: journal_packets.Packets) -> dict[int, str]:
     table = {payload_type: codec.name for payload_type, codec in STATIC_CODECS.items()}
     table[LEGACY_COMFORT_NOISE] = "CN"
     fits = packets.payload_bytes == EVENT_BYTES
+    if not fits.any():
+        return table
     events = set(packets.payload_type[fits].tolist()) - set(packets.payload_type[~fits].tolist())
     table.update((number, "TELEPHONE-EVENT") for number in events if number >= FIRST_DYNAMIC)
     return table
