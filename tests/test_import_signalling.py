@@ -388,8 +388,10 @@ def test_second_sender_to_one_address_is_a_recording_of_its_own(tmp_path: Path) 
 # --- before the answer ---
 
 
-def test_strangers_packets_do_not_push_speech_aside(tmp_path: Path) -> None:
-    """A scan sends one packet each under many SSRCs: each is short enough for a change of stream, all are not."""
+def test_strangers_packets_are_listed_and_push_nothing_aside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A scan sends one packet each under many SSRCs: none is a source (RFC 3550 A.1), all are told."""
     played = play(call())
     (truth,) = played.truths[Side.CALLER]
     strays = [
@@ -406,13 +408,44 @@ def test_strangers_packets_do_not_push_speech_aside(tmp_path: Path) -> None:
     ]
     found = do_import(tmp_path, played.packets + strays)
     record = found.call("call@example")
-    (part,) = found.parts_of(record)
-    heard = [each for each in streams(part, 0) if each["ssrc"] == f"0x{truth.ssrc:08x}"]
-    moved_by = heard[0]["first_sample"] - (truth.first_ns - origin_ns(part)) * RATE_HZ // SECOND_NS
-    assert [each["samples"] for each in heard] == [len(truth.pcm)]
-    assert 0 <= moved_by <= 0.2 * RATE_HZ
-    recorded = [*record["parts"], *(entry for each in found.media for entry in each["parts"])]
-    assert sum(len(streams(found.parts[entry["name"]], side)) for entry in recorded for side in (0, 1)) == 102
+    assert (len(found.parts), found.media, record["outcome"]) == (1, [], "recorded")
+    np.testing.assert_array_equal(placed(found.parts_of(record), 0, truth), truth.pcm)
+    assert {stream["ssrc"] for stream in streams(found.part, 0)} == {f"0x{truth.ssrc:08x}"}
+    told = {each["ssrc"]: (each["packets"], each["reason"]) for each in record["unrecorded"]}
+    assert told == {f"0x{0x5000 + number:08x}": (1, "no_media") for number in range(100)}
+    assert "of no known fate" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("segment_s", [30, 1800], ids=["in parts", "in one"])
+@pytest.mark.parametrize(("seconds", "recorded"), [(0.9, False), (1.1, True)])
+def test_short_stream_beside_the_call_is_listed_and_makes_no_recording(
+    seconds: float, recorded: bool, segment_s: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it is, the record says; a second or more is a recording of its own, wherever a part was cut."""
+    played = play(call(talk_s=60.0, caller_media=media(60.0, 1), callee_media=media(60.0, 2)))
+    strange = [
+        send(media(seconds, 7 + number), Address("10.66.0.1", 9000), CALLER.rtp, played.script.at_ns(at_s))
+        for number, at_s in enumerate((5.0, 29.5, 50.0))
+    ]
+    packets = [packet for sent in strange for packet in sent.packets]
+    found = do_import(tmp_path, played.packets + packets, config=f"[recording]\nsegment_s = {segment_s}\n")
+    record = found.call("call@example")
+    for number, side in enumerate(Side):
+        (truth,) = played.truths[side]
+        np.testing.assert_array_equal(placed(found.parts_of(record), number, truth), truth.pcm)
+    keys = {f"0x{sent.truths[0].ssrc:08x}": sent.truths[0].packets for sent in strange}
+    told = {each["ssrc"]: each["packets"] for each in record["unrecorded"] if each["reason"] == "no_media"}
+    assert (record["outcome"], told) == ("recorded", {} if recorded else keys)
+    assert len(found.media) == (3 if recorded else 0)
+    for sent in strange if recorded else ():
+        (truth,) = sent.truths
+        whole = [
+            placed(found.parts_of(each), 1, truth)
+            for each in found.media
+            if any(stream["ssrc"] == f"0x{truth.ssrc:08x}" for stream in streams(found.parts_of(each)[0], 1))
+        ]
+        np.testing.assert_array_equal(whole[0], truth.pcm)
+    assert "of no known fate" not in capsys.readouterr().out
 
 
 def test_early_media_belongs_to_an_answered_call(tmp_path: Path) -> None:

@@ -204,8 +204,8 @@ def _why_nothing(work: Work) -> tuple[Reason, ...]:
         return (work.failed,)
     if work.damaged:
         return (Reason.DECODE_FAILED, Reason.JOURNAL_DAMAGED)
-    found = tuple(dict.fromkeys(stream.reason for stream in work.unrecorded))
-    return found or (Reason.NO_MEDIA,)
+    found = dict.fromkeys(stream.reason for stream in work.unrecorded if stream.reason is not Reason.NO_MEDIA)
+    return tuple(found) or (Reason.NO_MEDIA,)
 
 
 def _why_partly(
@@ -231,7 +231,8 @@ def _why_partly(
         reasons.append(Reason.JOURNAL_DAMAGED)
     if work.failed is not None:
         reasons.append(work.failed)
-    reasons += [stream.reason for stream in work.unrecorded if stream.packets > TOLERATED_PACKETS]
+    others = [stream for stream in work.unrecorded if stream.reason is not Reason.NO_MEDIA]
+    reasons += [stream.reason for stream in others if stream.packets > TOLERATED_PACKETS]
     return tuple(dict.fromkeys(reasons))
 
 

@@ -101,9 +101,11 @@ class Recorder:
         mine = [stream for stream in streams if stream.key not in parted]
         audio = [stream for stream in mine if stream.media == "audio"]
         placed = renderer.place(work, audio, self._codecs(call), self._keys(call), close_ns)
-        chosen, rivals = renderer.settle(work, placed)
+        chosen, beside = renderer.settle(work, placed)
+        rivals, strays = renderer.sift(work, beside)
         if ending is not None:
             renderer.note_unrecorded(work, placed)
+            renderer.note_strays(work, strays)
             self._list_other_media(work, call, mine)
             if call is not None:
                 self._count_shared_unrecorded(work, mine)
@@ -136,6 +138,8 @@ class Recorder:
         placed = self._renderer.place(companion, streams, self._codecs(call), self._keys(call), close_ns)
         chosen, rivals = self._renderer.settle(companion, placed)
         self._renderer.note_unrecorded(companion, rivals)
+        if ending is not None:
+            self._renderer.note_strays(companion, rivals)
         if any(chosen.values()):
             self._renderer.fix_origin(companion, chosen, None)
         if companion.origin_ns is not None:

@@ -32,6 +32,10 @@ Spend = Callable[[Run, set[int]], None]
 """Drops the extents of a run, but for some by their number among those the recording has not used up."""
 
 
+LEAST_SAMPLES = 8000
+"""1 s: less speech beside a call's own streams makes no recording."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Placed:
     """A stream of a part with what is needed to let go of its packets afterwards."""
@@ -41,6 +45,17 @@ class Placed:
     beyond: set[int]
     """Numbers of the extents that hold packets after the part's close."""
     consumed: int = 0
+
+    @property
+    def is_in_sequence(self) -> bool:
+        """Whether two packets of speech follow each other, which makes a source valid (RFC 3550 A.1)."""
+        steps = np.diff(self.track.ordered.sequence[self.track.audio])
+        return bool((steps == 1).any())
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether there is enough speech for a recording."""
+        return self.is_in_sequence and int(self.track.samples.sum()) >= LEAST_SAMPLES
 
     def packets_until(self, until_ns: int, *, final: bool) -> int:
         """Count the packets that are in the part, copies included, and arrived by a time."""
@@ -104,6 +119,10 @@ class Renderer:
         rivals: list[Placed] = []
         for side in SIDES:
             mine = [one for one in placed if one.stream.side is side]
+            best = max((one.stream.ends for one in mine if one.track.has_audio), default=0)
+            beside = [one for one in mine if one.track.has_audio and _is_beside(work, one, best)]
+            rivals += beside
+            mine = [one for one in mine if one not in beside]
             mine.sort(key=lambda one: one.stream.key not in work.members)
             kept, left = sides.settle([one.track for one in mine])
             by_track = {id(one.track): one for one in mine}
@@ -113,6 +132,16 @@ class Renderer:
             for one in mine:
                 work.members.setdefault(one.stream.key, Member(side=side, state=one.track.state))
         return chosen, rivals
+
+    def sift(self, work: Work, rivals: list[Placed]) -> tuple[list[Placed], list[Placed]]:
+        """Part rivals into those that need recordings of their own and strays: too short, and no direction of one."""
+        long = [one for one in rivals if one.is_lasting]
+        paths = [set(one.stream.key[:2]) for one in long]
+        paths += [set(key[:2]) for companion in work.companions for key in companion.members]
+        wanted = [one for one in rivals if one in long or set(one.stream.key[:2]) in paths]
+        strays = [one for one in rivals if one not in wanted]
+        work.strays = [one.stream.key for one in strays]
+        return wanted, strays
 
     def fix_origin(self, work: Work, chosen: dict[Side, list[Placed]], answered_ns: int | None) -> None:
         """Decide the call's sample 0, once: its answer, or its first sample of early media."""
@@ -255,6 +284,24 @@ class Renderer:
                     reason=Reason.CAPTURE_LOSS,
                 )
 
+    def note_strays(self, work: Work, strays: list[Placed]) -> None:
+        """List streams beside the call's that are too short to be media."""
+        for one in strays:
+            ordered = one.track.ordered
+            used = ordered.index[one.track.kind != tracks.OTHER]
+            payload_type, codec = one.track.dominant_codec()
+            times = one.track.packets.arrival_ns[used]
+            self._append_unrecorded(
+                work,
+                one.stream,
+                payload_type,
+                codec,
+                len(used) + len(ordered.duplicate),
+                int(times.min()),
+                int(times.max()),
+                Reason.NO_MEDIA,
+            )
+
     def note_keys(self, work: Work, placed: list[Placed]) -> None:
         """Take the keys pressed from streams of telephone events alone: some gateways give them their own SSRC."""
         assert work.origin_ns is not None
@@ -312,6 +359,14 @@ class Renderer:
                 reason=reason,
             )
         )
+
+
+def _is_beside(work: Work, one: Placed, best: int) -> bool:
+    """Whether a stream has no claim to a place in the file: it was held back before, or is no valid source (RFC 3550
+    A.1) from where the call's media come from."""
+    if one.stream.key in work.members:
+        return False
+    return one.stream.key in work.strays or (one.stream.ends < best and not one.is_in_sequence)
 
 
 def _spend_extents(stream: BoundStream, keep: set[int], spend: Spend) -> None:

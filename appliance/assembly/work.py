@@ -86,6 +86,8 @@ class Work:
     unrecorded: list[UnrecordedStream] = field(default_factory=list)
     digits: list[tuple[int, Side, str, int]] = field(default_factory=list)
     """Keys pressed: position in the call, side, digit, samples."""
+    strays: list[StreamKey] = field(default_factory=list)
+    """Streams beside the call's that were too short to tell what they are when a part was cut."""
     too_late: dict[StreamKey, tuple[int, int, int]] = field(default_factory=dict)
     """Packets left out by stream: how many, capture time of first and last."""
     damaged: bool = False
