@@ -25,6 +25,8 @@ def show(console: Console, report: ImportReport, archive: Archive) -> None:
         console.print(f"kept what was there: {conflict}")
     console.print(printable(f"recordings: {archive.recordings}"))
     console.print(printable(f"call records: {archive.records}"))
+    if report.assembly.state.counters.too_late:
+        console.print(printable(f"packets after the end of their call: {archive.late}"))
 
 
 def _outcomes(tally: Tally) -> Table:

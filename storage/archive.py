@@ -2,6 +2,7 @@
 
 DIR/recordings/YYYY/MM/DD/   finished parts
     calls/YYYY/MM/DD/        call records, <call_id>.json
+    late/YYYY/MM/DD/         packets that came after the end of a call, <call_id>_<ssrc>_<first ns>.json
     spool/  run/             drafts and what assembly keeps of itself; lock, process ids
     ledger/  index.sqlite    what is in the archive: for good, and to be searched
     retention/               what is known of real time, an erasure in progress
@@ -15,6 +16,7 @@ from pathlib import Path
 from storage.call_record import CallRecord
 from storage.errors import ArchiveError, DamagedRecordError, from_os_error
 from storage.json_form import from_json
+from storage.late_record import LateRecord
 from storage.layout import ID_DIGITS, day_folder
 from storage.timestamps import instant_ns
 
@@ -35,6 +37,8 @@ class Archive:
         """Finished parts, in a folder for each local day."""
         self.records = root / "calls"
         """Call records, in a folder for each local day."""
+        self.late = root / "late"
+        """What came after the end of a call, in a folder for each local day."""
         self.spool = root / "spool"
         """Drafts, gone while nobody writes, and assembly's snapshot."""
         self.run = root / "run"
@@ -57,6 +61,11 @@ class Archive:
     def record_path(self, record: CallRecord) -> Path:
         """Where this call record lies."""
         return self.records / day_folder(record.started_at) / f"{record.call_id}.json"
+
+    def late_path(self, record: LateRecord) -> Path:
+        """Where this record of late packets lies."""
+        name = f"{record.call_id}_{record.ssrc}_{instant_ns(record.first_at)}.json"
+        return self.late / day_folder(record.first_at) / name
 
     def calls(self, report: Callable[[DamagedRecordError], None]) -> Iterator[CallRecord]:
         """Every call record: days in order of local date, within a day by start, then id.

@@ -9,22 +9,23 @@ import msgspec
 
 from storage.call_record import CallRecord
 from storage.errors import DamagedRecordError
+from storage.late_record import LateRecord
 from storage.part_record import PartRecord
 
-Record = TypeVar("Record", PartRecord, CallRecord)
+Record = TypeVar("Record", PartRecord, CallRecord, LateRecord)
 
 
-def to_json(record: PartRecord | CallRecord) -> bytes:
+def to_json(record: PartRecord | CallRecord | LateRecord) -> bytes:
     """The bytes to store. A lone surrogate in a text (from undecodable signalling) becomes U+FFFD."""
     return msgspec.json.format(_compact(record), indent=1) + b"\n"
 
 
-def to_json_line(record: PartRecord | CallRecord) -> bytes:
+def to_json_line(record: PartRecord | CallRecord | LateRecord) -> bytes:
     """The record on one line, for programs that read many."""
     return _compact(record) + b"\n"
 
 
-def _compact(record: PartRecord | CallRecord) -> bytes:
+def _compact(record: PartRecord | CallRecord | LateRecord) -> bytes:
     try:
         return msgspec.json.encode(record)
     except UnicodeEncodeError:

@@ -12,20 +12,25 @@ from typing import Any
 
 import msgspec
 
-from storage import call_record, part_record, records, vocabulary
+from storage import call_record, late_record, part_record, records, vocabulary
 from storage.call_record import CallRecord
+from storage.late_record import LateRecord
 from storage.part_record import PartRecord
 from storage.vocabulary import DECIDING_REASONS
 
 SCHEMA_DIRECTORY = Path(__file__).parent / "schema"
-SCHEMAS: dict[str, type] = {"part-1.schema.json": PartRecord, "call-1.schema.json": CallRecord}
+SCHEMAS: dict[str, type] = {
+    "part-1.schema.json": PartRecord,
+    "call-1.schema.json": CallRecord,
+    "late-1.schema.json": LateRecord,
+}
 
 
 def schema_of(record: type) -> dict[str, Any]:
     """The strict schema of one record class, with the classes' and fields' docstrings as descriptions."""
     generated = msgspec.json.schema(record)
     definitions = generated["$defs"]
-    known = vars(vocabulary) | vars(records) | vars(part_record) | vars(call_record)
+    known = vars(vocabulary) | vars(records) | vars(part_record) | vars(call_record) | vars(late_record)
     for name, definition in definitions.items():
         _tighten(definition, known[name])
     root: dict[str, Any] = definitions.pop(record.__name__)

@@ -16,6 +16,7 @@ from storage.call_record import CallRecord
 from storage.disk import DRAFT_PATTERN, FILE_MODE, Directories, Disk, Draft, publish_all, replace_file
 from storage.errors import ArchiveBusyError, ErasedError, from_os_error
 from storage.json_form import to_json
+from storage.late_record import LateRecord
 from storage.layout import ID_DIGITS, day_folder
 from storage.ledger import entries
 from storage.partfile import PartPlan, WrittenPart, write_part
@@ -150,6 +151,14 @@ class ArchiveWriter:
     def _refuse_erased(self, call_id: str, number: int = 0) -> None:
         if self.register is not None and self.register.is_erased(call_id, number):
             raise ErasedError(f"call {call_id[:ID_DIGITS]} was erased and is not written again")
+
+    def write_late(self, record: LateRecord) -> bool:
+        """Write what came after the end of a call; the result and ConflictError as of `write_call`."""
+        self._folder(self._archive.late, record.first_at)
+        subject = f"late packets of call {record.call_id[:ID_DIGITS]}"
+        with Draft(self._disk, self._archive.spool, self._archive.late_path(record), subject) as draft:
+            draft.write(to_json(record))
+            return publish_all((draft,))
 
     def replace(self, path: Path, content: bytes) -> None:
         """Write a file of the spool anew, complete or not at all; the next `sync` makes it durable.

@@ -1,12 +1,15 @@
 """Calls as signalling makes them: hold, transfer, offers and answers of every kind, calls nobody answered or ended."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 
+from storage.schema_export import SCHEMA_DIRECTORY
 from tests.recorded_truth import differences, nanoseconds
 from tests.scenario import (
     CALLEE,
@@ -665,7 +668,55 @@ def test_media_after_the_bye_is_left_out_and_counted(tmp_path: Path, capsys: pyt
     np.testing.assert_array_equal(kept, after.truths[0].pcm[: len(kept)])
     assert 0.35 * RATE_HZ <= len(kept) <= 0.45 * RATE_HZ
     assert len(found.records) == 1
-    assert f"too late {100 - len(kept) // 160} " in " ".join(capsys.readouterr().out.split()) + " "
+    left_out = 100 - len(kept) // 160
+    printed = capsys.readouterr().out
+    assert f"too late {left_out} " in " ".join(printed.split()) + " "
+    assert "of no known fate" not in printed
+    (listed,) = late_records(found.archive)
+    assert (listed["call_id"], listed["packets"]) == (found.only["call_id"], left_out)
+    assert (listed["ssrc"], listed["source"], listed["destination"]) == (
+        f"0x{after.truths[0].ssrc:08x}", str(CALLEE.rtp), str(CALLER.rtp),
+    )  # fmt: skip
+    last_ns = max(packet.ts_ns for packet in after.packets)
+    assert nanoseconds(listed["last_at"]) == last_ns
+    assert nanoseconds(listed["first_at"]) == last_ns - (left_out - 1) * 20 * MS
+
+
+def test_late_packets_of_two_calls_at_one_address_are_told_apart(tmp_path: Path) -> None:
+    """One SSRC for all calls, as some gateways have: what comes between two calls is the first one's."""
+    first = play(call("first@example", talk_s=3.0))
+    second = play(call("second@example", talk_s=3.0, start_ns=first.script.end_ns + 4 * SECOND_NS))
+    after = [send(media(1.5, 9), CALLEE.rtp, CALLER.rtp, each.script.end_ns + 100 * MS) for each in (first, second)]
+    found = do_import(tmp_path, [*together([first, second]), *after[0].packets, *after[1].packets])
+    told = {each["call_id"]: each["packets"] for each in late_records(found.archive)}
+    assert told == {found.call(f"{name}@example")["call_id"]: 54 for name in ("first", "second")}
+    assert not found.media
+
+
+def test_a_medium_before_a_call_and_stragglers_after_it_share_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What came before the call is a medium of its own, what came after it is too late: nothing has no fate."""
+    played = play(call(talk_s=3.0))
+    sent = [
+        send(media(1.5, 9), CALLEE.rtp, CALLER.rtp, at_ns)
+        for at_ns in (played.script.start_ns - 8 * SECOND_NS, played.script.end_ns + 700 * MS)
+    ]
+    found = do_import(tmp_path, [*sent[0].packets, *played.packets, *sent[1].packets])
+    assert [each["sides"][0]["packets"] for each in found.media] == [75]
+    assert [(each["call_id"], each["packets"]) for each in late_records(found.archive)] == [
+        (found.call("call@example")["call_id"], 75)
+    ]
+    assert "of no known fate" not in capsys.readouterr().out
+
+
+def late_records(archive: Path) -> list[dict[str, Any]]:
+    """What the archive lists of packets after the end of their call, each held against its schema."""
+    schema = json.loads((SCHEMA_DIRECTORY / "late-1.schema.json").read_bytes())
+    records = [json.loads(path.read_bytes()) for path in sorted((archive / "late").rglob("*.json"))]
+    for record in records:
+        jsonschema.Draft202012Validator(schema).validate(record)
+    return records
 
 
 # --- digits in the signalling ---

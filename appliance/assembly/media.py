@@ -1,6 +1,7 @@
 """Media that no signalling announces: which runs are one conversation, whether they are speech, who is on which
 side."""
 
+from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -14,7 +15,7 @@ from capture.packets import ReadInto
 from capture.probation import Probation, Recognition
 from capture.rtp import MIN_SEQUENTIAL
 from capture.rules import Decision
-from capture.runs import Run, RunTable, StreamKey
+from capture.runs import Claim, Run, RunTable, StreamKey
 from capture.sdpattributes import STATIC_CODECS
 from capture.signalling import Signalling
 from capture.sipcall import Side, SipCall
@@ -45,8 +46,8 @@ def group(run: Run, runs: RunTable, now_ns: int) -> list[Run]:
 
 def has_free(run: Run, late_ns: int) -> bool:
     """Whether a run has packets that are no call's: not only stragglers after the end of one."""
-    claimed_until = max((claim.high_ns for claim in run.claimed), default=None)
-    return any(claimed_until is None or low <= claimed_until or high - low > late_ns for low, high in run.free_spans())
+    begins_ns = min((claim.high_ns for claim in run.claimed), default=run.last_ns)
+    return any(low <= begins_ns or high - low > late_ns for low, high in run.free_spans())
 
 
 def recognise(group: list[Run], read_into: ReadInto) -> list[Run]:
@@ -187,7 +188,11 @@ def links(work: Work) -> Links:
     return Links(second_leg_of=work.second_leg_of)
 
 
-def count_after(run: Run, ns: int, read_into: ReadInto) -> int:
-    """Count a run's packets after a time."""
-    packets = journal_packets.read(run.extents(), read_into)
-    return int(np.count_nonzero(packets.arrival_ns > ns))
+def unclaimed(run: Run, read_into: ReadInto) -> Iterator[tuple[Claim | None, journal_packets.IntArray]]:
+    """Yield the capture times of a run's packets that are no call's, with the claim before them."""
+    spans = run.free_spans()
+    arrival_ns = journal_packets.read(run.extents(), read_into).arrival_ns if spans else np.zeros(0, np.int64)
+    for low, high in spans:
+        times = arrival_ns[(arrival_ns >= low) & (arrival_ns <= high)]
+        if len(times):
+            yield max((c for c in run.claimed if c.high_ns < low), key=lambda c: c.high_ns, default=None), times

@@ -8,7 +8,7 @@ from appliance.assembly.state import AssemblyState, Due
 from appliance.assembly.work import Work
 from capture import rules
 from capture.binding import BoundStream
-from capture.packets import ReadInto
+from capture.packets import IntArray, ReadInto
 from capture.rules import Decision, RuleReason
 from capture.runs import PAUSE_NS, Claim, Run
 from capture.sipcall import EndCause
@@ -147,16 +147,14 @@ class OwnMedia:
             work = self._begin_medium(group)
         else:
             self._join(work, group)
-        recorded: set[int] = set()
         while work is not None:
             members = [state.runs.by_number[number] for number in work.runs if number in state.runs.by_number]
-            recorded.update(work.runs)
             for stream in self._end_medium(work, self._medium_ending(work, members)):
                 for run in stream.runs:
                     run.claimed.append(Claim(stream.from_ns, stream.until_ns, work.call_id))
             work = self._begin_medium(group)
         for run in group:
-            self._drop(run, counted=run.number not in recorded)
+            self._drop(run)
 
     def _medium_ending(self, work: Work, members: list[Run]) -> Ending:
         """Media that flows when the capture begins or ends is not whole."""
@@ -181,11 +179,21 @@ class OwnMedia:
         self._state.works.pop(work.call_id, None)
         return streams
 
-    def _drop(self, run: Run, *, counted: bool) -> None:
-        if counted and not run.claimed:
+    def _count_left_out(self, run: Run, claim: Claim | None, times: IntArray) -> None:
+        """Count packets that are no call's any more, and list those of a recording that was over."""
+        counters = self._state.counters
+        if claim is None:
+            counters.not_rtp += len(times)
+        elif claim.family and not claim.recorded:
+            counters.not_wanted += len(times)
+        else:
+            counters.too_late += len(times)
+            self._recorder.late(run, claim.by, times)
+
+    def _drop(self, run: Run) -> None:
+        if not run.claimed:
             self._state.counters.not_rtp += run.rows
-        elif counted:
-            late_from = max(claim.high_ns for claim in run.claimed)
-            if run.last_ns > late_from:
-                self._state.counters.too_late += media.count_after(run, late_from, self._read_into)
+        else:
+            for claim, times in media.unclaimed(run, self._read_into):
+                self._count_left_out(run, claim, times)
         self._state.runs.remove(run)

@@ -15,6 +15,7 @@ from dsp.timeline import SAMPLE_NS
 from storage.call_record import CallRecord, PartEntry
 from storage.errors import ConflictError, SoundError, StorageError
 from storage.json_form import to_json
+from storage.late_record import LateRecord
 from storage.layout import part_stem
 from storage.part_record import Channel, PartRecord
 from storage.partfile import WrittenPart
@@ -113,6 +114,11 @@ class Publisher:
         self.tally.add(record)
         with contextlib.suppress(ConflictError):
             self._insist(lambda: self.writer.write_call(record))
+
+    def late(self, record: LateRecord) -> None:
+        """Write which packets came after the end of a call."""
+        with contextlib.suppress(ConflictError):
+            self._insist(lambda: self.writer.write_late(record))
 
     def _insist(self, write: Callable[[], _T]) -> _T:
         """Write, again and again as long as there is hope."""

@@ -14,11 +14,14 @@ from appliance.assembly.state import AssemblyState
 from appliance.assembly.work import Work
 from capture import binding
 from capture.binding import BoundStream
-from capture.packets import ReadInto
+from capture.packets import IntArray, ReadInto
+from capture.runs import Run
 from capture.sipcall import Side, SipCall
 from dsp.timeline import SAMPLE_NS
 from storage.errors import ConflictError, SoundError, StorageError
+from storage.late_record import LateRecord
 from storage.records import Links
+from storage.timestamps import rfc3339
 from storage.vocabulary import SAMPLE_RATE_HZ, Reason
 
 Chosen = dict[Side, list[Placed]]
@@ -223,6 +226,22 @@ class Recorder:
             work.next_part += 1
         except ConflictError:
             work.failed = work.failed or Reason.DECODE_FAILED
+
+    def late(self, run: Run, call_id: str, times: IntArray) -> None:
+        """Write that packets of a call came after its end."""
+        zone = self._settings.zone
+        self._publisher.late(
+            LateRecord(
+                software=self._settings.software,
+                call_id=call_id,
+                ssrc=f"0x{run.ssrc:08x}",
+                source=str(run.source),
+                destination=str(run.destination),
+                packets=len(times),
+                first_at=rfc3339(int(times.min()), zone),
+                last_at=rfc3339(int(times.max()), zone),
+            )
+        )
 
     def _spend(self, call: SipCall | None) -> Spend:
         if call is None:

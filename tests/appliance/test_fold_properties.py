@@ -29,8 +29,9 @@ from storage.writer import ArchiveWriter
 from tests import archive_reading
 from tests.demo_calls import demo_calls
 from tests.pbx_legs import legs
-from tests.scenario import CALLER, moved
+from tests.scenario import CALLEE, CALLER, media, moved
 from tests.traffic.calls import together
+from tests.traffic.media import send
 from tests.traffic.pcapwriter import Packet, frames_of, write_pcap
 
 ROKUBOX = [sys.executable, "-m", "appliance"]
@@ -42,7 +43,9 @@ SETTINGS = AssemblySettings(segment_s=10)
 def packets() -> list[Packet]:
     """Calls with hold, transfer, early media, keys, loss, reordering, and one with two legs about the same media."""
     caller = moved(CALLER, rtp_port=18_000)  # the callee's address is that of another call, as behind a gateway
-    return together([*demo_calls(), *legs(first_talk_s=25.0, second_talk_s=24.9, speech_s=24.5, caller=caller)])
+    both = legs(first_talk_s=25.0, second_talk_s=24.9, speech_s=24.5, caller=caller)
+    late = send(media(2.0, 99), CALLEE.rtp, caller.rtp, both[0].script.end_ns + 100_000_000)
+    return sorted([*together([*demo_calls(), *both]), *late.packets], key=lambda packet: packet.ts_ns)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,7 @@ def assembled(capture: Path, output: Path, borders: list[int], snapshots: set[in
                 state = snapshot.load(snapshot.dump(assembly.state))
                 assembly = Assembly(SETTINGS, publisher, spool.read_into, state)
     assert publisher.parts > 10
+    assert list((output / "late").rglob("*.json"))
     return tree_digest(output)
 
 
@@ -123,7 +127,7 @@ def part_of(batch: RecordBatch, low: int, high: int) -> RecordBatch:
 def test_borders_and_restarts_change_nothing(
     data: st.DataObject, capture: Path, undisturbed: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    borders = sorted(data.draw(st.sets(st.integers(1, 10_900), max_size=60), label="borders"))
+    borders = sorted(data.draw(st.sets(st.integers(1, 11_000), max_size=60), label="borders"))
     snapshots = data.draw(st.sets(st.integers(0, 120), max_size=40), label="snapshots")
     assert assembled(capture, tmp_path_factory.mktemp("again"), borders, snapshots) == undisturbed
 
