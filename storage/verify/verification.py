@@ -17,7 +17,7 @@ from storage.archive import Archive
 from storage.errors import LedgerError
 from storage.ledger import checkpoint as checkpoints
 from storage.ledger.entries import Call, Part
-from storage.verify import trust, writerlive
+from storage.verify import indexcheck, trust, writerlive
 from storage.verify.checkpointcheck import CheckpointsFound
 from storage.verify.daycheck import DayCheck
 from storage.verify.defects import Defect, Kind
@@ -29,8 +29,6 @@ from storage.verify.walk import days_on_disk, strays
 SETTLE_S = 3.0
 """How long a writer gets to write the line of what is there already."""
 MAX_DEFECTS = 10_000
-IndexCheck = Callable[[], Iterable[str]]
-"""What is different in the index from files and ledger, in words without callers' numbers."""
 Progress = Callable[[int, int], None]
 """Told bytes read and bytes in all."""
 
@@ -49,8 +47,6 @@ class Request:
     """Keys to believe; without any the archive's own, which proves nothing against whoever can write to it."""
     checkpoints: tuple[Seen, ...] = ()
     """Older checkpoints that somebody kept elsewhere."""
-    index: IndexCheck | None = None
-    """Compares the index, if there is one to compare."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,7 +81,8 @@ def verify(request: Request, progress: Progress | None = None, wait: Callable[[f
     with Verification(request, progress=progress, wait=wait) as verification:
         verification.check_ledger()
         verification.check_files()
-        verification.check_index()
+        if not request.paths and request.since is None:
+            verification.check_index()
         return verification.report
 
 
@@ -159,12 +156,18 @@ class Verification:
         return self._settled(partial(self._check().defects, day))
 
     def check_index(self) -> None:
-        """The index against files and ledger, where there is one to compare."""
-        if self._request.index is not None:
-            self.report.add(
-                Defect(kind=Kind.INDEX, subject="the index", path="index.sqlite", what=what)
-                for what in self._request.index()
-            )
+        """The index against files and ledger, where there is one."""
+        if self._written:
+            self._wait(SETTLE_S)  # the index takes what is new after the ledger
+
+        def refresh() -> None:
+            for _ in self._scan.read():
+                pass
+
+        self.report.add(
+            Defect(kind=Kind.INDEX, subject="the index", path="index.sqlite", what=what)
+            for what in indexcheck.differences(self._archive, self._scan, refresh)
+        )
 
     def _check(self) -> DayCheck:
         return DayCheck(archive=self._archive, scan=self._scan, read=self._read, done=self._count)

@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from storage.archive import Archive
 from storage.call_record import PartEntry
+from storage.index.rows import PartRow
+from storage.index.writer import IndexWriter
 from storage.json_form import to_json
 from storage.layout import part_stem
 from storage.ledger import checkpoint as checkpoints
@@ -106,6 +110,20 @@ def make(root: Path) -> Made:
         parts=tuple(sorted(path for path in archive.recordings.rglob("*_p01.*"))),
         records=tuple(sorted(archive.records.rglob("*.json"))),
     )
+
+
+def indexed(made: Made) -> None:
+    """Make the index of an archive, with the writer's own means."""
+    archive = Archive(made.root)
+    with IndexWriter(made.root / "index.sqlite") as index:
+        for record in archive.calls(lambda damage: pytest.fail(str(damage))):
+            parts = []
+            for part in record.parts:
+                path = archive.part_path(part.name)
+                files = [path] if path.suffix == ".zip" else [path, path.with_suffix(".json")]
+                size = sum(file.stat().st_size for file in files)
+                parts.append(PartRow(number=part.number, day=int(part.name[:8]), samples=part.samples, size_bytes=size))
+            index.add(record, parts)
 
 
 def _erased(one: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
+import sqlite3
 from datetime import datetime
 from pathlib import Path
 from zipfile import ZipFile
@@ -25,7 +26,7 @@ from storage.verify.defects import exit_code
 from storage.writer import ArchiveWriter
 from tests.storage.ledger.books import DAY_NS, settings
 from tests.storage.samples import START_NS, TOKYO
-from tests.storage.verify.archives import Made, call_id, kinds, record, verified
+from tests.storage.verify.archives import Made, call_id, indexed, kinds, record, verified
 
 LATER_NS = START_NS + 2 * DAY_NS
 
@@ -183,3 +184,13 @@ def test_call_record_rewritten(made):
     path = made.records[0]
     path.write_bytes(path.read_bytes().replace(b'"partly"', b'"recorded"', 1))
     assert kinds(verified(made.root)) == {"altered"}
+
+
+def test_the_index_edited(made):
+    indexed(made)
+    assert verified(made.root).defects == []
+    connection = sqlite3.connect(made.root / "index.sqlite")
+    with connection:
+        connection.execute("UPDATE calls SET callee = '0300000000' WHERE n = 1")
+    connection.close()
+    assert kinds(verified(made.root, *made.checkpoints)) == {"index"}

@@ -200,14 +200,9 @@ def test_beside_a_writer_what_is_on_its_way_is_waited_for(made):
         report = verify(Request(archive=made.root), wait=commit)
         assert report.defects == []
         assert report.parts == 4
-        assert len(waits) == 1
+        assert len(waits) == 2
         (made.parts[0].parent / "Thumbs.db").write_bytes(b"x")
         assert exit_code(verify(Request(archive=made.root), wait=waits.append).defects) == 12
-
-
-def test_the_index_is_asked(pristine):
-    report = verified(pristine.root, index=lambda: ["call 0123456789 is not in it"])
-    assert exit_code(report.defects) == 15
 
 
 def test_exit_codes():
