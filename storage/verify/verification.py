@@ -137,6 +137,8 @@ class Verification:
         self._scan.finish()
         self.report.add(self._scan.defects)
         self.report.notices += self._scan.notices
+        if self._archive.late.is_dir():
+            self.report.notices.append("records of late packets (late/) are not in the ledger: nothing is said of them")
         if not self._request.paths:
             self.report.add(strays(self._archive))
 

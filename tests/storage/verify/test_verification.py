@@ -233,3 +233,10 @@ def test_links_and_folders_are_no_recordings(made):
 def test_all_kept_checkpoints_are_of_the_log(pristine):
     for path in (pristine.root / "ledger/checkpoints").iterdir():
         assert verified(pristine.root, checkpoints.parse(path.read_bytes())).defects == []
+
+
+def test_what_the_ledger_does_not_cover_is_said(made):
+    (made.root / "late/2026/01/02").mkdir(parents=True)
+    report = verified(made.root)
+    assert report.defects == []
+    assert any("late/" in notice for notice in report.notices)
