@@ -94,6 +94,8 @@ def import_files(
             feed.batch(batch)
             progress(sum(reader.position_bytes for reader in readers), total)
         feed.finish()
+        while writer.has_news:
+            writer.sync()
         files = tuple(_report(*each) for each in zip(paths, readers, lines, strict=True))
     return ImportReport(
         files=files,

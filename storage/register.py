@@ -11,17 +11,24 @@ While the ledger cannot be used, because it is broken or its key is gone, record
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from storage.archive import Archive
 from storage.disk import Disk
-from storage.errors import ConflictError, DeviceKeyError, LedgerBrokenError
+from storage.errors import ConflictError, DeviceKeyError, IndexDamagedError, LedgerBrokenError
+from storage.index.following import follow
+from storage.index.writer import IndexWriter
 from storage.ledger.entries import Call, Entry, Part
 from storage.ledger.ledger import Ledger
 from storage.ledger.settings import LedgerSettings
 from storage.promises import Promise, Promises
 from storage.timestamps import rfc3339
+
+MOST_LINES = 4000
+"""Brought into the index at once, a second's work: an index that is far behind does not keep recordings waiting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,21 +46,23 @@ class RegisterSettings:
 class Register:
     """The open books. A context."""
 
-    def __init__(self, root: Path, spool: Path, settings: RegisterSettings, disk: Disk) -> None:
+    def __init__(self, archive: Archive, settings: RegisterSettings, disk: Disk) -> None:
         """Open them and find what a killed writer had promised.
 
         Raises LedgerBrokenError or DeviceKeyError when the ledger cannot be used and may not be done without,
         DiskFullError or ArchiveError when the disk fails.
         """
-        self._root = root
+        self._archive = archive
         self._now_ns = settings.now_ns
         self._zone = settings.ledger.zone
         self.trouble: LedgerBrokenError | DeviceKeyError | None = None
         """Why there is no ledger at present."""
         self.ledger: Ledger | None = None
         """The ledger, unless there is trouble with it."""
+        self.index: IndexWriter | None = None
+        """The index, unless it is damaged: `rokubox reindex` makes it anew."""
         self._waiting: list[Entry] = []
-        self._promises = Promises(spool, disk)
+        self._promises = Promises(archive.spool, disk)
         try:
             self.ledger = Ledger(settings.ledger, settings.now_ns(), disk=disk)
         except (LedgerBrokenError, DeviceKeyError) as error:
@@ -61,9 +70,11 @@ class Register:
             if not settings.go_on_without:
                 self.__exit__(None, None, None)
                 raise
-        kept = [promise for promise in self._promises.read() if promise.is_kept(root)]
+        with suppress(IndexDamagedError):
+            self.index = self._open_index()
+        kept = [promise for promise in self._promises.read() if promise.is_kept(archive.root)]
         self._waiting += [promise.entry for promise in kept]
-        self.found_in = {(root / promise.path).parent for promise in kept}
+        self.found_in = {(archive.root / promise.path).parent for promise in kept}
         """Folders of what a killed writer had promised."""
 
     def __enter__(self) -> Self:
@@ -73,8 +84,17 @@ class Register:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._promises.close()
+        if self.index is not None:
+            self.index.close()
         if self.ledger is not None:
             self.ledger.__exit__(kind, error, traceback)
+
+    def _open_index(self) -> IndexWriter:
+        index = IndexWriter(self._archive.index)
+        if self.ledger is not None and index.ledger_size > self.ledger.size:
+            index.close()
+            raise IndexDamagedError("the index belongs to another ledger")
+        return index
 
     def is_erased(self, call_id: str, part: int = 0) -> bool:
         """Whether the part (0: the whole call) was erased, and must not come back."""
@@ -83,7 +103,7 @@ class Register:
     @contextmanager
     def promised(self, path: Path, entry: Part | Call) -> Iterator[None]:
         """Promise a file before it gets its name; inside, it gets it. Then the entry waits for `settle`."""
-        self._promises.note(Promise(path=str(path.relative_to(self._root)), entry=entry))
+        self._promises.note(Promise(path=str(path.relative_to(self._archive.root)), entry=entry))
         yield
         self._waiting.append(entry)
 
@@ -93,15 +113,20 @@ class Register:
 
     @property
     def has_news(self) -> bool:
-        """Whether entries wait for `settle`."""
-        return bool(self._waiting) and self.ledger is not None
+        """Whether `settle` has something to do."""
+        if self.ledger is None:
+            return False
+        return bool(self._waiting) or (self.index is not None and self.index.ledger_size < self.ledger.size)
 
     def secure(self) -> None:
         """Bring the promises to the disk, before folders are."""
         self._promises.secure()
 
     def settle(self) -> None:
-        """Enter what is new. Raises DiskFullError or ArchiveError; another try does the rest."""
+        """Enter what is new, in the index `MOST_LINES` at a time. Raises DiskFullError or ArchiveError.
+
+        Another call does the rest.
+        """
         if self.ledger is None:
             return
         for entry in self._waiting:
@@ -110,3 +135,9 @@ class Register:
         self._waiting.clear()
         self.ledger.commit(self._now_ns())
         self._promises.forget()
+        if self.index is not None and self.index.ledger_size < self.ledger.size:
+            try:
+                follow(self.index, self._archive, islice(self.ledger.lines(self.index.ledger_size), MOST_LINES))
+            except IndexDamagedError:
+                self.index.close()
+                self.index = None

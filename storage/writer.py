@@ -56,7 +56,7 @@ class ArchiveWriter:
         try:
             self.clean_spool()
             if self._books is not None:
-                self.register = Register(self._archive.root, self._archive.spool, self._books, self._disk)
+                self.register = Register(self._archive, self._books, self._disk)
                 for folder in self.register.found_in:
                     self._directories.note(folder)
                 self.sync()

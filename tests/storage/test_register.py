@@ -13,13 +13,15 @@ import pytest
 from storage.archive import Archive
 from storage.disk import Disk
 from storage.errors import DeviceKeyError, ErasedError, StorageError
-from storage.ledger.entries import Call, Erasure, Part
+from storage.index.query import Query
+from storage.index.reader import Hit, IndexReader
+from storage.ledger.entries import Call, Erasure, Hold, Part
 from storage.ledger.settings import LedgerSettings
 from storage.register import RegisterSettings
 from storage.timestamps import local_time
-from storage.vocabulary import Form
+from storage.vocabulary import Form, Outcome
 from storage.writer import ArchiveWriter
-from tests.storage.samples import CALL_ID, START_NS, STEM, TOKYO, at, call_record, linear, metadata, sound
+from tests.storage.samples import CALL_ID, START_NS, STEM, TOKYO, at, call_record, linear, metadata, part_record, sound
 
 NOW_NS = START_NS + 60 * 10**9
 
@@ -41,6 +43,11 @@ def writer(root: Path, disk: Disk | None = None, **changes) -> ArchiveWriter:
 
 
 def write(into: ArchiveWriter, frames: int = 1000) -> None:
+    write_first_part(into, frames)
+    into.write_call(call_record())
+
+
+def write_first_part(into: ArchiveWriter, frames: int = 1000) -> None:
     into.write_part(
         call_id=CALL_ID,
         number=1,
@@ -50,7 +57,6 @@ def write(into: ArchiveWriter, frames: int = 1000) -> None:
         sound=sound(linear(frames)),
         metadata=metadata,
     )
-    into.write_call(call_record())
 
 
 def entered(root: Path) -> list[str]:
@@ -215,3 +221,68 @@ def test_recording_goes_on_without_the_key_and_is_entered_later(tmp_path):
             write(opened, frames)
     (tmp_path / "elsewhere").rename(key)
     assert entered(tmp_path) == ["part", "call"]
+
+
+def found(root: Path, **wanted) -> list[Hit]:
+    with IndexReader(Archive(root).index) as index:
+        return list(index.search(Query(**wanted)).hits)
+
+
+def test_the_index_follows_the_ledger(tmp_path):
+    with writer(tmp_path) as opened:
+        write(opened)
+        opened.sync()
+        assert opened.register is not None
+        ledger = opened.register.ledger
+        assert ledger is not None
+        [hit] = found(tmp_path)
+        assert (hit.call_id, hit.outcome, [part.number for part in hit.parts]) == (CALL_ID, Outcome.PARTLY, [1])
+        ledger.append([Hold(call_ids=(CALL_ID,), hold="set", name="case 7", who="w", why="y", at=at(61.0))])
+        opened.sync()
+        assert [hit.legal_holds for hit in found(tmp_path)] == [("case 7",)]
+        ledger.append([Hold(call_ids=(CALL_ID,), hold="released", name="case 7", who="w", why="y", at=at(62.0))])
+        opened.sync()
+        assert [hit.legal_holds for hit in found(tmp_path)] == [()]
+        ledger.append([Erasure(call_ids=(CALL_ID,), rule="r", who="w", why="y", counts={}, at=at(63.0))])
+        opened.sync()
+        assert found(tmp_path) == []
+
+
+def test_a_call_in_progress_is_in_the_index_with_its_parts(tmp_path):
+    with writer(tmp_path) as opened:
+        write_first_part(opened)
+        opened.sync()
+        [hit] = found(tmp_path)
+        assert (hit.call_id, hit.outcome, [part.number for part in hit.parts]) == (CALL_ID, None, [1])
+        size = next(tmp_path.glob("recordings/*/*/*/*.zip")).stat().st_size
+        assert [(part.samples, part.size_bytes) for part in hit.parts] == [(part_record().samples, size)]
+        opened.write_call(call_record())
+    assert [hit.outcome for hit in found(tmp_path)] == [Outcome.PARTLY]
+
+
+def test_an_index_that_is_lost_is_made_again_from_the_ledger(tmp_path):
+    with writer(tmp_path) as opened:
+        write(opened)
+    for file in tmp_path.glob("index.sqlite*"):
+        file.unlink()
+    with writer(tmp_path) as opened:
+        assert opened.has_news or found(tmp_path)
+    assert [hit.call_id for hit in found(tmp_path)] == [CALL_ID]
+
+
+def test_a_damaged_index_does_not_stop_recording(tmp_path):
+    (tmp_path / "index.sqlite").write_bytes(b"not a database, not at all" * 100)
+    with writer(tmp_path) as opened:
+        write(opened)
+    assert entered(tmp_path) == ["part", "call"]
+
+
+def test_the_index_of_another_ledger_is_not_used(tmp_path):
+    for name in ("one", "two"):
+        with writer(tmp_path / name) as opened:
+            if name == "one":
+                write(opened)
+    (tmp_path / "one" / "index.sqlite").replace(tmp_path / "two" / "index.sqlite")
+    with writer(tmp_path / "two") as opened:
+        assert opened.register is not None
+        assert opened.register.index is None
