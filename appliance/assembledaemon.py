@@ -90,8 +90,7 @@ class AssembleDaemon:
             with quarantine, JournalReader(self._archive.journal, position) as reader:
                 publisher = self._publisher(writer)
                 assembly = Assembly(self._settings.assembly, publisher, reader.read_into, state, quarantine)
-                if writer.register is not None and writer.register.trouble is not None:
-                    _tell(f"alarm: recording goes on, but nothing is entered in the ledger: {writer.register.trouble}")
+                self._tell_troubles(writer)
                 servicenotify.ready("assembling")
                 servicenotify.watchdog()  # from now on: what hangs may be the first thing to come
                 self._loop(reader, assembly, writer, quarantine)
@@ -152,6 +151,13 @@ class AssembleDaemon:
             if time.monotonic() >= kept + SNAPSHOT_S:
                 self._keep(reader, assembly, writer)
                 kept = time.monotonic()
+
+    def _tell_troubles(self, writer: ArchiveWriter) -> None:
+        """Say what of the books cannot be kept."""
+        if writer.register is not None:
+            for name, trouble in (("ledger", writer.register.trouble), ("index", writer.register.index_trouble)):
+                if trouble is not None:
+                    _tell(f"alarm: recording goes on, but nothing is entered in the {name}: {trouble}")
 
     def _settle(self, writer: ArchiveWriter) -> None:
         """Bring the books up to date, for everything of a second at once."""

@@ -18,7 +18,7 @@ from typing import Self
 
 from storage.archive import Archive
 from storage.disk import Disk
-from storage.errors import ConflictError, DeviceKeyError, IndexDamagedError, LedgerBrokenError
+from storage.errors import ConflictError, DeviceKeyError, IndexDamagedError, LedgerBrokenError, StorageError
 from storage.index.following import follow
 from storage.index.writer import IndexWriter
 from storage.ledger.entries import Call, Entry, Part
@@ -60,7 +60,9 @@ class Register:
         self.ledger: Ledger | None = None
         """The ledger, unless there is trouble with it."""
         self.index: IndexWriter | None = None
-        """The index, unless it is damaged: `rokubox reindex` makes it anew."""
+        """The index, unless there is trouble with it; it can be made anew from the rest (`rokubox reindex`)."""
+        self.index_trouble: StorageError | None = None
+        """Why there is no index at present."""
         self._waiting: list[Entry] = []
         self._promises = Promises(archive.spool, disk)
         try:
@@ -70,8 +72,13 @@ class Register:
             if not settings.go_on_without:
                 self.__exit__(None, None, None)
                 raise
-        with suppress(IndexDamagedError):
+        try:
             self.index = self._open_index()
+        except StorageError as error:
+            self.index_trouble = error
+            if not (settings.go_on_without or isinstance(error, IndexDamagedError)):
+                self.__exit__(None, None, None)
+                raise
         kept = [promise for promise in self._promises.read() if promise.is_kept(archive.root)]
         self._waiting += [promise.entry for promise in kept]
         self.found_in = {(archive.root / promise.path).parent for promise in kept}
@@ -138,6 +145,7 @@ class Register:
         if self.index is not None and self.index.ledger_size < self.ledger.size:
             try:
                 follow(self.index, self._archive, islice(self.ledger.lines(self.index.ledger_size), MOST_LINES))
-            except IndexDamagedError:
+            except IndexDamagedError as error:
+                self.index_trouble = error
                 self.index.close()
                 self.index = None
