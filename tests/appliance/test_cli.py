@@ -298,7 +298,7 @@ def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]
 def test_the_disk_is_full(capture: Path, small_disk: Path) -> None:
     done = run("import", capture, "--output", small_disk / "archive")
     assert (done.returncode, done.stdout) == (failures.OUTPUT, "")
-    assert re.fullmatch(r"rokubox: .*(No space left on device|disk I/O error)\n", done.stderr)
+    assert re.fullmatch(r"rokubox: .*([Nn]o space left on device|disk I/O error)\n", done.stderr)
     left = [path for path in (small_disk / "archive").rglob("*") if path.is_file()]
     assert [path.name for path in left if path.suffix in (".zip", ".wav", ".json") or ".tmp-" in path.name] == []
 
