@@ -88,6 +88,15 @@ def tree_digest(directory: Path) -> dict[str, str]:
     }
 
 
+def evidence_digest(archive: Path) -> dict[str, str]:
+    """SHA-256 of every recording and record: what the same input makes the same in every archive, byte for byte.
+
+    Without the lock, the index, and what an archive's own key signs.
+    """
+    own = ("run/", "ledger/", "index.sqlite", "recordings/device-key", "recordings/checkpoint")
+    return {name: digest for name, digest in tree_digest(archive).items() if not name.startswith(own)}
+
+
 def pcm_sha256(samples: Samples) -> str:
     """Digest of the samples as little-endian 16-bit numbers."""
     return hashlib.sha256(samples.astype("<i2").tobytes()).hexdigest()

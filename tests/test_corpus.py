@@ -23,7 +23,7 @@ from appliance.audit import unexplained
 from appliance.cli import main
 from appliance.tsharkaccount import hold_against
 from storage.archive import Archive
-from tests.archive_reading import Key, Piece, Samples, call_records, pcm_sha256, pieces, stored_parts, tree_digest
+from tests.archive_reading import Key, Piece, Samples, call_records, evidence_digest, pcm_sha256, pieces, stored_parts
 from tests.corpus_truth import ABSENT, CAPTURES, CORPUS, TruthStream, frames_of, reference, truth
 
 pytestmark = pytest.mark.skipif(not CAPTURES, reason=ABSENT)
@@ -176,9 +176,9 @@ def validator(schema: str) -> jsonschema.Draft202012Validator:
 @pytest.mark.parametrize("name", CAPTURES)
 def test_importing_again_changes_nothing(name: str, imported: Callable[[str], Imported]) -> None:
     first = imported(name)
-    before = tree_digest(first.archive)
+    before = evidence_digest(first.archive)
     assert run_import(name, first.archive).exit_code == first.exit_code
-    assert tree_digest(first.archive) == before
+    assert evidence_digest(first.archive) == before
 
 
 @pytest.mark.parametrize("name", CAPTURES)

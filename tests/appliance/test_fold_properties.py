@@ -26,7 +26,7 @@ from capture.pcapfile import CaptureReader
 from capture.records import RecordBatch
 from storage.archive import Archive
 from storage.writer import ArchiveWriter
-from tests import archive_reading
+from tests.archive_reading import evidence_digest
 from tests.demo_calls import demo_calls
 from tests.pbx_legs import legs
 from tests.scenario import CALLEE, CALLER, media, moved
@@ -60,12 +60,6 @@ def undisturbed(capture: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
     return assembled(capture, tmp_path_factory.mktemp("undisturbed"), [], set())
 
 
-def tree_digest(archive: Path) -> dict[str, str]:
-    """Digest of every recording and call record; the lock and the archive's signatures differ."""
-    own = ("run/", "ledger/", "recordings/device-key", "recordings/checkpoint")
-    return {name: digest for name, digest in archive_reading.tree_digest(archive).items() if not name.startswith(own)}
-
-
 def assembled(capture: Path, output: Path, borders: list[int], snapshots: set[int]) -> dict[str, str]:
     """Digest of the archive made with block borders at these records, and restarts from snapshots at these blocks."""
     with ArchiveWriter(Archive(output)) as writer, TransientJournal(output / "spool") as spool:
@@ -78,7 +72,7 @@ def assembled(capture: Path, output: Path, borders: list[int], snapshots: set[in
                 assembly = Assembly(SETTINGS, publisher, spool.read_into, state)
     assert publisher.parts > 10
     assert list((output / "late").rglob("*.json"))
-    return tree_digest(output)
+    return evidence_digest(output)
 
 
 def blocks(capture: Path, spool: TransientJournal, borders: list[int]) -> Iterator[Block]:
@@ -155,7 +149,7 @@ def test_a_damaged_snapshot_is_refused(capture: Path, tmp_path: Path) -> None:
 def imported(output: Path, files: list[Path], **environment: str) -> dict[str, str]:
     arguments = [*ROKUBOX, "import", *map(str, files), "--output", str(output)]
     subprocess.run(arguments, check=True, capture_output=True, env={**os.environ, **environment})
-    return tree_digest(output)
+    return evidence_digest(output)
 
 
 def test_files_in_any_order_are_one_input(packets: list[Packet], capture: Path, tmp_path: Path) -> None:
