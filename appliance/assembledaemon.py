@@ -12,9 +12,9 @@ import signal
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -26,8 +26,9 @@ from appliance.assembly.publish import Publisher
 from appliance.assembly.settings import AssemblySettings
 from appliance.assembly.state import AssemblyState
 from appliance.errors import SnapshotError
+from appliance.journalneeds import Needs
 from appliance.orphan import Parent
-from appliance.quarantine import Quarantine, lost_span
+from appliance.quarantine import Quarantine
 from capture import journalscan
 from capture.journalreader import JournalReader
 from storage.archive import Archive
@@ -56,6 +57,8 @@ class AssembleSettings:
     archive: Path
     """Directory of the archive, with the journal in it."""
     assembly: AssemblySettings
+    find_settings: Callable[[str], AssemblySettings | None] = field(default=lambda _digest: None)
+    """Looks up those of an earlier configuration by its digest; None when its text is not kept."""
     books: RegisterSettings | None = None
     """How ledger and index are kept; None: not at all."""
     supervisor: int = 0
@@ -98,7 +101,20 @@ class AssembleDaemon:
 
     def _publisher(self, writer: ArchiveWriter) -> Publisher:
         settings = self._settings.assembly
-        return Publisher(settings=settings, writer=writer, wait=self._wait_for_disk, progress=self._alive)
+        return Publisher(
+            settings=settings,
+            writer=writer,
+            find_settings=self._find_settings,
+            wait=self._wait_for_disk,
+            progress=self._alive,
+        )
+
+    def _find_settings(self, digest: str) -> AssemblySettings | None:
+        """Look up what an earlier configuration said; it is told when that cannot be known any more."""
+        found = self._settings.find_settings(digest)
+        if found is None:
+            _tell(f"alarm: the configuration {digest[:16]} is not kept; the present one stands for it")
+        return found
 
     @contextmanager
     def _owned(self) -> Iterator[ArchiveWriter]:
@@ -134,18 +150,20 @@ class AssembleDaemon:
         kept = time.monotonic()
         while True:
             item = reader.next()
+            for skipped in reader.skipped:
+                what = "is gone" if skipped.bytes is None else f"cannot be read: {skipped.bytes} bytes"
+                _tell(f"alarm: journal file {skipped.file} from {skipped.offset} on {what}")
+                assembly.skip(forgotten=skipped.bytes is None)
+            reader.skipped.clear()
             if item is None and (self._stopping or self._parent.gone_for_s()):
                 return
             if item is None:
                 time.sleep(WAIT_S)
             elif quarantine.is_held_block(item[0], reader):
-                assembly.state.outages.add(*lost_span(item[1]))
+                assembly.leave_out(item[1])
             else:
                 with quarantine.watching(item[0], reader):
                     assembly.step(item[1])
-            for skipped in reader.skipped:
-                _tell(f"alarm: journal file {skipped.file} cannot be read at {skipped.offset}: {skipped.bytes} bytes")
-            reader.skipped.clear()
             self._alive()
             self._settle(writer)
             if time.monotonic() >= kept + SNAPSHOT_S:
@@ -178,8 +196,7 @@ class AssembleDaemon:
             writer.replace(self._snapshot, _POSITION.pack(position) + snapshot.dump(assembly.state))
             # Once more: a power cut must not bring back a snapshot that needs what is forgotten.
             writer.sync()
-            oldest = assembly.oldest_needed()
-            journalneeds.write(self._archive.run, position if oldest is None else min(oldest, position))
+            journalneeds.write(self._archive.run, _needs(assembly, position))
         except (StorageError, OSError) as error:
             _tell(f"state not kept: {error}")
         except Exception as error:  # assembly itself may well go on; the journal holds what the state would
@@ -217,6 +234,15 @@ def main(settings: AssembleSettings) -> int:
     daemon.run()
     servicenotify.stopping()
     return 0
+
+
+def _needs(assembly: Assembly, position: int) -> Needs:
+    """What is needed of the journal when everything before a position was read."""
+    oldest, wanted = assembly.oldest_needed(), assembly.oldest_wanted()
+    return Needs(
+        needed=position if oldest is None else min(oldest, position),
+        wanted=position if wanted is None else min(wanted, position),
+    )
 
 
 def _tell(line: str) -> None:

@@ -81,7 +81,7 @@ class CaptureSettings:
     journal_bytes: int = 64 << 30
     """Beyond, the oldest is forgotten even if it is needed."""
     journal_max_age_s: float = 24 * 3600.0
-    """Likewise of what is so old."""
+    """What no rule wants is not kept for longer, even if somebody may need it."""
     reserve_bytes: int = 1 << 30
     """Free room below which no new call is begun."""
     configuration: bytes | None = None
@@ -327,10 +327,11 @@ class CaptureDaemon:
             JournalWriteError: something cannot be removed.
         """
         settings = self._settings
-        store.forget_before(journalneeds.read(settings.run))
+        needs = journalneeds.read(settings.run)
+        store.forget_before(needs.needed)
         oldest_ns = self._line.now_ns() - int(settings.journal_max_age_s * NS)
         while store.bytes_held > settings.journal_bytes or any(
-            file.first_ns < oldest_ns for file in store.files()[:-1]
+            journalneeds.is_expired(file, needs, oldest_ns) for file in store.files()[:-1]
         ):
             if store.forget_oldest() is None:
                 break

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from msgspec import Meta
 
+from appliance import configtexts
 from appliance.assembly.settings import NS, AssemblySettings, Legs, Record
 from appliance.errors import ConfigurationError
 from appliance.tomltree import NOT_IN_FILE, Check, build, repeated
@@ -98,6 +99,8 @@ class Recording:
     """How long after its end a part still takes packets."""
     media_timeout_s: Annotated[float, Meta(ge=30, le=86_400)] = 120.0
     """An answered call whose BYE is missing ends after this long without media, unless it is on hold."""
+    hold_timeout_s: Annotated[float, Meta(ge=600, le=604_800)] = 14_400.0
+    """A call on hold whose BYE is missing ends after this long without media and signalling."""
     mask_dtmf: bool = False
     """Pressed keys are shown as `x`."""
 
@@ -147,9 +150,9 @@ class Storage:
     archive: str = ""
     """Directory of the archive."""
     journal_max_age_h: Annotated[float, Meta(ge=1, le=8760)] = 24.0
-    """The journal forgets what is older, even if it is still needed."""
+    """The journal forgets what no rule wants when it is older."""
     journal_max_bytes: Annotated[int, Meta(ge=1 << 30)] = 64 << 30
-    """Likewise of what is more."""
+    """The journal forgets what is more, even if it is still needed."""
     reserve_bytes: Annotated[int, Meta(ge=0)] = 1 << 30
     """With less free room than this no new recording is begun; calls in progress are finished."""
     volume_uuid: Annotated[str, Check(_uuid_problem)] = ""
@@ -197,6 +200,7 @@ class Configuration:
             linger_ns=round(recording.linger_s * NS),
             late_ns=round(recording.late_s * NS),
             media_timeout_ns=round(recording.media_timeout_s * NS),
+            hold_timeout_ns=round(recording.hold_timeout_s * NS),
             mask_dtmf=recording.mask_dtmf,
             zone=self.zone,
             software=software,
@@ -269,6 +273,19 @@ def read(path: Path) -> Configuration:
     if configuration is None:
         raise ConfigurationError("\n".join(f"{path}: {problem}" for problem in problems))
     return dataclasses.replace(configuration, digest=hashlib.sha256(raw).hexdigest(), text=raw)
+
+
+def kept(journal: Path, digest: str) -> Configuration | None:
+    """Return the configuration of a digest, "" for none, as it was in force; None when its text cannot be read any
+    more."""
+    if not digest:
+        return Configuration()
+    if configtexts.find(journal, digest) is None:
+        return None
+    try:
+        return read(configtexts.path_of(journal, digest))
+    except ConfigurationError:
+        return None
 
 
 def parse(tree: dict[str, Any]) -> tuple[Configuration | None, list[str]]:

@@ -35,6 +35,15 @@ def keep(journal: Path, text: bytes) -> str:
     return digest
 
 
+def find(journal: Path, digest: str) -> bytes | None:
+    """Return the text of a digest; None when it is not there, or not what it was."""
+    try:
+        text = path_of(journal, digest).read_bytes()
+    except (OSError, ValueError):
+        return None
+    return text if hashlib.sha256(text).hexdigest() == digest else None
+
+
 def _write(path: Path, text: bytes) -> None:
     """Write a file that appears complete or not at all; it and its name are durable then."""
     draft = path.with_name(f".{path.name}.tmp")

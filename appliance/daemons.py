@@ -15,7 +15,7 @@ from appliance import processmemory
 processmemory.before_numpy()
 
 from appliance import config  # noqa: E402
-from appliance.assembly.settings import Record  # noqa: E402
+from appliance.assembly.settings import AssemblySettings, Record  # noqa: E402
 from appliance.config import Configuration  # noqa: E402
 from appliance.errors import ConfigurationError  # noqa: E402
 from appliance.failures import failure  # noqa: E402
@@ -87,12 +87,24 @@ def _assemble(arguments: argparse.Namespace) -> int:
 
     configuration = _configuration(arguments)
     record = Record(arguments.record) if arguments.record else None
-    settings = configuration.assembly(record=record, form=None, software=software(), source=Source.SPAN)
+    settings = _assembly(configuration, record)
     root = _archive(arguments, configuration)
+    journal = Archive(root).journal
+
+    def find(digest: str) -> AssemblySettings | None:
+        kept = config.kept(journal, digest)
+        return None if kept is None else _assembly(kept, record)
+
     books = configuration.books(Archive(root), time.time_ns, go_on_without=True)
     return assembledaemon.main(
-        assembledaemon.AssembleSettings(archive=root, assembly=settings, books=books, supervisor=arguments.supervisor)
+        assembledaemon.AssembleSettings(
+            archive=root, assembly=settings, find_settings=find, books=books, supervisor=arguments.supervisor
+        )
     )
+
+
+def _assembly(configuration: Configuration, record: Record | None) -> AssemblySettings:
+    return configuration.assembly(record=record, form=None, software=software(), source=Source.SPAN)
 
 
 def _configuration(arguments: argparse.Namespace) -> Configuration:

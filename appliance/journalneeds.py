@@ -1,25 +1,45 @@
-"""How assembly tells capture what of the journal it still needs: one address in one file, replaced as a whole.
+"""How assembly tells capture what of the journal it still needs: one small file, replaced as a whole.
 
 The two share no socket: assembly may be away for hours, and capture must not care.
 """
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+
+from capture.journalfile import OFFSET_BITS
+from capture.journalstore import JournalFile
 
 FILE_NAME = "journal.needed"
 
 
-def write(run_directory: Path, address: int) -> None:
-    """Say that nothing before `address` is needed any more. What this permits to forget must be durable already."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """Addresses in the journal. Nothing is said: everything is needed."""
+
+    needed: int = 0
+    """Before it nothing is needed any more."""
+    wanted: int = 0
+    """Before it nothing is needed for what is to be recorded; not less than `needed`. Not read yet is wanted."""
+
+
+def write(run_directory: Path, needs: Needs) -> None:
+    """Say what is needed. What this permits to forget must be durable already."""
     path = run_directory / FILE_NAME
     draft = path.with_name(f".{FILE_NAME}.tmp-{os.getpid()}")
-    draft.write_text(f"{address}\n", "ascii")
+    draft.write_text(f"{needs.needed} {needs.wanted}\n", "ascii")
     draft.rename(path)
 
 
-def read(run_directory: Path) -> int:
-    """Return the address before which nothing is needed; 0 when nobody has said anything."""
+def read(run_directory: Path) -> Needs:
+    """Return what was said last."""
     try:
-        return max(0, int((run_directory / FILE_NAME).read_text("ascii")))
+        needed, wanted = (max(0, int(word)) for word in (run_directory / FILE_NAME).read_text("ascii").split())
     except (OSError, ValueError):
-        return 0
+        return Needs()
+    return Needs(needed=needed, wanted=max(needed, wanted))
+
+
+def is_expired(file: JournalFile, needs: Needs, oldest_ns: int) -> bool:
+    """Whether a file is too old to be kept for what nobody wants; what is wanted, or not read yet, has no age."""
+    return file.first_ns < oldest_ns and file.number < needs.wanted >> OFFSET_BITS

@@ -25,7 +25,6 @@ from appliance.setaside import BLOCK_DIGITS, CALL_DIGITS
 from capture import journal
 from capture.binding import BoundStream
 from capture.errors import JournalError
-from capture.journal import Block
 from capture.journalreader import JournalReader
 from capture.packets import ReadInto
 from storage.errors import StorageError
@@ -200,8 +199,3 @@ def _whole(address: int, reader: JournalReader) -> Iterator[memoryview]:
         block = bytearray(int(journal.parse_header(bytes(header))[0]["bytes"]))
         reader.read_into(address, memoryview(block))
         yield memoryview(block)
-
-
-def lost_span(block: Block) -> tuple[int, int]:
-    """The capture time that is missing when a block is set aside, ends included."""
-    return block.first_ns, block.last_ns + 1

@@ -129,6 +129,8 @@ def _ack(call: SipCall, arrival: Arrival) -> bool:
         return attempt.unseen_failure(call, arrival) if exchange.early else offeranswer.reject(call, exchange)
     is_new = call.state is not CallState.ANSWERED and attempt.answer(call, arrival, None)
     is_new |= hear(call, exchange, arrival)
+    if exchange.early and call.acked_ns is None:
+        call.acked_ns = arrival.ts_ns
     return offeranswer.acknowledge(call, exchange, arrival.ts_ns) or is_new
 
 

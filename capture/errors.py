@@ -21,6 +21,10 @@ class JournalError(CaptureError):
     """A journal block that fails its checksum or its structure."""
 
 
+class JournalForgottenError(JournalError):
+    """A part of the journal that is not there any more."""
+
+
 class JournalBusyError(CaptureError):
     """The journal's directory belongs to another capture that is running."""
 

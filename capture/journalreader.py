@@ -21,7 +21,7 @@ from types import TracebackType
 import numpy as np
 
 from capture import journal, journalscan
-from capture.errors import JournalError
+from capture.errors import JournalError, JournalForgottenError
 from capture.journalfile import OFFSET_BITS, OFFSET_MASK
 
 _OPEN_FILES = 16
@@ -86,11 +86,14 @@ class JournalReader:
         """Fill `target` with the bytes at `address`.
 
         Raises:
-            JournalError: forgotten, cut short or not readable.
+            JournalForgottenError: the file it was in is gone.
+            JournalError: cut short or not readable.
         """
         try:
             descriptor = self._descriptor(address >> OFFSET_BITS)
-            if descriptor is not None and os.preadv(descriptor, [target], address & OFFSET_MASK) == len(target):
+            if descriptor is None:
+                raise JournalForgottenError("journal has forgotten what is asked for")
+            if os.preadv(descriptor, [target], address & OFFSET_MASK) == len(target):
                 return
         except OSError as error:
             raise JournalError("journal cannot be read") from error

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from capture import journal
+from capture import journal, ringblock
 from capture.background import Background
 from capture.bootline import BootLine
 from capture.errors import JournalWriteError
@@ -33,6 +33,8 @@ from capture.records import RecordBatch
 
 MAX_BLOCKS = 40
 """Ring blocks read at once, of all ports together."""
+RING_NS = 600_000_000_000
+"""Nothing lies in a ring for longer."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -169,8 +171,16 @@ class LiveJournal:
 
     def _as_raw(self, port: MirrorPort, blocks: list[Octets]) -> Iterable[list[Bytes]]:
         self.counters.raw_blocks += len(blocks)
-        ts_ns = self.last_ns or self._line.now_ns()
         for block in blocks:
-            yield journal.serialize_raw(ts_ns, ts_ns, port.number, block)
-            event = Event(ts_ns=ts_ns, kind=EventKind.RAW, detail={"interface": port.number})
+            first_ns, last_ns = self._times(block)
+            yield journal.serialize_raw(first_ns, last_ns, port.number, block)
+            event = Event(ts_ns=first_ns, kind=EventKind.RAW, detail={"interface": port.number})
             yield journal.serialize_events([event])
+
+    def _times(self, block: Octets) -> tuple[int, int]:
+        """When the packets of a block that did not parse came: its header may be what is wrong with it."""
+        now_ns = self._line.now_ns()
+        first_ns, last_ns = ringblock.times(block)
+        if now_ns - RING_NS <= first_ns <= last_ns <= now_ns:
+            return first_ns, last_ns
+        return (self.last_ns or now_ns,) * 2

@@ -1,7 +1,7 @@
 """One stream's RTP packets, read back from the journal's extents as columns."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from crc32c import crc32c
 
 from capture import rtp
-from capture.errors import JournalError
+from capture.errors import JournalError, JournalForgottenError
 from capture.journal import ROW_PREFIX_BYTES, Bytes
 
 IntArray = npt.NDArray[np.int64]
@@ -55,6 +55,8 @@ class Packets:
     """Rows that are not RTP."""
     damaged: tuple[Extent, ...]
     """Extents that could not be read or fail their checksum."""
+    forgotten: bool = False
+    """Whether one of them is in a part of the journal that is not there any more."""
 
     def __len__(self) -> int:
         return len(self.arrival_ns)
@@ -75,6 +77,7 @@ class Packets:
             pieces=self.pieces,
             invalid=self.invalid,
             damaged=self.damaged,
+            forgotten=self.forgotten,
         )
 
     def datagram(self, index: int) -> bytes:
@@ -89,12 +92,15 @@ def read(extents: Sequence[Extent], read_into: ReadInto) -> Packets:
     for number, extent in enumerate(extents):
         sizes.setdefault((extent.captured, extent.wire), []).append(number)
     damaged: list[Extent] = []
+    forgotten: list[Extent] = []
     columns: list[Packets] = []
     # Sizes in order, so that packets of one capture time have an order that does not depend on the journal's blocks.
     for piece, ((captured, wire), members) in enumerate(sorted(sizes.items())):
-        rows, numbers = _read_rows(extents, members, captured, read_into, damaged)
+        rows, numbers = _read_rows(extents, members, captured, read_into, damaged, forgotten)
         columns.append(_columns(piece, rows, wire, numbers))
     joined = columns[0] if len(columns) == 1 and not damaged else _join(columns, tuple(damaged))
+    if forgotten:
+        joined = replace(joined, forgotten=True)
     if (joined.arrival_ns[1:] < joined.arrival_ns[:-1]).any():
         return joined.select(np.argsort(joined.arrival_ns, kind="stable"))
     return joined
@@ -119,7 +125,7 @@ def replace_datagrams(packets: Packets, datagrams: Sequence[bytes | None]) -> tu
         columns = _columns(number, rows, length, packets.extent[kept[members]])
         parts.append(columns)
         order.append(kept[members[columns.row]])
-    joined = _join(parts, packets.damaged)
+    joined = replace(_join(parts, packets.damaged), forgotten=packets.forgotten)
     if not order:
         return joined, kept
     which = np.concatenate(order)
@@ -128,7 +134,12 @@ def replace_datagrams(packets: Packets, datagrams: Sequence[bytes | None]) -> tu
 
 
 def _read_rows(
-    extents: Sequence[Extent], members: list[int], captured: int, read_into: ReadInto, damaged: list[Extent]
+    extents: Sequence[Extent],
+    members: list[int],
+    captured: int,
+    read_into: ReadInto,
+    damaged: list[Extent],
+    forgotten: list[Extent],
 ) -> tuple[Bytes, IntArray]:
     """Read extents of equal packet size; return their rows, and the extent each row is from."""
     width = ROW_PREFIX_BYTES + captured
@@ -141,8 +152,10 @@ def _read_rows(
         target = whole[filled : filled + extent.rows * width]
         try:
             read_into(extent.address, target)
-        except JournalError:
+        except JournalError as error:
             damaged.append(extent)
+            if isinstance(error, JournalForgottenError):
+                forgotten.append(extent)
             continue
         if crc32c(target) != extent.crc:
             damaged.append(extent)

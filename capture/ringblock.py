@@ -37,6 +37,7 @@ PACKET_HEADER = np.dtype(
     ]
 )
 """`struct tpacket3_hdr`."""
+NS = 1_000_000_000
 ALIGNMENT = 8
 """Of packets in a block."""
 _PACKETS, _FIRST, _USED_BYTES = 3, 4, 5
@@ -92,7 +93,7 @@ def batch(copied: RingBytes, interface: int) -> RecordBatch:
         start=start,
         captured=captured,
         wire=wire,
-        ts_ns=headers["s"].astype(np.int64) * 1_000_000_000 + headers["ns"],
+        ts_ns=headers["s"].astype(np.int64) * NS + headers["ns"],
         interface=np.full(len(start), interface, np.uint16),
         link_type=np.full(len(start), LINK_ETHERNET, np.uint16),
     )
@@ -113,6 +114,14 @@ def used_bytes(block: Octets) -> int:
     """How much of a block in the ring is filled, by its header; never more than there is."""
     announced = int(block[: BLOCK_HEADER.itemsize].view(np.uint32)[_USED_BYTES])
     return min(max(announced, BLOCK_HEADER.itemsize), len(block))
+
+
+def times(block: Octets) -> tuple[int, int]:
+    """When the first and the last packet of a block came, by its header as the kernel wrote it; (0, 0) without one."""
+    if len(block) < BLOCK_HEADER.itemsize:
+        return 0, 0
+    first_s, first_ns, last_s, last_ns = block[: BLOCK_HEADER.itemsize].view(BLOCK_HEADER)["times"][0].tolist()
+    return first_s * NS + first_ns, last_s * NS + last_ns
 
 
 def _packets(block: Octets) -> IntArray:

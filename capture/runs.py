@@ -5,6 +5,7 @@ that is what the signalling gives. Copies of one stream on several interfaces, V
 """
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -26,6 +27,8 @@ _WORDS = 3
 INLINE = 1 << 63
 """Addresses from here on are packets held by a run itself: this bit, the run's number, a count."""
 _COUNT_BITS = 32
+_RECOUNTED_PACKETS = 1024
+"""Packets left out until it is looked again whether the runs still hold as much as was counted."""
 
 StreamKey = tuple[Endpoint, Endpoint, int]
 """Source, destination, SSRC."""
@@ -70,7 +73,7 @@ class Run:
     inline_rows: int = 0
     """How many of them there ever were."""
     inline_bytes: int = 0
-    """Their bytes."""
+    """Bytes of those that it holds."""
 
     @property
     def key(self) -> StreamKey:
@@ -126,6 +129,7 @@ class Run:
         self.packed = kept
         if self.inline:
             self.inline = {address: self.inline[address] for address in kept[::_WORDS] if address >= INLINE}
+            self.inline_bytes = sum(map(len, self.inline.values()))
 
     def free_spans(self, claims: Sequence[Claim] | None = None) -> list[tuple[int, int]]:
         """Return the capture time spans, ends included, that belong to no call yet; `claims`: those that count."""
@@ -150,8 +154,10 @@ class RunState:
     by_number: dict[int, Run] = field(default_factory=dict)
     """Every run, in order of appearance."""
     next_number: int = 0
+    blocks: array = field(default_factory=lambda: array("Q"))  # type: ignore[type-arg]
+    """Of each media block that something may be needed of: address of its first extent, first and last time."""
     inline_bytes: int = 0
-    """Bytes of packets in fragments that the runs have taken."""
+    """Bytes of packets in fragments that the runs hold, or held when it was counted last."""
     overflowed: int = 0
     """Packets that were not followed."""
 
@@ -199,6 +205,7 @@ class RunTable:
 
     def register(self, block: MediaBlock) -> None:
         """Take note of a block's extents."""
+        self._note_block(block)
         # By time: which packet comes first after a pause must not depend on sizes or on where blocks begin.
         extents = block.extents[np.argsort(block.extents["first_ns"], kind="stable")]
         rows = extents["rows"].astype(np.uint64)
@@ -230,12 +237,54 @@ class RunTable:
             if first_ns < run.first_ns:
                 run.first_ns = first_ns
 
+    def _note_block(self, block: MediaBlock) -> None:
+        address, blocks = int(block.extents["address"].min(initial=INLINE)), self.state.blocks
+        if address < INLINE and (not blocks or blocks[-_WORDS] < address):
+            blocks.extend((address, max(block.first_ns, 0), max(block.last_ns, 0)))
+
+    def times_of(self, address: int) -> tuple[int, int] | None:
+        """Return the capture time that the media block with an extent's address covers; None when it is not known."""
+        blocks = self.state.blocks
+        at = bisect_right(range(0, len(blocks), _WORDS), address, key=blocks.__getitem__) - 1
+        return (blocks[at * _WORDS + 1], blocks[at * _WORDS + 2]) if at >= 0 else None
+
+    def let_go(self, run: Run, until_ns: int) -> None:
+        """Forget a run's packets up to a capture time; those of a block that goes beyond it stay."""
+        addresses = run.packed[::_WORDS]
+        first = 0
+        while first < len(addresses) and self._last_ns(run, addresses[first]) <= until_ns:
+            first += 1
+        if first:
+            run.keep(set(range(first, len(addresses))))
+            held = set(addresses[first:]) if run.spent else set()
+            run.spent = {leg: spent & held for leg, spent in run.spent.items()}
+
+    def _last_ns(self, run: Run, address: int) -> int:
+        """The time up to which an extent may have packets; the end of time when it is not known."""
+        if address >= INLINE:
+            return int.from_bytes(run.inline[address][:ROW_PREFIX_BYTES], "little", signed=True)
+        times = self.times_of(address)
+        return INLINE if times is None else times[1]
+
+    def forget_blocks(self, address: int | None) -> None:
+        """Forget the times of blocks of which nothing is needed: of those before the one with an extent's address, or
+        of all."""
+        blocks = self.state.blocks
+        if address is None:
+            del blocks[:]
+        else:
+            at = bisect_right(range(0, len(blocks), _WORDS), address, key=blocks.__getitem__) - 1
+            del blocks[: max(at, 0) * _WORDS]
+
     def add_packet(self, key: StreamKey, ts_ns: int, payload: bytes) -> None:
         """Take an RTP packet that was put together from fragments."""
         size = ROW_PREFIX_BYTES + len(payload)
         if self.state.inline_bytes + size > self._limits.inline_bytes:
-            self.state.overflowed += 1
-            return
+            if self.state.overflowed % _RECOUNTED_PACKETS == 0:
+                self.state.inline_bytes = sum(run.inline_bytes for run in self.by_number.values())
+            if self.state.inline_bytes + size > self._limits.inline_bytes:
+                self.state.overflowed += 1
+                return
         run = self._run(key, ts_ns, ts_ns, 1)
         if run is not None:
             run.hold(ts_ns, payload)
@@ -274,7 +323,7 @@ class RunTable:
                 del self._by_endpoint[endpoint]
         if self._current.get(run.key) is run:
             del self._current[run.key]
-        self.state.inline_bytes -= run.inline_bytes
+        self.state.inline_bytes = max(0, self.state.inline_bytes - run.inline_bytes)
         del self.by_number[run.number]
 
     def _run(self, key: StreamKey, first_ns: int, last_ns: int, rows: int) -> Run | None:

@@ -249,6 +249,8 @@ class SipCall:
     """First 2xx response to the initial INVITE, or the first evidence of it."""
     answer_seen: bool = False
     """The 2xx itself was seen; without it `answered_ns` may be late."""
+    acked_ns: int | None = None
+    """First ACK of the answer: the caller knows of it."""
     ended_ns: int | None = None
     """End of the call."""
     end_cause: EndCause | None = None

@@ -192,3 +192,4 @@ class Flag(StrEnum):
     CLOCK_STEP = "clock_step"
     ANSWER_NOT_SEEN = "answer_not_seen"
     DTMF_MASKED = "dtmf_masked"
+    CONFIGURATION_MISSING = "configuration_missing"

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from tests.appliance.journals import write_journal
 from tests.archive_reading import call_records, stored_parts
 from tests.capture.private_network import in_private_network, ip, veth
 from tests.live import ROKUBOX, Recorder, recording, sending, wait_until
@@ -131,6 +132,20 @@ def test_killed_daemons_go_on_without_loss(tmp_path: Path) -> None:
         recorder.wait_for_records(1)
     assert differences(recorder.archive, played) == []
     assert [record["outcome"] for record in call_records(recorder.archive)] == ["recorded"]
+
+
+@in_private_network
+def test_what_waited_longer_than_the_journals_age_is_recorded_all_the_same(tmp_path: Path) -> None:
+    veth("span0", "switch0")
+    archive, played = tmp_path / "archive", play(call())
+    archive.mkdir()
+    write_journal(archive / "journal", played.packets)
+    for path in (archive / "journal").glob("*.rkj"):
+        os.utime(path, (1, 1))
+    with recording(archive, *PORT) as recorder:
+        recorder.wait_for_records(1)
+    assert differences(archive, [played]) == []
+    assert call_records(archive)[0]["outcome"] == "recorded"
 
 
 @in_private_network

@@ -27,7 +27,11 @@ TOLERATED_GAP_SAMPLES = 1600
 TOLERATED_PACKETS = 10
 """Packets of another codec that do not make a call `partly`: 200 ms, or a gateway's own events."""
 UNEXPLAINED_SAMPLES = 16_000
-"""2 s: a side may begin later than the answer, end before the BYE or pause between two streams by this much."""
+"""2 s: a side may pause between two streams by this much; also begin and end, where it is not known when it should."""
+PACKET_MS = 20
+"""Packet time where none was agreed to (RFC 3551 section 4.2)."""
+ACK_NS = 32_000_000_000
+"""An answer is repeated until it is acknowledged, for this long (RFC 3261 section 13.3.1.4)."""
 
 _UNREADABLE = {Reason.UNSUPPORTED_CODEC, Reason.ENCRYPTED}
 """Why media that came are in no recording."""
@@ -51,6 +55,8 @@ class _SideAccount:
     capture: int
     longest: int = 0
     """Samples of the longest stretch that the network lost while speech was expected."""
+    unheard: int = 0
+    """Samples of the longest stretch outside of the side's streams in which it should have been heard."""
     silent: bool
     """Speech was expected and none came."""
 
@@ -69,8 +75,8 @@ def account(
 
     `clock_stepped`: the clock of the capture was set while it went on.
     """
-    settings = publisher.settings
-    sides = {side: _side(work, call, side, ending, outages) for side in SIDES}
+    settings = publisher.settings_of(work)
+    sides = {side: _side(work, call, side, ending, outages, settings) for side in SIDES}
     outcome, reasons = _outcome(work, call, sides, ending)
     expected = sum(side.expected for side in sides.values())
     network, captured = (sum(getattr(side, name) for side in sides.values()) for name in ("network", "capture"))
@@ -81,6 +87,8 @@ def account(
         flags.append(Flag.ANSWER_NOT_SEEN)
     if clock_stepped:
         flags.append(Flag.CLOCK_STEP)
+    if publisher.book.lacks(work.config):
+        flags.append(Flag.CONFIGURATION_MISSING)
     if settings.mask_dtmf:
         flags.append(Flag.DTMF_MASKED)
     zone = settings.zone
@@ -136,7 +144,9 @@ def _percent(part: int, whole: int) -> float | None:
     return round(100 * max(0, part) / whole, 3) if whole else None
 
 
-def _side(work: Work, call: SipCall | None, side: Side, ending: Ending, outages: Spans) -> _SideAccount:
+def _side(
+    work: Work, call: SipCall | None, side: Side, ending: Ending, outages: Spans, settings: AssemblySettings
+) -> _SideAccount:
     """Hold one side against what was to be expected of it: answer to end, less hold."""
     begin_ns = _begin_ns(work, call)
     if begin_ns is None or not work.decision.wanted:
@@ -160,10 +170,7 @@ def _side(work: Work, call: SipCall | None, side: Side, ending: Ending, outages:
     talking = _without([(begin, end)] if begin < end else [], held)
     if not totals.packets and not _should_speak(call if work.sip_key else None, side):
         return _SideAccount(expected=0, network=0, capture=0, silent=False)
-    unexplained = [
-        (low, high) for low, high in _without(talking, _joined(totals.spans)) if high - low > UNEXPLAINED_SAMPLES
-    ]
-    # Short waits at both ends and between two streams are nobody's loss.
+    unexplained = _unexplained(work, call, side, talking, settings)
     network = [*_within(talking, _joined(totals.network_spans)), *_without(unexplained, outages)]
     missed = [*_within(talking, _joined(totals.capture_spans)), *_within(unexplained, outages)]
     return _SideAccount(
@@ -171,8 +178,45 @@ def _side(work: Work, call: SipCall | None, side: Side, ending: Ending, outages:
         network=_length(network),
         capture=_length(missed),
         longest=max((high - low for low, high in network), default=0),
+        unheard=max((high - low for low, high in unexplained), default=0) if totals.packets else 0,
         silent=not totals.packets,
     )
+
+
+def _unexplained(work: Work, call: SipCall | None, side: Side, talking: Spans, settings: AssemblySettings) -> Spans:
+    """Return where a side should have been heard and none of its streams reaches.
+
+    From the answer's ACK to the BYE a side sends all the time; to begin and to end takes it a moment. What is not known
+    so well, or of a side that is silent when nobody speaks, is given more room, as is the change of a stream.
+    """
+    totals = work.totals[side]
+    found = _without(talking, _joined(totals.spans))
+    if call is None or not work.sip_key or not totals.spans or not talking:
+        return [(low, high) for low, high in found if high - low > UNEXPLAINED_SAMPLES]
+    begin, end = talking[0][0], talking[-1][1]
+    brief = _moment(call, side, settings)
+    at_begin = brief if call.answer_seen and not totals.suppressed else UNEXPLAINED_SAMPLES
+    at_end = brief if call.bye_seen and not totals.suppressed else UNEXPLAINED_SAMPLES
+    out: Spans = []
+    for low, high in found:
+        room = at_begin if low == begin else at_end if high == end else UNEXPLAINED_SAMPLES
+        since = max(low, _heard_of_answer(work, call)) if low == begin else low
+        if high - since > room:
+            out.append((since, high))
+    return out
+
+
+def _moment(call: SipCall, side: Side, settings: AssemblySettings) -> int:
+    """Samples that a side may need to begin and to end: a call lingers so long, and a packet takes its time."""
+    agreed = [epoch.ptime_ms for epoch in call.media if epoch.side is side.other and epoch.ptime_ms]
+    return settings.linger_ns // SAMPLE_NS + 8 * max([PACKET_MS, *(min(each, 200) for each in agreed)])
+
+
+def _heard_of_answer(work: Work, call: SipCall) -> int:
+    """Sample at which both sides know of the answer: it may have been lost on its way, and come again."""
+    if call.acked_ns is None or call.answered_ns is None:
+        return 0
+    return work.sample_at(min(call.acked_ns, call.answered_ns + ACK_NS))
 
 
 def _should_speak(call: SipCall | None, side: Side) -> bool:
@@ -194,18 +238,25 @@ def _outcome(
     if call is not None and work.sip_key and call.answered_ns is None:
         return Outcome.NOT_EXPECTED, (Reason.NOT_ANSWERED,)
     if not work.parts:
-        return Outcome.NOT_RECORDED, _why_nothing(work)
+        return Outcome.NOT_RECORDED, _why_nothing(work, sides)
     partly = _why_partly(work, call, sides, ending)
     return (Outcome.PARTLY, partly) if partly else (Outcome.RECORDED, ())
 
 
-def _why_nothing(work: Work) -> tuple[Reason, ...]:
+def _why_nothing(work: Work, sides: dict[Side, _SideAccount]) -> tuple[Reason, ...]:
     if work.failed is not None:
         return (work.failed,)
-    if work.damaged:
+    missed = sum(side.capture for side in sides.values())
+    if work.overrun and (work.missing or missed):
+        return (Reason.JOURNAL_OVERRUN,)
+    if work.missing:
         return (Reason.DECODE_FAILED, Reason.JOURNAL_DAMAGED)
     found = dict.fromkeys(stream.reason for stream in work.unrecorded if stream.reason is not Reason.NO_MEDIA)
-    return tuple(found) or (Reason.NO_MEDIA,)
+    if found:
+        return tuple(found)
+    if missed > sum(side.network for side in sides.values()):
+        return (Reason.CAPTURE_LOSS, Reason.JOURNAL_DAMAGED) if work.damaged else (Reason.CAPTURE_LOSS,)
+    return (Reason.NO_MEDIA,)
 
 
 def _why_partly(
@@ -221,13 +272,17 @@ def _why_partly(
         reasons.append(Reason.NETWORK_LOSS)
     if any(sides[side].capture for side in SIDES):
         reasons.append(Reason.CAPTURE_LOSS)
+        if work.overrun:
+            reasons.append(Reason.JOURNAL_OVERRUN)
+        if work.damaged:
+            reasons.append(Reason.JOURNAL_DAMAGED)
     if ending.joined_late:
         reasons.append(Reason.RECORDER_JOINED_LATE)
     if ending.cause is EndCause.CAPTURE_ENDED:
         reasons.append(Reason.CAPTURE_ENDED)
     elif call is not None and work.sip_key and not call.bye_seen:
         reasons.append(Reason.BYE_NOT_SEEN)
-    if work.damaged:
+    if work.missing and not work.overrun:
         reasons.append(Reason.JOURNAL_DAMAGED)
     if work.failed is not None:
         reasons.append(work.failed)
@@ -251,7 +306,7 @@ def _summary(work: Work, side: Side, sides: dict[Side, _SideAccount]) -> SideSum
         reordered=totals.reordered,
         too_late=totals.too_late,
         jitter_max_ms=totals.jitter_max_ms,
-        longest_gap_ms=totals.longest_gap_ms,
+        longest_gap_ms=max(totals.longest_gap_ms, round(sides[side].unheard / 8, 3)),
         mos=mos(totals.packets, totals.lost, totals.loss_runs, quality.BPL_CONCEALED),
         mos_unconcealed=mos(totals.packets, totals.lost, totals.loss_runs, quality.BPL_UNCONCEALED),
         silence_share=share_of(totals.silent_frames, totals.frames),

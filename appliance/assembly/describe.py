@@ -14,12 +14,16 @@ from dsp import levels, quality
 from dsp.g711 import Law
 from dsp.timeline import SAMPLE_NS
 from storage.part_record import Fill, StreamRecord
+from storage.vocabulary import FillCause
 
 SAMPLES_PER_MS = 8
 NTP_EPOCH_S = 2_208_988_800
 """1970 in seconds since 1900 (RFC 5905)."""
 MAX_REPORT_SAMPLES = 8000 * 3600
 """A sender report further from its stream than an hour is not about it."""
+
+
+_SUPPRESSED = (FillCause.COMFORT_NOISE, FillCause.SILENCE_SUPPRESSION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +76,8 @@ def describe(track: Track, share: Share, channel: Side, reported: Reported, tota
     fill, loss = gaps.explain(track, consumed, share.first, share.last, share.interruptions)
     begin = share.first if track.state.end_sample is not None else int(track.start[0])
     end = int(track.end[-1]) if share.final else max(int(track.end[max(consumed - 1, 0)]), begin)
-    reach = (begin if track.state.end_sample is None else track.state.end_sample, min(end, share.last))
+    heard_until = share.last if share.final and track.ends_quiet else min(end, share.last)
+    reach = (track.quiet_start if track.state.end_sample is None else track.state.end_sample, heard_until)
     if share.lasting and end < share.last:
         silence = max(end, share.first)
         cause = gaps.unfinished(silence, share.last, share.interruptions, quiet=track.ends_quiet)
@@ -205,6 +210,7 @@ def _add(totals: SideTotals, record: StreamRecord, loss: gaps.Loss, sound: _Soun
     totals.silent_frames += sound.silent_frames
     totals.samples += record.samples
     totals.clipped += sound.clipped_samples
+    totals.suppressed |= any(fill.cause in _SUPPRESSED for fill in record.fill)
     totals.spans.append(span)
     totals.network_spans += loss.network_spans
     totals.capture_spans += loss.capture_spans

@@ -21,15 +21,16 @@ from appliance.assembly.isolation import Isolation
 from appliance.assembly.ownmedia import OwnMedia
 from appliance.assembly.publish import Publisher
 from appliance.assembly.recorder import Recorder
-from appliance.assembly.settings import AssemblySettings
+from appliance.assembly.settings import AssemblySettings, Record
 from appliance.assembly.sipcalls import SipCalls
 from appliance.assembly.state import AssemblyState, Due
+from appliance.assembly.work import Work
 from capture import ringblock
 from capture.events import EventKind
 from capture.intake import Intake
 from capture.journal import Block, EventBlock, MediaBlock, RawBlock, SignallingBlock
 from capture.packets import ReadInto
-from capture.runs import INLINE
+from capture.runs import INLINE, Run
 from storage.errors import StorageError
 
 RAW_NS = 500_000_000
@@ -51,9 +52,9 @@ class Assembly:
         self.state = state or AssemblyState()
         self._journal = read_into
         self.isolation = isolation or Isolation()
-        recorder = Recorder(settings, self.state, publisher, self._read_into, self.isolation)
-        self._calls = SipCalls(settings, self.state, recorder)
-        self._media = OwnMedia(settings, self.state, recorder, self._read_into)
+        recorder = Recorder(self.state, publisher, self._read_into, self.isolation)
+        self._calls = SipCalls(publisher.book, self.state, recorder)
+        self._media = OwnMedia(publisher.book, self.state, recorder, self._read_into)
 
     def step(self, block: Block) -> None:
         """Take in one block.
@@ -65,6 +66,7 @@ class Assembly:
             self.state.first_ns = block.first_ns
         match block:
             case MediaBlock():
+                self.state.outages.resume(block.first_ns)
                 self._advance(block.first_ns)
                 self.state.runs.register(block)
                 self._media.watch_new_runs()
@@ -76,6 +78,8 @@ class Assembly:
                 for event in block.events:
                     self.state.outages.note(event)
                     self._advance(event.ts_ns)
+                    if event.kind == EventKind.CONFIGURATION:
+                        self.state.note_configuration(event.ts_ns, str(event.detail.get("digest", "")))
                     if event.kind == EventKind.STORAGE:
                         self.state.storage_full = bool(event.detail.get("full"))
                     if event.kind == EventKind.CLOCK_STEP:
@@ -84,11 +88,41 @@ class Assembly:
                         self._end_of_input(event.ts_ns)
         self.state.outages.see(block.last_ns)
 
+    def skip(self, *, forgotten: bool) -> None:
+        """A part of the journal before the next block cannot be read, or is not there any more."""
+        self.state.outages.skip(forgotten=forgotten)
+
+    def leave_out(self, block: Block) -> None:
+        """A block that nobody gets past: what it is about is the recorder's loss."""
+        self.state.outages.add(block.first_ns, block.last_ns + 1)
+        self.state.outages.see(block.last_ns)
+
     def oldest_needed(self) -> int | None:
         """Return the journal address below which nothing is needed any more, None when nothing is needed at all."""
+        runs = self.state.runs
+        oldest = min((own for run in runs.by_number.values() if (own := run.oldest()) is not None), default=None)
+        runs.forget_blocks(oldest)
+        return oldest
+
+    def oldest_wanted(self) -> int | None:
+        """Return the address below which nothing is needed for what rules want; None when nothing is at all."""
+        media = {number: work for work in self.state.works.values() if not work.sip_key for number in work.runs}
+        runs = self.state.runs.by_number.values()
         return min(
-            (oldest for run in self.state.runs.by_number.values() if (oldest := run.oldest()) is not None), default=None
+            (oldest for run in runs if (oldest := run.oldest()) is not None and self._is_wanted(run, media)),
+            default=None,
         )
+
+    def _is_wanted(self, run: Run, media: dict[int, Work]) -> bool:
+        """Whether a recording is going to be made of a run, as far as can be told; `media` by their runs' numbers."""
+        state = self.state
+        keys = {key for end in (run.source, run.destination) for key in state.announced.get(end, ())}
+        works = [state.works[key] for key in keys if key in state.works]
+        if run.number in media:
+            works.append(media[run.number])
+        if not works:
+            return self.settings.record is Record.ALL
+        return any(work.is_written for work in works)
 
     def _read_into(self, address: int, target: memoryview) -> None:
         if address >= INLINE:

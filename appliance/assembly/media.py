@@ -86,7 +86,12 @@ def _is_protected(packets: journal_packets.Packets) -> bool:
     return bool(looks_protected(packets.sequence, packets.rtp_time, packets.payload_bytes))
 
 
-def begin(group: list[Run], decision: Decision) -> Work:
+def begun_ns(group: list[Run]) -> int:
+    """Return when the first packet came that is no call's."""
+    return min(_free_from(run) for run in group)
+
+
+def begin(group: list[Run], decision: Decision, config: str | None) -> Work:
     """Open a recording: the sender of the first packet is its caller."""
     first = min(group, key=_appearance)
     first_ns = _free_from(first)
@@ -94,6 +99,7 @@ def begin(group: list[Run], decision: Decision) -> Work:
         call_id=medium_id(first.key, first_ns),
         first_ns=first_ns,
         decision=decision,
+        config=config,
         runs=sorted(run.number for run in group),
     )
 

@@ -12,12 +12,15 @@ from capture.journal import Event
 
 Spans = list[tuple[int, int]]
 
+NO_SPANS: Spans = []
 MAX_OUTAGES = 4096
 """The oldest are forgotten beyond."""
 UNCOUNTED_NS = 1_000_000_000
 """What an interface's first counters are taken to be about."""
 IDLE_NS = 60_000_000_000
 """A port that carried nothing for so long has no stream of a call, unless that is on hold."""
+UNTOLD_NS = 250_000_000
+"""A tick is so far behind what may be written before it."""
 MARGIN_NS = 100_000_000
 """What is missing on the time line reaches this far beyond the times that are known, for jitter."""
 
@@ -30,6 +33,12 @@ class Outages:
     """When any port may have missed packets, in order of their notice."""
     absences: list[tuple[int, int, int]] = field(default_factory=list)
     """Interface, since when and until when it was deaf, in order of their ends."""
+    damaged: Spans = field(default_factory=list)
+    """Of these, the ones of which the journal has something that cannot be read."""
+    forgotten: Spans = field(default_factory=list)
+    """Of these, the ones that the journal forgot before they were assembled."""
+    gap: tuple[int, bool] | None = None
+    """Since when, and whether forgotten: something is missing from the journal, up to what is read next."""
     seen_ns: int | None = None
     """Up to when the wire was watched."""
     counted_ns: dict[int, int] = field(default_factory=dict)
@@ -45,12 +54,40 @@ class Outages:
         """The wire was watched up to a time."""
         self.seen_ns = until_ns if self.seen_ns is None else max(self.seen_ns, until_ns)
 
+    def skip(self, *, forgotten: bool) -> None:
+        """A part of the journal is passed over, because it cannot be read or is not there any more."""
+        if self.gap is None and self.seen_ns is not None:
+            self.gap = (self.seen_ns, forgotten)
+        elif self.gap is not None and forgotten:
+            self.gap = (self.gap[0], True)
+
+    def resume(self, until_ns: int) -> None:
+        """What was passed over was about the time before this, if there was something."""
+        if self.gap is None:
+            return
+        (low, forgotten), self.gap = self.gap, None
+        span = (low, max(until_ns, low + 1))
+        self.add(*span)
+        kind = self.forgotten if forgotten else self.damaged
+        kind.append(span)
+        del kind[:-MAX_OUTAGES]
+
+    def why(self, from_ns: int, until_ns: int) -> tuple[bool, bool]:
+        """Return whether the journal is damaged, and whether it was forgotten, within a span."""
+        damaged, forgotten = list(self.damaged), list(self.forgotten)
+        if self.gap is not None:
+            (forgotten if self.gap[1] else damaged).append((self.gap[0], max(until_ns, self.gap[0])))
+        low, high = from_ns - MARGIN_NS, until_ns + MARGIN_NS
+        return tuple(any(a < high and b > low for a, b in spans) for spans in (damaged, forgotten))  # type: ignore[return-value]
+
     def note(self, event: Event) -> None:
         """Take in what an event says of the recorder."""
         interface, at_ns = int(event.detail.get("interface", 0)), int(event.detail.get("at_ns", event.ts_ns))
         match event.kind:
             case EventKind.START:
                 self._start(event.ts_ns, continued=bool(event.detail.get("continued")))
+            case EventKind.TICK:
+                self.resume(event.ts_ns + UNTOLD_NS)
             case EventKind.COUNTERS:
                 self._know(interface)
                 if any(int(event.detail.get(name, 0)) > 0 for name in LOST):
@@ -65,10 +102,14 @@ class Outages:
                 self._know(interface)
                 self._end_absence(interface, at_ns)
 
-    def within(self, from_ns: int, until_ns: int) -> Spans:
-        """Return the outages of a call, or a part, between two times: disjoint, in order, with their margins."""
+    def within(self, from_ns: int, until_ns: int, besides: Spans = NO_SPANS) -> Spans:
+        """Return the outages of a call, or a part, between two times, and the spans given besides: disjoint, in order,
+        with their margins."""
         absences = [*self.absences, *((interface, low, until_ns) for interface, low in self.down_ns.items())]
         costly = [(low, high) for interface, low, high in absences if self._costs(interface, low, from_ns, absences)]
+        costly += besides
+        if self.gap is not None:
+            costly.append((self.gap[0], until_ns))
         found: Spans = []
         for low, high in sorted((low - MARGIN_NS, high + MARGIN_NS) for low, high in [*self.spans, *costly]):
             if high <= from_ns or low >= until_ns:

@@ -3,7 +3,7 @@
 from appliance.assembly import media
 from appliance.assembly.account import Ending
 from appliance.assembly.recorder import Recorder
-from appliance.assembly.settings import NS, AssemblySettings, Record
+from appliance.assembly.settings import NS, AssemblySettings, Record, SettingsBook
 from appliance.assembly.state import AssemblyState, Due
 from appliance.assembly.work import Work
 from capture import rules
@@ -19,10 +19,8 @@ from storage.vocabulary import Reason
 class OwnMedia:
     """The media of an assembly that are no SIP call's."""
 
-    def __init__(
-        self, settings: AssemblySettings, state: AssemblyState, recorder: Recorder, read_into: ReadInto
-    ) -> None:
-        self._settings = settings
+    def __init__(self, book: SettingsBook, state: AssemblyState, recorder: Recorder, read_into: ReadInto) -> None:
+        self._book = book
         self._state = state
         self._recorder = recorder
         self._read_into = read_into
@@ -32,9 +30,8 @@ class OwnMedia:
         runs = self._state.runs
         for run in runs.begun:
             self._state.schedule(run.first_ns + PAUSE_NS + 1, Due.RUN, str(run.number))
-            self._state.schedule(
-                run.first_ns + self._settings.segment_s * NS + self._settings.late_ns, Due.RUN, str(run.number)
-            )
+            settings = self._settings_at(run.first_ns)
+            self._state.schedule(run.first_ns + settings.segment_s * NS + settings.late_ns, Due.RUN, str(run.number))
         runs.begun.clear()
 
     def run_due(self, number: int) -> None:
@@ -50,13 +47,14 @@ class OwnMedia:
             return
         self._state.schedule(idle_ns + 1, Due.RUN, str(number))
         begun_ns = min(member.first_ns for member in group)
-        if (
-            self._owner(group) is None
-            and state.now_ns >= begun_ns + self._settings.segment_s * NS + self._settings.late_ns
-        ):
+        settings = self._settings_at(begun_ns)
+        if self._owner(group) is None and state.now_ns >= begun_ns + settings.segment_s * NS + settings.late_ns:
             work = self._begin_medium(group)
             if work is not None:
                 self.cut_due(work.call_id)
+            else:
+                self._let_go(group, state.now_ns - settings.late_ns)
+                self._state.schedule(state.now_ns + settings.segment_s * NS, Due.RUN, str(number))
 
     def cut_due(self, call_id: str) -> None:
         """A long medium's part is complete."""
@@ -67,10 +65,23 @@ class OwnMedia:
         run = self._state.runs.by_number[work.runs[0]]
         self._join(work, media.group(run, self._state.runs, close_ns))
         streams = media.streams(work, self._state.runs, close_ns)
-        following = close_ns + self._settings.segment_s * NS
+        settings = self._book.of(work.config)
+        following = close_ns + settings.segment_s * NS
         if work.is_written and not media.protection(work, streams, self._state.signalling):
             following = self._recorder.cut(work, None, streams, close_ns)
+        else:
+            if work.aside:
+                self._recorder.keep(work, streams)
+            members = [
+                self._state.runs.by_number[number] for number in work.runs if number in self._state.runs.by_number
+            ]
+            self._let_go(members, close_ns - settings.late_ns)
         self._state.schedule(following, Due.CUT, call_id)
+
+    def _let_go(self, runs: list[Run], until_ns: int) -> None:
+        """Forget media that is in no recording."""
+        for run in runs:
+            self._state.runs.let_go(run, until_ns)
 
     def end(self, now_ns: int) -> None:
         """Finish all media: the input has ended."""
@@ -88,7 +99,7 @@ class OwnMedia:
             self._give_up_group(media.group(first, runs, self._state.now_ns), error)
 
     def _give_up_group(self, group: list[Run], error: Exception) -> None:
-        work = self._owner(group) or media.begin(group, self._decide())
+        work = self._owner(group) or self._begun(group)
         members = [self._state.runs.by_number[n] for n in work.runs if n in self._state.runs.by_number]
         self._recorder.set_aside(work, (), error)
         ended_ns = max(run.last_ns for run in (*group, *members))
@@ -113,23 +124,32 @@ class OwnMedia:
         work.runs += [run.number for run in media.recognise(self._free(fresh), self._read_into)]
 
     def _free(self, runs: list[Run]) -> list[Run]:
-        return [run for run in runs if media.has_free(run, self._settings.late_ns)]
+        return [run for run in runs if media.has_free(run, self._settings_at(run.first_ns).late_ns)]
+
+    def _settings_at(self, ns: int) -> AssemblySettings:
+        """Return the settings that were in force at a time."""
+        return self._book.of(self._state.configuration_at(ns))
 
     def _begin_medium(self, group: list[Run]) -> Work | None:
         """Open a recording for runs that no call claims; None when they are no media after all."""
         found = media.recognise(self._free(group), self._read_into)
         if not found:
             return None
-        work = media.begin(found, self._decide())
+        work = self._begun(found)
         if self._state.storage_full:
             work.failed = Reason.DISK_FULL
         self._state.works[work.call_id] = work
         return work
 
-    def _decide(self) -> Decision:
-        if self._settings.record is Record.ALL:
+    def _begun(self, group: list[Run]) -> Work:
+        first_ns = media.begun_ns(group)
+        return media.begin(group, self._decide(first_ns), self._state.configuration_at(first_ns))
+
+    def _decide(self, first_ns: int) -> Decision:
+        settings = self._settings_at(first_ns)
+        if settings.record is Record.ALL:
             return Decision(wanted=True, reason=RuleReason.NONE, rule="record all")
-        return rules.decide_unsignalled(self._settings.enterprises)
+        return rules.decide_unsignalled(settings.enterprises)
 
     def _finish_medium(self, group: list[Run]) -> None:
         """Write a medium that is over, and whatever else is free in its runs; then let go of them."""
@@ -172,7 +192,7 @@ class OwnMedia:
         if work.is_written and not protected:
             self._recorder.part(work, None, streams, ending.ended_ns, ending)
         elif protected:
-            media.note_protected(work, streams, self._settings.zone)
+            media.note_protected(work, streams, self._book.of(work.config).zone)
         else:
             self._state.counters.not_wanted += sum(run.rows for stream in streams for run in stream.runs)
         self._recorder.close(work, None, media.links(work), ending)

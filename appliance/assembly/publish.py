@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from appliance.assembly import sides
 from appliance.assembly.render import RenderedPart
-from appliance.assembly.settings import AssemblySettings
+from appliance.assembly.settings import AssemblySettings, SettingsBook
 from appliance.assembly.tally import Tally
 from appliance.assembly.work import SIDES, Work
 from capture.sipcall import Side, SipCall
@@ -37,7 +37,11 @@ class Publisher:
     """Writes into one archive and counts what it wrote."""
 
     settings: AssemblySettings
+    """Those of the configuration in force now."""
     writer: ArchiveWriter
+    find_settings: Callable[[str], AssemblySettings | None] = field(default=lambda _digest: None)
+    """Looks up those of an earlier one, by its digest."""
+    book: SettingsBook = field(init=False)
     wait: Callable[[StorageError], bool] = field(default=lambda _error: False)
     """Told of a disk that does not take something; waits and returns True when it is to be tried again."""
     progress: Callable[[], None] = field(default=lambda: None)
@@ -49,6 +53,13 @@ class Publisher:
     """What became of the calls."""
     conflicts: list[str] = field(default_factory=list)
     """What was there already under the same name with other content, and was kept."""
+
+    def __post_init__(self) -> None:
+        self.book = SettingsBook(current=self.settings, find=self.find_settings)
+
+    def settings_of(self, work: Work) -> AssemblySettings:
+        """Return the settings that hold for a recording from its beginning to its end."""
+        return self.book.of(work.config)
 
     def part(
         self,
@@ -65,12 +76,12 @@ class Publisher:
         Raises:
             StorageError: the disk failed; nothing of the part is left.
         """
-        settings = self.settings
+        settings = self.settings_of(work)
         assert work.origin_ns is not None
         start_ns = work.origin_ns + rendered.first * SAMPLE_NS
         started = local_time(start_ns, settings.zone)
         stem = self._stem(work, call, start_ns, rendered.number)
-        law = self._exact_law(rendered)
+        law = self._exact_law(work, rendered)
         left, right = (rendered.channels[side] for side in SIDES)
         info = WavInfo(
             title=" -> ".join(stem.split("_")[2:4]),
@@ -142,7 +153,7 @@ class Publisher:
         caller, callee = numbers(call)
         return part_stem(
             start_ns=start_ns,
-            zone=self.settings.zone,
+            zone=self.settings_of(work).zone,
             direction=Direction(work.decision.direction),
             caller=caller,
             callee=callee,
@@ -150,10 +161,10 @@ class Publisher:
             part=number,
         )
 
-    def _exact_law(self, rendered: RenderedPart) -> Law | None:
+    def _exact_law(self, work: Work, rendered: RenderedPart) -> Law | None:
         """Return the law when codes are to be kept as received and both sides use one and the same; else None."""
         laws = _laws(rendered)
-        return laws[0] if self.settings.pcm is Pcm.G711 and len(laws) == 1 else None
+        return laws[0] if self.settings_of(work).pcm is Pcm.G711 and len(laws) == 1 else None
 
     def _part_record(
         self,
@@ -165,15 +176,18 @@ class Publisher:
         law: Law | None,
         wav_sha256: str,
     ) -> PartRecord:
-        zone = self.settings.zone
+        settings = self.settings_of(work)
+        zone = settings.zone
         first, last = rendered.first, rendered.first + rendered.samples
         assert work.origin_ns is not None
         spoken = {side: any(stream.packets for stream in rendered.streams[side]) for side in SIDES}
         flags = [Flag.ONE_WAY] if spoken[Side.CALLER] != spoken[Side.CALLEE] else []
+        if self.book.lacks(work.config):
+            flags.append(Flag.CONFIGURATION_MISSING)
         return PartRecord(
-            software=self.settings.software,
-            config_digest=self.settings.config_digest,
-            source=self.settings.source,
+            software=settings.software,
+            config_digest=settings.config_digest,
+            source=settings.source,
             call_id=work.call_id,
             part=rendered.number,
             parts_so_far=rendered.number,
@@ -184,7 +198,7 @@ class Publisher:
             origin_at=rfc3339(work.origin_ns, zone),
             first_sample=first,
             samples=rendered.samples,
-            form=self.settings.form,
+            form=settings.form,
             pcm=Pcm.PCM16 if law is None else Pcm.G711,
             laws=_laws(rendered),
             direction=Direction(work.decision.direction),
@@ -244,7 +258,7 @@ class Publisher:
                     )
                 )
         events.sort(key=lambda event: event.first_sample)
-        return masked(events) if self.settings.mask_dtmf else tuple(events)
+        return masked(events) if self.settings_of(work).mask_dtmf else tuple(events)
 
 
 def _laws(rendered: RenderedPart) -> tuple[Law, ...]:

@@ -9,13 +9,13 @@ from appliance.assembly.gaps import Interruptions
 from appliance.assembly.isolation import ID_DIGITS, Isolation, cause_of
 from appliance.assembly.publish import Publisher
 from appliance.assembly.render import CodecsOf, KeysOf, Placed, Renderer, Spend, spans_of
-from appliance.assembly.settings import NS, AssemblySettings
+from appliance.assembly.settings import NS
 from appliance.assembly.state import AssemblyState
 from appliance.assembly.work import Work
 from capture import binding
 from capture.binding import BoundStream
 from capture.packets import IntArray, ReadInto
-from capture.runs import Run
+from capture.runs import PAUSE_NS, Run
 from capture.sipcall import Side, SipCall
 from dsp.timeline import SAMPLE_NS
 from storage.errors import ConflictError, SoundError, StorageError
@@ -33,18 +33,19 @@ class Recorder:
 
     def __init__(
         self,
-        settings: AssemblySettings,
         state: AssemblyState,
         publisher: Publisher,
         read_into: ReadInto,
         isolation: Isolation,
     ) -> None:
-        self._settings = settings
+        self._book = publisher.book
         self._state = state
         self._publisher = publisher
         self._read_into = read_into
         self._isolation = isolation
-        self._renderer = Renderer(settings=settings, read_into=read_into, signalling=state.signalling)
+        self._renderer = Renderer(
+            book=publisher.book, read_into=read_into, signalling=state.signalling, runs=state.runs
+        )
 
     def close(self, work: Work, call: SipCall | None, links: Links, ending: Ending) -> None:
         """Write the call records of a work that is over and of its second streams."""
@@ -55,6 +56,8 @@ class Recorder:
     def _account(self, work: Work, call: SipCall | None, links: Links, ending: Ending) -> None:
         outages = self._outages(work, ending.ended_ns)
         stepped = self._state.clock_stepped(work.first_ns, ending.ended_ns)
+        damaged, forgotten = self._state.outages.why(work.first_ns, ending.ended_ns)
+        work.damaged, work.overrun = work.damaged or damaged, work.overrun or forgotten
         try:
             record = account(self._publisher, work, call, links, ending, outages, clock_stepped=stepped)
         except Exception as error:  # a record there must be, if only of what is certain
@@ -118,6 +121,17 @@ class Recorder:
             self._write(work, call, chosen, close_ns, ending)
             if ending is not None:
                 renderer.note_keys(work, placed)
+        if ending is None:
+            # Strays may be the beginning of something as long as they are fresh.
+            over = [one for one in strays if one.stream.runs[-1].last_ns < close_ns - PAUSE_NS]
+            renderer.note_strays(work, over)
+            ended = {id(one) for one in over}
+            fresh = [one for one in strays if id(one) not in ended]
+            used = {id(one) for one in (*rivals, *fresh, *(one for mine in chosen.values() for one in mine))}
+            # Comfort noise of a stream that spoke before explains its silence when it speaks again.
+            unused = [one for one in placed if id(one) not in used and one.stream.key not in work.members]
+            renderer.pass_by(work, unused, close_ns, self._spend(call))
+            self._pass_other_media(work, call, mine, close_ns)
         for rival in rivals:
             companion = renderer.companion(work, rival, media.link_to(work, call))
             parted[rival.stream.key] = companion
@@ -128,7 +142,7 @@ class Recorder:
 
     def cut(self, work: Work, call: SipCall | None, streams: list[BoundStream], close_ns: int) -> int:
         """Write the part that is complete by `close_ns`, and return the time at which the next one will be."""
-        settings, first = self._settings, work.next_sample
+        settings, first = self._book.of(work.config), work.next_sample
         self.part(work, call, streams, close_ns, None)
         cut_ns = work.cut_ns(settings.segment_s * SAMPLE_RATE_HZ)
         if cut_ns is None or work.next_sample == first:
@@ -140,8 +154,13 @@ class Recorder:
     ) -> None:
         placed = self._renderer.place(companion, streams, self._codecs(call), self._keys(call), close_ns)
         chosen, rivals = self._renderer.settle(companion, placed)
-        self._renderer.note_unrecorded(companion, rivals)
-        if ending is not None:
+        if ending is None:
+            used = {id(one) for mine in chosen.values() for one in mine}
+            unused = [one for one in placed if id(one) not in used and one.stream.key not in companion.members]
+            self._renderer.note_strays(companion, [one for one in unused if one.track.has_audio])
+            self._renderer.pass_by(companion, unused, close_ns, self._spend(call))
+        else:
+            self._renderer.note_unrecorded(companion, rivals)
             self._renderer.note_strays(companion, rivals)
         if any(chosen.values()):
             self._renderer.fix_origin(companion, chosen, None)
@@ -149,7 +168,7 @@ class Recorder:
             self._write(companion, call, chosen, close_ns, ending)
 
     def _write(self, work: Work, call: SipCall | None, chosen: Chosen, close_ns: int, ending: Ending | None) -> None:
-        segment = self._settings.segment_s * SAMPLE_RATE_HZ
+        segment = self._book.of(work.config).segment_s * SAMPLE_RATE_HZ
         holder = call if work.sip_key else None
         end_ns = close_ns if ending is None else ending.ended_ns
         interruptions = Interruptions(
@@ -229,10 +248,11 @@ class Recorder:
 
     def late(self, run: Run, call_id: str, times: IntArray) -> None:
         """Write that packets of a call came after its end."""
-        zone = self._settings.zone
+        settings = self._book.of(self._state.configuration_at(run.first_ns))
+        zone = settings.zone
         self._publisher.late(
             LateRecord(
-                software=self._settings.software,
+                software=settings.software,
                 call_id=call_id,
                 ssrc=f"0x{run.ssrc:08x}",
                 source=str(run.source),
@@ -266,7 +286,7 @@ class Recorder:
     def _outages(self, work: Work, end_ns: int) -> list[tuple[int, int]]:
         """Return the outages since a recording's first sample, samples of the call."""
         origin_ns = work.first_ns if work.origin_ns is None else work.origin_ns
-        spans = self._state.outages.within(origin_ns, end_ns)
+        spans = self._state.outages.within(origin_ns, end_ns, work.missing)
         return [((low - origin_ns) // SAMPLE_NS, (high - origin_ns) // SAMPLE_NS) for low, high in spans]
 
     def _codecs(self, call: SipCall | None) -> CodecsOf:
@@ -285,6 +305,11 @@ class Recorder:
         if others:
             placed = self._renderer.place(work, others, self._codecs(call), self._keys(call), others[0].until_ns)
             self._renderer.note_unrecorded(work, placed)
+
+    def _pass_other_media(self, work: Work, call: SipCall | None, streams: list[BoundStream], close_ns: int) -> None:
+        others = [stream for stream in streams if stream.media != "audio"]
+        placed = self._renderer.place(work, others, self._codecs(call), self._keys(call), close_ns)
+        self._renderer.pass_by(work, placed, close_ns, self._spend(call))
 
 
 def _companion_ending(companion: Work, ending: Ending) -> Ending:

@@ -1,21 +1,21 @@
 """One part of a recording: the streams that belong to it are read, placed, settled, described and written."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from appliance.assembly import sides, tracks
 from appliance.assembly.describe import Reported, Share, describe, describe_silent
 from appliance.assembly.gaps import Interruptions
-from appliance.assembly.settings import AssemblySettings
+from appliance.assembly.settings import SettingsBook
 from appliance.assembly.sides import Side as Channel
 from appliance.assembly.tracks import StreamState, Track
 from appliance.assembly.work import SIDES, Member, Work, medium_id
 from capture import packets as journal_packets
 from capture.binding import BoundStream
 from capture.packets import Packets, ReadInto
-from capture.runs import Run
+from capture.runs import Run, RunTable
 from capture.signalling import Signalling
 from capture.sipcall import Side, SipCall
 from dsp.timeline import SAMPLE_NS
@@ -83,9 +83,10 @@ class RenderedPart:
 class Renderer:
     """Renders parts. Reads the journal; writes nothing."""
 
-    settings: AssemblySettings
+    book: SettingsBook
     read_into: ReadInto
     signalling: Signalling
+    runs: RunTable
 
     def place(
         self, work: Work, streams: list[BoundStream], codecs_of: CodecsOf, keys_of: KeysOf, close_ns: int
@@ -99,9 +100,10 @@ class Renderer:
             if member is not None:
                 stream.side = member.side
             everything = journal_packets.read(stream.extents(), self.read_into)
-            work.damaged |= bool(everything.damaged)
             limit = min(stream.until_ns, close_ns)
-            wanted = (everything.arrival_ns >= stream.from_ns) & (everything.arrival_ns <= limit)
+            self._note_damage(work, everything, stream.from_ns, limit)
+            from_ns = max(stream.from_ns, work.listed.get(stream.key, -1) + 1)
+            wanted = (everything.arrival_ns >= from_ns) & (everything.arrival_ns <= limit)
             packets = everything if wanted.all() else everything.select(wanted)
             # Both may have been negotiated anew since the part before.
             state.codecs, state.keys = state.codecs | codecs_of(stream, packets), keys_of(stream)
@@ -112,6 +114,15 @@ class Renderer:
             )
             placed.append(Placed(stream=stream, track=tracks.lay(state, packets, origin_ns), beyond=beyond))
         return placed
+
+    def _note_damage(self, work: Work, packets: Packets, from_ns: int, until_ns: int) -> None:
+        """What the journal does not give back is the recorder's loss, at its time."""
+        for extent in packets.damaged:
+            low, high = self.runs.times_of(extent.address) or (from_ns, until_ns)
+            if low <= until_ns and high >= from_ns and (low, high) not in work.missing[-len(packets.damaged) :]:
+                work.missing.append((low, high))
+                work.damaged |= not packets.forgotten
+                work.overrun |= packets.forgotten
 
     def settle(self, work: Work, placed: list[Placed]) -> tuple[dict[Side, list[Placed]], list[Placed]]:
         """Choose the streams of each side; return them, and those that need recordings of their own."""
@@ -235,6 +246,15 @@ class Renderer:
                 track.state.closed_ns = close_ns
                 _spend_extents(one.stream, keep, spend)
 
+    def pass_by(self, work: Work, placed: list[Placed], close_ns: int, spend: Spend) -> None:
+        """List media that are in no part up to a time, and let go of them: what is never written must hold nothing."""
+        self.note_unrecorded(work, placed)
+        if work.origin_ns is not None:
+            self.note_keys(work, placed)
+        for one in placed:
+            work.listed[one.stream.key] = close_ns
+            _spend_extents(one.stream, one.beyond, spend)
+
     def companion(self, work: Work, rival: Placed, link: Link) -> Work:
         """Find or open the recording of a second stream of a side: both directions of a path share one."""
         source, destination, _ = rival.stream.key
@@ -250,6 +270,7 @@ class Renderer:
                 call_id=medium_id(rival.stream.key, first_ns),
                 first_ns=first_ns,
                 decision=work.decision,
+                config=work.config,
                 second_leg_of=link,
                 family=work.family,
             )
@@ -344,21 +365,25 @@ class Renderer:
         last_ns: int,
         reason: Reason,
     ) -> None:
-        zone = self.settings.zone
-        work.unrecorded.append(
-            UnrecordedStream(
-                side=StoredSide(stream.side.value),
-                ssrc=f"0x{stream.key[2]:08x}",
-                source=str(stream.key[0]),
-                destination=str(stream.key[1]),
-                payload_type=payload_type,
-                codec=codec,
-                packets=packets,
-                first_at=rfc3339(first_ns, zone),
-                last_at=rfc3339(last_ns, zone),
-                reason=reason,
-            )
+        zone = self.book.of(work.config).zone
+        found = UnrecordedStream(
+            side=StoredSide(stream.side.value),
+            ssrc=f"0x{stream.key[2]:08x}",
+            source=str(stream.key[0]),
+            destination=str(stream.key[1]),
+            payload_type=payload_type,
+            codec=codec,
+            packets=packets,
+            first_at=rfc3339(first_ns, zone),
+            last_at=rfc3339(last_ns, zone),
+            reason=reason,
         )
+        for number, known in enumerate(work.unrecorded):
+            together = replace(found, packets=known.packets + packets, first_at=known.first_at)
+            if replace(known, packets=together.packets, last_at=together.last_at) == together:
+                work.unrecorded[number] = together
+                return
+        work.unrecorded.append(found)
 
 
 def _is_beside(work: Work, one: Placed, best: int) -> bool:

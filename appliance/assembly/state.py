@@ -11,6 +11,8 @@ from capture.endpoint import Endpoint
 from capture.runs import RunTable
 from capture.signalling import Signalling
 
+MAX_CONFIGURATIONS = 1024
+"""Changes that are remembered; the oldest are forgotten beyond."""
 MAX_CLOCK_STEPS = 4096
 """The oldest are forgotten beyond."""
 
@@ -63,6 +65,8 @@ class AssemblyState:
     outages: Outages = field(default_factory=Outages)
     clock_steps: list[int] = field(default_factory=list)
     """When the clock of the capture was set."""
+    configurations: list[tuple[int, str]] = field(default_factory=list)
+    """Since when which configuration is in force, by digest; in order."""
     storage_full: bool = False
     """There is no room for recordings: none is begun."""
     counters: AssemblyCounters = field(default_factory=AssemblyCounters)
@@ -75,6 +79,16 @@ class AssemblyState:
         """The clock of the capture was set; times go on evenly."""
         self.clock_steps.append(at_ns)
         del self.clock_steps[:-MAX_CLOCK_STEPS]
+
+    def note_configuration(self, ns: int, digest: str) -> None:
+        """A configuration is in force from a time on."""
+        if not self.configurations or self.configurations[-1][1] != digest:
+            self.configurations.append((max(ns, self.configurations[-1][0] if self.configurations else ns), digest))
+            del self.configurations[:-MAX_CONFIGURATIONS]
+
+    def configuration_at(self, ns: int) -> str | None:
+        """Return the digest of the configuration in force at a time; None when nobody has said."""
+        return next((digest for since_ns, digest in reversed(self.configurations) if since_ns <= ns), None)
 
     def clock_stepped(self, from_ns: int, until_ns: int) -> bool:
         """Whether the clock was set in a span of time."""

@@ -106,6 +106,14 @@ class Track:
         return bool(len(self.kind) and self.kind[-1] == COMFORT_NOISE)
 
     @property
+    def quiet_start(self) -> int:
+        """Where the stream begins: its first speech, or the comfort noise that it begins with."""
+        first, start = int(self.audio[0]), int(self.start[0])
+        if not first or self.kind[0] != COMFORT_NOISE or self.ordered.epoch[0] != self.ordered.epoch[first]:
+            return start
+        return start - int(self.ordered.rtp_time[first] - self.ordered.rtp_time[0])
+
+    @property
     def is_unreadable(self) -> bool:
         """Whether it is SRTP whose keys were not in the signalling."""
         return self.state.protected and not self.state.keys

@@ -32,6 +32,8 @@ class SideTotals:
     silent_frames: int = 0
     samples: int = 0
     clipped: int = 0
+    suppressed: bool = False
+    """The side sends nothing, or comfort noise, while nobody speaks."""
     spans: list[tuple[int, int]] = field(default_factory=list)
     """Where the side's streams reach, samples of the call."""
     network_spans: list[tuple[int, int]] = field(default_factory=list)
@@ -60,6 +62,8 @@ class Work:
     first_ns: int
     """First packet of the call."""
     decision: Decision
+    config: str | None = None
+    """Digest of the configuration in force at its beginning; None: nobody has said."""
     sip_key: str = ""
     """Key in the table of dialogs; empty for a medium."""
     runs: list[int] = field(default_factory=list)
@@ -92,6 +96,12 @@ class Work:
     """Packets left out by stream: how many, capture time of first and last."""
     damaged: bool = False
     """Some of the journal could not be read."""
+    listed: dict[StreamKey, int] = field(default_factory=dict)
+    """Up to when streams that are in no part were listed and let go of."""
+    overrun: bool = False
+    """Some of the journal was forgotten before it was assembled."""
+    missing: list[tuple[int, int]] = field(default_factory=list)
+    """Capture times, ends included, of what could not be read."""
     failed: Reason | None = None
     """Why parts could not be written."""
     aside: bool = False
@@ -113,6 +123,7 @@ class Work:
             call_id=self.call_id,
             first_ns=self.first_ns,
             decision=self.decision,
+            config=self.config,
             sip_key=self.sip_key,
             second_leg_of=self.second_leg_of,
             origin_ns=self.origin_ns,

@@ -7,10 +7,11 @@ import numpy as np
 
 from appliance.assembledaemon import AssembleDaemon, AssembleSettings
 from appliance.assembly.settings import AssemblySettings
-from capture import journal
+from capture import journal, journalscan
 from capture.events import EventKind
-from capture.intake import Intake, Window
+from capture.intake import Intake
 from capture.journal import Event
+from capture.journalfile import OFFSET_BITS, OFFSET_MASK
 from capture.journalstore import JournalStore
 from capture.records import GUARD_BYTES, LINK_ETHERNET, RecordBatch
 from storage.vocabulary import Source
@@ -37,20 +38,45 @@ def batch_of(frames: list[Frame]) -> RecordBatch:
 
 
 def write_journal(
-    directory: Path, packets: Iterable[Packet], *, file_bytes: int = 256 << 20, tail_s: float = 40
+    directory: Path,
+    packets: Iterable[Packet],
+    *,
+    tail_s: float = 40,
+    continued: int = 0,
+    file_bytes: int = 256 << 20,
+    digest: str | None = None,
 ) -> list[int]:
-    """Write what a capture of the packets would, and a quiet line for `tail_s` after them; addresses of its blocks."""
+    """Write what a capture of the packets would, and of a quiet line for `tail_s` after them.
+
+    `continued`: its ring outlived another capture. `digest`: of the configuration in force. Returns the addresses of
+    the media blocks.
+    """
     frames = sorted(frames_of(packets), key=lambda frame: frame.ts_ns)
     intake, addresses = Intake(frozenset({5060})), []
     with JournalStore(directory, file_bytes=file_bytes) as store:
-        addresses.append(_tell(store, frames[0].ts_ns, EventKind.START))
+        _tell(store, frames[0].ts_ns, EventKind.START, continued=continued)
+        if digest is not None:
+            _tell(store, frames[0].ts_ns, EventKind.CONFIGURATION, digest=digest)
         for cycle in _cycles(frames):
             for window in intake.windows(batch_of(cycle)):
-                addresses += [store.append(pieces) for pieces in _laid_out(window)]
-            addresses.append(_tell(store, cycle[-1].ts_ns - CYCLE_NS // 2, EventKind.TICK))
+                if len(window.extents):
+                    media = journal.serialize_media(window.first_ns, window.last_ns, window.extents, window.rows)
+                    addresses.append(store.append(media))
+                if window.signalling is not None:
+                    store.append(journal.serialize_signalling(window.signalling))
+            _tell(store, cycle[-1].ts_ns - CYCLE_NS // 2, EventKind.TICK)
         for ahead_ns in range(0, int(tail_s * 1e9), CYCLE_NS):
-            addresses.append(_tell(store, frames[-1].ts_ns + ahead_ns, EventKind.TICK))
+            _tell(store, frames[-1].ts_ns + ahead_ns, EventKind.TICK)
     return addresses
+
+
+def damage(directory: Path, address: int, offset: int, size: int = 1) -> None:
+    """Change bytes of the journal, `offset` from a block's beginning."""
+    with journalscan.path_of(directory, address >> OFFSET_BITS).open("r+b") as file:
+        file.seek((address & OFFSET_MASK) + offset)
+        octets = file.read(size)
+        file.seek((address & OFFSET_MASK) + offset)
+        file.write(bytes(octet ^ 0xFF for octet in octets))
 
 
 def assemble(archive: Path, settings: AssemblySettings = SETTINGS) -> None:
@@ -71,12 +97,5 @@ def _cycles(frames: list[Frame]) -> Iterator[list[Frame]]:
     yield cycle
 
 
-def _laid_out(window: Window) -> Iterator[list[journal.Bytes]]:
-    if len(window.extents):
-        yield journal.serialize_media(window.first_ns, window.last_ns, window.extents, window.rows)
-    if window.signalling is not None:
-        yield journal.serialize_signalling(window.signalling)
-
-
-def _tell(store: JournalStore, ts_ns: int, kind: EventKind) -> int:
-    return store.append(journal.serialize_events([Event(ts_ns=ts_ns, kind=kind, detail={})]))
+def _tell(store: JournalStore, ts_ns: int, kind: EventKind, **detail: int | str) -> None:
+    store.append(journal.serialize_events([Event(ts_ns=ts_ns, kind=kind, detail=dict(detail))]))

@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from appliance import journalneeds
 from appliance.assembly.outages import Outages
 from appliance.capturedaemon import CaptureDaemon, CaptureSettings
+from appliance.journalneeds import Needs
 from capture.events import EventKind
-from capture.journal import Block, EventBlock, MediaBlock
+from capture.journal import Block, Event, EventBlock, MediaBlock, serialize_events
+from capture.journalfile import OFFSET_BITS
 from capture.journalreader import JournalReader
+from capture.journalstore import JournalStore
 from capture.ring import RingSettings
 from tests.capture.private_network import in_private_network, ip, veth
 from tests.crash.calls import Plan
@@ -74,6 +78,40 @@ def test_a_start_does_not_pass_over_what_the_ring_still_holds(tmp_path: Path) ->
     assert start.ts_ns < found[again - 1].last_ns
 
 
+@in_private_network
+def test_age_is_for_what_was_read_and_nobody_wants(tmp_path: Path) -> None:
+    make_port()
+    with JournalStore(tmp_path / "journal") as store:
+        store.append(serialize_events([Event(ts_ns=5, kind="tick", detail={})]))
+    (old,) = (tmp_path / "journal").glob("*.rkj")
+    three_days_ago = time.time() - 3 * 24 * 3600
+    os.utime(old, (three_days_ago, three_days_ago))
+    (tmp_path / "run").mkdir()
+    with traffic():
+        record(tmp_path)
+        assert old.exists(), "nobody has read it yet"
+        journalneeds.write(tmp_path / "run", Needs(needed=0, wanted=0))
+        os.utime(old, (three_days_ago, three_days_ago))
+        record(tmp_path)
+        assert old.exists(), "a recording is going to be made of it"
+        journalneeds.write(tmp_path / "run", Needs(needed=0, wanted=1 << OFFSET_BITS))
+        record(tmp_path)
+        assert not old.exists(), "only for what no rule wants"
+
+
+@in_private_network
+def test_what_is_set_aside_is_told(tmp_path: Path) -> None:
+    make_port()
+    (tmp_path / "quarantine").mkdir()
+    for name in (f"{5:016x}.rkj", f"{'ab' * 32}-77.rkj", "notes.txt", ".0000000000000006.tmp"):
+        (tmp_path / "quarantine" / name).touch()
+    with traffic():
+        record(tmp_path)
+    told = [event for block in blocks(tmp_path) if isinstance(block, EventBlock) for event in block.events]
+    details = [event.detail for event in told if event.kind == EventKind.QUARANTINE]
+    assert details == [{"block": f"{5:016x}"}, {"call": "ab" * 32}]
+
+
 def starts(found: list[Block]) -> list[int]:
     """Which blocks tell of a start."""
     return [
@@ -117,6 +155,7 @@ def record(archive: Path) -> None:
         journal=archive / "journal",
         run=archive / "run",
         volume=archive,
+        quarantine=archive / "quarantine",
         sip_ports=frozenset((5060,)),
         ring=RingSettings(ring_bytes=16 << 20, timeout_ms=20),
     )

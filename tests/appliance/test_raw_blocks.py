@@ -81,6 +81,7 @@ def test_what_capture_stumbles_over_is_journalled_as_the_kernel_wrote_it(tmp_pat
     veth("span0", "switch0")
     program = kernelfilter.program(SIP_PORTS, tunnels=frozenset())
     port = MirrorPort(3, "span0", program, RingSettings(ring_bytes=4 << 20, timeout_ms=10))
+    begun_ns = time.time_ns()
     port.open("span0", "ring")
     played = play(call(talk_s=2.0))
     frames = frames_of(played.packets)
@@ -105,6 +106,8 @@ def test_what_capture_stumbles_over_is_journalled_as_the_kernel_wrote_it(tmp_pat
         while (item := reader.next()) is not None:
             if isinstance(item[1], RawBlock):
                 assert item[1].interface == 3
+                # The first block after a start, too: it has no packets before it to go by.
+                assert begun_ns <= item[1].first_ns <= item[1].last_ns <= time.time_ns()
                 found.append(item[1].data.tobytes())
     held = b"".join(found)
     assert all(frame.octets in held for frame in frames)

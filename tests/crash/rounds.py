@@ -345,7 +345,7 @@ def _path(archive: Path, number: int) -> Path:
 
 def _needless(archive: Path) -> list[int]:
     """Files of the journal that hold nothing that is needed, but for the newest."""
-    first = min(journalneeds.read(archive / "run") >> OFFSET_BITS, max(_numbers(archive)))
+    first = min(journalneeds.read(archive / "run").needed >> OFFSET_BITS, max(_numbers(archive)))
     return [number for number in _numbers(archive) if number < max(_numbers(archive)) or number < first]
 
 
