@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from appliance.audit import Account, Difference, TsharkAccount, unexplained
+from appliance.dissector import Dissection
 from appliance.terminal import printable
 
 EXIT_AGREED = 0
@@ -39,6 +40,16 @@ def show_frames(console: Console, difference: Difference, filter_text: str, fram
     console.print(printable(f"  filter: {filter_text}"))
     for frame in frames:
         console.print(printable(f"  {frame}"))
+
+
+def show_dissection(console: Console, dissection: Dissection) -> None:
+    """Print what is in the first of those frames, or why that cannot be told."""
+    for frame in dissection.frames:
+        console.print(printable(f"  frame {frame.number}: {' / '.join(frame.layers)}"))
+        for field in frame.fields:
+            console.print(printable(f"    {field}"))
+    if dissection.trouble:
+        console.print(printable(f"  {dissection.trouble}"))
 
 
 def document(ours: Account, theirs: TsharkAccount, differences: Sequence[Difference]) -> dict[str, Any]:

@@ -20,6 +20,9 @@ from appliance.errors import ToolFailedError, ToolMissingError
 
 T = TypeVar("T")
 
+READ_AS = ("--enable-heuristic", "rtp_udp", "-d", "udp.port==8472,vxlan")
+"""What tshark does not look for on its own: media without signalling, and VXLAN on Linux's old port, as we read it."""
+
 _MAX_LISTED = 200
 """More streams than this are recounted without naming them on tshark's command line."""
 
@@ -78,7 +81,7 @@ def frames(capture: Path, chosen: str) -> list[str]:
 def _run(capture: Path, arguments: Sequence[str], read: Callable[[Iterable[str]], T]) -> tuple[T, str]:
     """Run tshark over `capture`; return what `read` makes of its lines, and its complaint when it failed."""
     with tempfile.TemporaryDirectory(prefix="rokubox-audit-") as empty, tempfile.TemporaryFile() as complaints:
-        command = [tool(), "-n", "-r", str(capture.absolute()), "--enable-heuristic", "rtp_udp", *arguments]
+        command = [tool(), "-n", "-r", str(capture.absolute()), *READ_AS, *arguments]
         environment = os.environ | {"WIRESHARK_CONFIG_DIR": empty, "LC_ALL": "C.UTF-8"}
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints,

@@ -44,7 +44,7 @@ def add(commands: Commands) -> None:
     shown_as.add_argument(
         "--frames",
         action="store_true",
-        help="also the first frames behind each difference, and the filter that shows all in Wireshark",
+        help="also the first frames behind each difference, what is in them, and the filter that shows all of them",
     )
     parser.set_defaults(run=_run, archive_code=OUTPUT, interrupted="nothing was kept")
 
@@ -71,9 +71,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _show_frames(capture: Path, differences: Sequence["Difference"]) -> None:
-    from appliance import auditreport, framefilter, tsharkaccount
+    from appliance import auditreport, dissector, framefilter, tsharkaccount
 
     console = terminal.output()
     for difference in differences:
         if chosen := framefilter.display_filter(difference):
             auditreport.show_frames(console, difference, chosen, tsharkaccount.frames(capture, chosen))
+            auditreport.show_dissection(console, dissector.dissect(capture, chosen, tsharkaccount.READ_AS))
