@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from appliance.errors import RequestError
-from storage.ledger.entries import Day, Text
+from storage.ledger.entries import Day, Name, Text
 from storage.vocabulary import CallId
 
 MAX_REQUEST_BYTES = 1 << 20
@@ -37,6 +37,15 @@ class Hold(_Message, frozen=True, tag="hold"):
     calls: Annotated[tuple[CallId, ...], Meta(min_length=1, max_length=MAX_CALLS)]
     released: bool
     name: Text
+    who: Text
+    why: Text
+
+
+class Export(_Message, frozen=True, tag="export"):
+    """Say in the ledger that recordings are given out."""
+
+    calls: Annotated[tuple[CallId, ...], Meta(min_length=1, max_length=MAX_CALLS)]
+    options: dict[Name, Text]
     who: Text
     why: Text
 
@@ -87,7 +96,7 @@ class Refused(_Message, frozen=True, tag="refused"):
     """It was the request that was wrong, not the archive."""
 
 
-Request = Erase | Hold | ConfirmClock
+Request = Erase | Hold | Export | ConfirmClock
 Answer = Erased | Done | Refused
 _REQUESTS = msgspec.json.Decoder(Request)
 _ANSWERS = msgspec.json.Decoder(Answer)

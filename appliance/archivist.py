@@ -9,12 +9,24 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
-from appliance.archiverequests import Answer, ConfirmClock, Done, Erase, Erased, Hold, LedgerLine, Refused, Request
+from appliance.archiverequests import (
+    Answer,
+    ConfirmClock,
+    Done,
+    Erase,
+    Erased,
+    Export,
+    Hold,
+    LedgerLine,
+    Refused,
+    Request,
+)
 from storage.archive import Archive
 from storage.disk import Disk
 from storage.errors import DamagedRecordError, StorageError
 from storage.ledger import proof
 from storage.ledger.entries import Erasure
+from storage.ledger.entries import Export as ExportEntry
 from storage.ledger.entries import Hold as HoldEntry
 from storage.ledger.ledger import Ledger
 from storage.retention import clockfile, clockguard, erasure, holds
@@ -83,6 +95,8 @@ class Archivist:
                     return (yield from self._erase(request, seen.wall_ns))
                 case Hold():
                     return self._hold(request, seen.wall_ns)
+                case Export():
+                    return self._note_export(request, seen.wall_ns)
                 case ConfirmClock():
                     by = f"{request.who}: {request.why}"
                     self._keep_clock(clockguard.confirm(self._clock, seen, self._ledger.size, by))
@@ -156,6 +170,21 @@ class Archivist:
         self._ledger.commit(now_ns)
         self._around.changed()
         return Done(entry=self._proven(number), calls=len(concerned))
+
+    def _note_export(self, request: Export, now_ns: int) -> Answer:
+        # First what was recorded: it is to be proved.
+        self._around.settle()
+        entry = ExportEntry(
+            call_ids=request.calls,
+            options=request.options,
+            who=request.who,
+            why=request.why,
+            at=rfc3339(now_ns, self._around.zone),
+        )
+        number = self._ledger.size
+        self._ledger.append((entry,))
+        self._ledger.commit(now_ns)
+        return Done(entry=self._proven(number), calls=len(request.calls))
 
     def _proven(self, number: int) -> LedgerLine:
         stored = next(self._ledger.lines(number)).stored

@@ -11,6 +11,7 @@ from appliance.commands import (
     calls,
     capture_import,
     erase,
+    export,
     hold,
     prove,
     record,
@@ -40,7 +41,7 @@ exit codes:
   3 input unreadable or damaged
   10 to 16: what `rokubox verify` has found, see its --help
 """
-COMMANDS = (capture_import, record, calls, audit, verify, prove, scrub, retention, hold, erase, share_config)
+COMMANDS = (capture_import, record, calls, export, audit, verify, prove, scrub, retention, hold, erase, share_config)
 """In the order of `--help`."""
 
 

@@ -55,12 +55,22 @@ Prove = Callable[[str, int], bytes]
 """Call id and part number to the text of the proof that the ledger holds the part."""
 
 
+Step = Callable[[PartEntry], None]
+"""Told each part that is in the bundle."""
+
+
 def write(
-    archive: Archive, order: Order, target: Path, *, prove: Prove, keys: Mapping[str, bytes], step: Callable[[], None]
+    archive: Archive,
+    order: Order,
+    target: Path,
+    *,
+    prove: Prove,
+    keys: Mapping[str, bytes],
+    step: Step,
 ) -> Manifest:
     """Write the bundle to `target`, which must not exist yet, and return what it says of itself.
 
-    `keys`: files that the proofs are checked with, by name. `step` is called after each part.
+    `keys`: files that the proofs are checked with, by name. `step` is told each part.
 
     Raises:
         DamagedPartError, DamagedRecordError: a part cannot be read.
@@ -113,14 +123,14 @@ class _Writer:
         self.bundle.writestr(self._entry(name), content)
         return hashlib.sha256(content).hexdigest()
 
-    def call(self, call: CallRecord, step: Callable[[], None]) -> Iterator[ExportedFile]:
+    def call(self, call: CallRecord, step: Step) -> Iterator[ExportedFile]:
         """Add everything of one call."""
         for entry in call.parts:
             if not self.order.treatment.hides:
                 yield from self._original(call, entry)
             if self.order.treatment.alters:
                 yield from self._treated(call, entry)
-            step()
+            step(entry)
         name = f"calls/{call.call_id}.json"
         sha256 = self.add(name, record_to_json(self._hidden(call)))
         yield ExportedFile(

@@ -38,3 +38,12 @@ class Treatment:
     def hides(self) -> bool:
         """Whether something must not be seen or heard: the originals stay out of the bundle then."""
         return self.mask_keys or self.redact or self.cut_s is not None
+
+    def options(self) -> dict[str, str]:
+        """What is asked for in a few words, for the ledger."""
+        said = {name: "yes" for name in ("mix", "conceal", "mask_keys", "redact") if getattr(self, name)}
+        if self.encoding is not None:
+            said["encoding"] = self.encoding.value
+        if self.cut_s is not None:
+            said["cut_s"] = f"{self.cut_s[0]:g}-{self.cut_s[1]:g}"
+        return said

@@ -60,7 +60,7 @@ def export(imported: Imported, tmp_path: Path) -> Exported:
             software="rokubox test",
         )
         target = tmp_path / "export.zip"
-        bundle.write(archive, order, target, prove=_proof, keys=KEYS, step=lambda: None)
+        bundle.write(archive, order, target, prove=_proof, keys=KEYS, step=lambda _part: None)
         assert [path.name for path in tmp_path.iterdir()] == ["export.zip"]
         return zipfile.ZipFile(io.BytesIO(target.read_bytes()))
 
@@ -215,7 +215,7 @@ def test_two_files_for_each_part_of_the_wav_form(tmp_path):
     calls = list(archive.calls(_refuse))
     at = datetime(2026, 1, 2, tzinfo=ZoneInfo("UTC"))
     order = Order(calls=calls, treatment=Treatment(), who="a", why="b", at=at, software="s")
-    bundle.write(archive, order, tmp_path / "e.zip", prove=_proof, keys=KEYS, step=lambda: None)
+    bundle.write(archive, order, tmp_path / "e.zip", prove=_proof, keys=KEYS, step=lambda _part: None)
     with zipfile.ZipFile(tmp_path / "e.zip") as exported:
         suffixes = sorted(name.rsplit(".", 1)[1] for name in exported.namelist() if name.startswith("originals/"))
     assert suffixes == ["json", "txt", "wav"]
