@@ -53,7 +53,8 @@ class OwnMedia:
             if work is not None:
                 self.cut_due(work.call_id)
             else:
-                self._let_go(group, state.now_ns - settings.late_ns)
+                # What came after a call is few packets, still to be listed.
+                self._let_go([member for member in group if not member.claimed], state.now_ns - settings.late_ns)
                 self._state.schedule(state.now_ns + settings.segment_s * NS, Due.RUN, str(number))
 
     def cut_due(self, call_id: str) -> None:
