@@ -5,11 +5,14 @@ cache of a file that is written and read once is nothing else. Here the same few
 """
 
 import contextlib
+import errno
 import fcntl
 import mmap
 import os
 import tempfile
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from capture.errors import JournalError
@@ -26,9 +29,8 @@ class UnitFile:
     def __init__(self, directory: Path) -> None:
         self._file = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115
         self._units = 0
-        descriptor = self._file.fileno()
         with contextlib.suppress(OSError):  # then it goes through the page cache, as files do
-            fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_DIRECT)
+            self._set_flags(lambda flags: flags | os.O_DIRECT)
 
     def append(self, units: memoryview) -> None:
         """Write whole units behind those that are there. `units` begins at a page.
@@ -38,7 +40,7 @@ class UnitFile:
         """
         base, done = self._units * UNIT_BYTES, 0
         while done < len(units):
-            written = os.pwrite(self._file.fileno(), units[done:], base + done)
+            written = self._aligned(partial(os.pwrite, self._file.fileno(), units[done:], base + done))
             done += written - written % mmap.PAGESIZE
         self._units += len(units) // UNIT_BYTES
 
@@ -48,8 +50,22 @@ class UnitFile:
         Raises:
             JournalError: it is not there.
         """
-        if os.preadv(self._file.fileno(), [unit], number * UNIT_BYTES) != UNIT_BYTES:
+        if self._aligned(partial(os.preadv, self._file.fileno(), [unit], number * UNIT_BYTES)) != UNIT_BYTES:
             raise JournalError("journal file is cut short")
+
+    def _aligned(self, call: Callable[[], int]) -> int:
+        """Read or write; a file system that wants other borders than pages gets it through the page cache after all."""
+        try:
+            return call()
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            self._set_flags(lambda flags: flags & ~os.O_DIRECT)
+            return call()
+
+    def _set_flags(self, change: Callable[[int], int]) -> None:
+        descriptor = self._file.fileno()
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, change(fcntl.fcntl(descriptor, fcntl.F_GETFL)))
 
     def close(self) -> None:
         """Drop the file."""
