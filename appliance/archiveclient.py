@@ -16,6 +16,7 @@ from appliance.config import Configuration
 from appliance.errors import RequestError
 from storage.archive import Archive
 from storage.errors import ArchiveBusyError, ArchiveError
+from storage.volume import volume
 from storage.writer import ArchiveWriter
 
 Ask = Callable[[Request], Answer]
@@ -65,6 +66,7 @@ def own(archive: Archive, configuration: Configuration) -> Iterator[Archivist]:
     """Own the archive in this process."""
     if not archive.root.is_dir():
         raise ArchiveError(f"{archive.root} is not a directory")
+    volume.require(archive.root, configuration.storage.volume_uuid)
     with ArchiveWriter(archive, books=configuration.books(archive, time.time_ns)) as writer:
         assert writer.register is not None  # there are books
         assert writer.register.ledger is not None  # and no going on without them
@@ -73,6 +75,9 @@ def own(archive: Archive, configuration: Configuration) -> Iterator[Archivist]:
         archivist.begin(time.time_ns())
         archivist.look_at_clock(clocks.sighting())
         yield archivist
+        writer.sync()
+        if writer.register.index is not None:
+            writer.register.index.purge()
 
 
 def _connected(run: Path) -> socket.socket | None:

@@ -106,7 +106,7 @@ class Archivist:
 
     def _erase(self, request: Erase, now_ns: int) -> Steps:
         yield from self._eraser.resume(now_ns)
-        self._around.settle()
+        self._eraser.with_room(self._around.settle)
         victims: list[Victim] = []
         left: dict[str, str] = {}
         for call_id, day in dict(request.calls).items():

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from appliance import journalneeds, servicenotify
+from appliance.archivekeeping import ArchiveKeeping, KeepingSettings
 from appliance.assembly import snapshot
 from appliance.assembly.fold import Assembly
 from appliance.assembly.isolation import cause_of
@@ -30,10 +31,14 @@ from appliance.journalneeds import Needs
 from appliance.orphan import Parent
 from appliance.quarantine import Quarantine
 from capture import journalscan
+from capture.journalfile import OFFSET_BITS
 from capture.journalreader import JournalReader
 from storage.archive import Archive
-from storage.errors import ArchiveBusyError, StorageError
+from storage.errors import ArchiveBusyError, StorageError, VolumeError
+from storage.ledger.entries import MAX_ENTRY_BYTES
+from storage.ledger.ledgerfile import ENTRIES
 from storage.register import RegisterSettings
+from storage.volume import volume
 from storage.writer import ArchiveWriter
 
 SNAPSHOT_S = 10.0
@@ -61,6 +66,10 @@ class AssembleSettings:
     """Looks up those of an earlier configuration by its digest; None when its text is not kept."""
     books: RegisterSettings | None = None
     """How ledger and index are kept; None: not at all."""
+    keeping: KeepingSettings = field(default_factory=lambda: KeepingSettings(reserve_bytes=0))
+    """What else is done with the archive."""
+    volume_uuid: str = ""
+    """File system that the archive has to lie on; any when empty."""
     supervisor: int = 0
     """Process that started this one; 0: whichever is the parent."""
 
@@ -73,6 +82,12 @@ class AssembleDaemon:
         self._settings = settings
         self._stopping = False
         self._parent = Parent(settings.supervisor)
+        self._keeping: ArchiveKeeping | None = None
+        self._turned = -1
+        """The last file of the journal that may hold what was erased."""
+        self._log = b""
+        self._erased = False
+        """Calls were erased: state and journal are to forget them."""
         self._settled_s = 0.0
         self._told_s = 0.0
         self._snapshot = self._archive.spool / SNAPSHOT_NAME
@@ -87,7 +102,9 @@ class AssembleDaemon:
         Raises:
             StorageError: the archive cannot be opened.
         """
+        volume.require(self._archive.root, self._settings.volume_uuid)
         with self._owned() as writer:
+            self._log = self._first_line()
             state, position = self._restore()
             quarantine = Quarantine(directory=self._archive.quarantine, spool=self._archive.spool, say=_tell)
             with quarantine, JournalReader(self._archive.journal, position) as reader:
@@ -96,8 +113,31 @@ class AssembleDaemon:
                 self._tell_troubles(writer)
                 servicenotify.ready("assembling")
                 servicenotify.watchdog()  # from now on: what hangs may be the first thing to come
-                self._loop(reader, assembly, writer, quarantine)
+                with self._kept(writer):
+                    self._loop(reader, assembly, writer, quarantine)
                 self._keep(reader, assembly, writer)
+
+    @contextmanager
+    def _kept(self, writer: ArchiveWriter) -> Iterator[None]:
+        """Take requests and keep the archive in order, if it can be; recording goes on in any case."""
+        with ExitStack() as stack:
+            if writer.register is not None and writer.register.ledger is not None:
+                self._keeping = self._archive_keeping(stack, writer)
+            yield
+            self._keeping = None
+
+    def _archive_keeping(self, stack: ExitStack, writer: ArchiveWriter) -> ArchiveKeeping | None:
+        def erased() -> None:
+            self._erased = True
+            with suppress(StorageError):  # tried again within a second
+                writer.sync()
+
+        try:
+            keeping = ArchiveKeeping(self._archive, writer, self._settings.keeping, erased=erased, tell=_tell)
+        except (StorageError, OSError) as error:
+            _tell(f"alarm: recording goes on, but nothing is erased and no request taken: {error}")
+            return None
+        return stack.enter_context(keeping)
 
     def _publisher(self, writer: ArchiveWriter) -> Publisher:
         settings = self._settings.assembly
@@ -166,7 +206,9 @@ class AssembleDaemon:
                     assembly.step(item[1])
             self._alive()
             self._settle(writer)
-            if time.monotonic() >= kept + SNAPSHOT_S:
+            if self._keeping is not None:
+                self._keeping.poll()
+            if self._erased or time.monotonic() >= kept + SNAPSHOT_S:
                 self._keep(reader, assembly, writer)
                 kept = time.monotonic()
 
@@ -185,6 +227,8 @@ class AssembleDaemon:
             try:
                 writer.sync()
             except StorageError as error:  # another second, another try; nothing is lost meanwhile
+                if self._is_back(error):
+                    raise
                 _tell(f"alarm: ledger and index are not up to date: {error}")
         self._settled_s = time.monotonic()
 
@@ -196,8 +240,13 @@ class AssembleDaemon:
             writer.replace(self._snapshot, _POSITION.pack(position) + snapshot.dump(assembly.state))
             # Once more: a power cut must not bring back a snapshot that needs what is forgotten.
             writer.sync()
-            journalneeds.write(self._archive.run, _needs(assembly, position))
+            if self._erased:
+                self._turned = position >> OFFSET_BITS
+                self._erased = False
+            journalneeds.write(self._archive.run, _needs(assembly, position, self._turned))
         except (StorageError, OSError) as error:
+            if self._is_back(error):
+                raise
             _tell(f"state not kept: {error}")
         except Exception as error:  # assembly itself may well go on; the journal holds what the state would
             _tell(f"alarm: state not kept: {cause_of(error)}")
@@ -212,10 +261,30 @@ class AssembleDaemon:
         """Wait until what failed is worth another try; False when there is no time left for it."""
         servicenotify.status(str(error))
         servicenotify.watchdog()
-        if self._stopping or self._parent.gone_for_s():
+        if self._stopping or self._parent.gone_for_s() or self._is_back(error):
             return False
-        time.sleep(RETRY_S)
+        again_s = time.monotonic() + RETRY_S
+        if self._keeping is not None:
+            self._keeping.refused(error)
+        while time.monotonic() < again_s:
+            if self._keeping is None or not self._keeping.poll():
+                time.sleep(WAIT_S)
         return True
+
+    def _is_back(self, error: Exception) -> bool:
+        """Whether the archive's disk, which was gone, is mounted anew: what is open here is of the old mount.
+
+        The next process opens it; until then nothing is written, and nothing ever to a disk with another ledger.
+        """
+        return isinstance(error, VolumeError) and self._first_line() == self._log != b""
+
+    def _first_line(self) -> bytes:
+        """How the ledger begins: no two archives have that in common."""
+        try:
+            with (self._archive.ledger / ENTRIES).open("rb") as lines:
+                return lines.readline(MAX_ENTRY_BYTES)
+        except OSError:
+            return b""
 
 
 def main(settings: AssembleSettings) -> int:
@@ -236,12 +305,13 @@ def main(settings: AssembleSettings) -> int:
     return 0
 
 
-def _needs(assembly: Assembly, position: int) -> Needs:
+def _needs(assembly: Assembly, position: int, turned: int) -> Needs:
     """What is needed of the journal when everything before a position was read."""
     oldest, wanted = assembly.oldest_needed(), assembly.oldest_wanted()
     return Needs(
         needed=position if oldest is None else min(oldest, position),
         wanted=position if wanted is None else min(wanted, position),
+        turned=turned,
     )
 
 

@@ -328,6 +328,7 @@ class CaptureDaemon:
         """
         settings = self._settings
         needs = journalneeds.read(settings.run)
+        store.turn_over(needs.turned)
         store.forget_before(needs.needed)
         oldest_ns = self._line.now_ns() - int(settings.journal_max_age_s * NS)
         while store.bytes_held > settings.journal_bytes or any(

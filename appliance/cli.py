@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from appliance.commands import (
     audit,
+    backup,
     calls,
     capture_import,
     erase,
@@ -15,9 +16,11 @@ from appliance.commands import (
     hold,
     prove,
     record,
+    restore,
     retention,
     scrub,
     share_config,
+    storage,
     verify,
 )
 from appliance.commands.arguments import tell
@@ -41,7 +44,23 @@ exit codes:
   3 input unreadable or damaged
   10 to 16: what `rokubox verify` has found, see its --help
 """
-COMMANDS = (capture_import, record, calls, export, audit, verify, prove, scrub, retention, hold, erase, share_config)
+COMMANDS = (
+    capture_import,
+    record,
+    calls,
+    export,
+    audit,
+    verify,
+    prove,
+    scrub,
+    retention,
+    hold,
+    erase,
+    storage,
+    backup,
+    restore,
+    share_config,
+)
 """In the order of `--help`."""
 
 

@@ -56,6 +56,7 @@ def _run(name: str, purpose: str, start: Callable[[argparse.Namespace], int], ar
 
 def _capture(arguments: argparse.Namespace) -> int:
     from appliance import capturedaemon  # what the other daemon needs is not loaded
+    from storage.volume import volume
 
     configuration = _configuration(arguments)
     archive = Archive(_archive(arguments, configuration))
@@ -63,6 +64,7 @@ def _capture(arguments: argparse.Namespace) -> int:
     if not interfaces:
         raise ConfigurationError("no mirror port: give --interface NAME, or [[span]] interface in --config FILE")
     storage = configuration.storage
+    volume.require(archive.root, storage.volume_uuid)
     return capturedaemon.main(
         capturedaemon.CaptureSettings(
             interfaces=tuple(dict.fromkeys(interfaces)),
@@ -84,6 +86,7 @@ def _capture(arguments: argparse.Namespace) -> int:
 
 def _assemble(arguments: argparse.Namespace) -> int:
     from appliance import assembledaemon
+    from appliance.archivekeeping import KeepingSettings
 
     configuration = _configuration(arguments)
     record = Record(arguments.record) if arguments.record else None
@@ -98,13 +101,30 @@ def _assemble(arguments: argparse.Namespace) -> int:
     books = configuration.books(Archive(root), time.time_ns, go_on_without=True)
     return assembledaemon.main(
         assembledaemon.AssembleSettings(
-            archive=root, assembly=settings, find_settings=find, books=books, supervisor=arguments.supervisor
+            archive=root,
+            assembly=settings,
+            find_settings=find,
+            books=books,
+            keeping=KeepingSettings(
+                reserve_bytes=configuration.storage.reserve_bytes,
+                command=_command("retention", "--automatic", root=root, config_file=arguments.config),
+                backup_command=_command("backup", root=root, config_file=arguments.config),
+                backup=configuration.backup,
+            ),
+            volume_uuid=configuration.storage.volume_uuid,
+            supervisor=arguments.supervisor,
         )
     )
 
 
 def _assembly(configuration: Configuration, record: Record | None) -> AssemblySettings:
     return configuration.assembly(record=record, form=None, software=software(), source=Source.SPAN)
+
+
+def _command(*words: str, root: Path, config_file: Path | None) -> tuple[str, ...]:
+    """A command about this archive, in a process of its own."""
+    configured = ("--config", str(config_file)) if config_file else ()
+    return (sys.executable, "-P", "-m", "appliance", *words, "--archive", str(root), *configured)
 
 
 def _configuration(arguments: argparse.Namespace) -> Configuration:

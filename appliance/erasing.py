@@ -23,8 +23,10 @@ from storage.retention import certificate, holds
 from storage.retention.certificate import Certificate, Left, ProvenEntry
 from storage.timestamps import rfc3339
 
-JOURNAL_WAIT_S = 30.0
-"""How long the journal may take to let go of what was erased, before the certificate says that it still holds some."""
+JOURNAL_WAIT_S = 75.0
+"""How long the journal may take to let go of what was erased, before the certificate says that it still holds some.
+
+Assembly keeps the packets of a stream for 30 s after its last one."""
 _PAUSE_S = 0.5
 _FEW = 20
 
@@ -66,6 +68,7 @@ def erase(
     Raises:
         ArchiveError: the archive's owner refuses.
     """
+    newest = max(_journal_files(archive), default=-1)
     answers = []
     for first in range(0, len(calls), MAX_CALLS):
         batch = tuple((call.call_id, call.day) for call in calls[first : first + MAX_CALLS])
@@ -86,7 +89,7 @@ def erase(
         parts=sum(answer.parts for answer in answers),
         bytes=sum(answer.bytes for answer in answers),
         left=Counter(Left(why) for answer in answers for why in answer.left.values()),
-        journal_clean=_journal_is_clean(archive),
+        journal_clean=_journal_is_clean(archive, newest),
         entries=tuple(ProvenEntry(line=entry.line, proof=entry.proof) for entry in proven),
     )
 
@@ -103,9 +106,8 @@ def write(done: Certificate, stem: Path) -> None:
     stem.with_name(f"{stem.name}.txt").write_text(certificate.to_text(done), "utf-8")
 
 
-def _journal_is_clean(archive: Archive) -> bool:
-    """Wait a little until the journal has given up every file that was there when the calls were erased."""
-    newest = max(_journal_files(archive), default=-1)
+def _journal_is_clean(archive: Archive, newest: int) -> bool:
+    """Wait a little until the journal has given up all files up to `newest`, which may hold what was erased."""
     deadline = time.monotonic() + JOURNAL_WAIT_S
     while True:
         if all(number > newest for number in _journal_files(archive)):

@@ -10,6 +10,7 @@ from capture.numbers import canonical
 from storage.archive import Archive
 from storage.call_record import CallRecord
 from storage.errors import DamagedRecordError
+from storage.index.numbers import searchable
 from storage.ledger.view import LedgerView
 from storage.retention import clockguard, holds
 from storage.retention.clockguard import ClockState
@@ -26,7 +27,7 @@ class KnownCall:
     enterprise: str | None
     line: str | None
     numbers: frozenset[str]
-    """Everybody's numbers in it, in the form for comparing."""
+    """Everybody's numbers in it, in the form in which they are searched."""
     bytes: int
     """Room that its files take."""
 
@@ -69,7 +70,7 @@ def _known(archive: Archive, record: CallRecord) -> KnownCall:
         day=record.started_at[:10],
         enterprise=record.enterprise,
         line=canonical(record.line) if record.line else None,
-        numbers=frozenset(form for number in said if (form := canonical(number))),
+        numbers=frozenset(form for number in said if (form := searchable(number))),
         bytes=_room(archive, record),
     )
 

@@ -21,23 +21,25 @@ class Needs:
     """Before it nothing is needed any more."""
     wanted: int = 0
     """Before it nothing is needed for what is to be recorded; not less than `needed`. Not read yet is wanted."""
+    turned: int = -1
+    """Number of the last file that is not to be written on any more: what was erased leaves with its file."""
 
 
 def write(run_directory: Path, needs: Needs) -> None:
     """Say what is needed. What this permits to forget must be durable already."""
     path = run_directory / FILE_NAME
     draft = path.with_name(f".{FILE_NAME}.tmp-{os.getpid()}")
-    draft.write_text(f"{needs.needed} {needs.wanted}\n", "ascii")
+    draft.write_text(f"{needs.needed} {needs.wanted} {needs.turned}\n", "ascii")
     draft.rename(path)
 
 
 def read(run_directory: Path) -> Needs:
     """Return what was said last."""
     try:
-        needed, wanted = (max(0, int(word)) for word in (run_directory / FILE_NAME).read_text("ascii").split())
+        needed, wanted, turned = (int(word) for word in (run_directory / FILE_NAME).read_text("ascii").split())
     except (OSError, ValueError):
         return Needs()
-    return Needs(needed=needed, wanted=max(needed, wanted))
+    return Needs(needed=max(0, needed), wanted=max(0, needed, wanted), turned=turned)
 
 
 def is_expired(file: JournalFile, needs: Needs, oldest_ns: int) -> bool:

@@ -71,6 +71,7 @@ class JournalStore:
         self._retired: list[_OpenFile] = []
         self._files: dict[int, JournalFile] = {}
         self._number = -1
+        self._turned = -1
         self._synced = 0
         self.torn: journalrepair.TornTail | None = None
         """What the last owner left half-written, cut off."""
@@ -120,6 +121,10 @@ class JournalStore:
             file.bytes = end
             self._files[file.number] = _with_block(self._files.get(file.number), file, header[0])
         return file.number << OFFSET_BITS | start
+
+    def turn_over(self, number: int) -> None:
+        """Write no more to this file and those before it; the next block goes into a new one."""
+        self._turned = max(self._turned, number)
 
     def sync(self) -> int:
         """Make durable what has been appended so far and return the address behind it. Appending goes on meanwhile.
@@ -173,7 +178,8 @@ class JournalStore:
     def _is_full(self, file: _OpenFile, now_ns: int) -> bool:
         known = self._files.get(file.number)
         is_old = known is not None and now_ns - known.first_ns >= FILE_AGE_NS
-        return is_old or file.bytes >= self._file_bytes
+        is_turned = file.number <= self._turned and file.bytes > 0
+        return is_turned or is_old or file.bytes >= self._file_bytes
 
     def _start(self) -> None:
         try:

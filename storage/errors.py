@@ -15,6 +15,14 @@ class ArchiveBusyError(StorageError):
     """Another process is writing to this archive; it has one writer at a time."""
 
 
+class VolumeError(ArchiveError):
+    """Another disk than the archive's is where the archive should be, or none."""
+
+
+class BackupError(StorageError):
+    """A backup that is damaged, or does not fit what is there."""
+
+
 class DiskFullError(StorageError):
     """No space left, or over quota. Nothing of the file that did not fit is left behind."""
 

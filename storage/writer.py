@@ -14,7 +14,7 @@ from typing import Self
 from storage.archive import Archive
 from storage.call_record import CallRecord
 from storage.disk import DRAFT_PATTERN, FILE_MODE, Directories, Disk, Draft, publish_all, replace_file
-from storage.errors import ArchiveBusyError, ErasedError, from_os_error
+from storage.errors import ArchiveBusyError, ErasedError, VolumeError, from_os_error
 from storage.json_form import to_json
 from storage.late_record import LateRecord
 from storage.layout import ID_DIGITS, day_folder
@@ -76,6 +76,19 @@ class ArchiveWriter:
                     self.register.__exit__(kind, error, traceback)
             finally:
                 os.close(self._lock)
+
+    def check_place(self) -> None:
+        """Make sure that the archive is still where its lock was taken: its disk may have been pulled out or replaced.
+
+        Raises VolumeError; nothing must be written then, for it would go onto whatever disk is there now.
+        """
+        path = self._archive.run / LOCK_NAME
+        try:
+            is_there = os.path.samestat(os.stat(path), os.fstat(self._lock))
+        except OSError:
+            is_there = False
+        if not is_there:
+            raise VolumeError("the archive's disk is not there")
 
     def clean_spool(self) -> int:
         """Remove the drafts of a killed run and say how many. Holding the lock, every draft here is one."""
@@ -165,6 +178,7 @@ class ArchiveWriter:
 
         Raises DiskFullError or ArchiveError when the disk fails; the file is as before then.
         """
+        self.check_place()
         draft = path.with_name(f".{path.name}.tmp-{os.getpid()}")
         try:
             replace_file(self._disk, draft, path, content)
@@ -179,6 +193,7 @@ class ArchiveWriter:
 
     def sync(self) -> int:
         """Fsync every directory that changed since the last time and say how many; then bring the books up to date."""
+        self.check_place()
         if self.register is None:
             return self._directories.sync()
         self.register.secure()
@@ -188,6 +203,7 @@ class ArchiveWriter:
 
     def _folder(self, above: Path, started: str) -> Path:
         assert self._lock >= 0, "written outside the writer's context"
+        self.check_place()
         day = (above, started[:10])
         folder = self._days.get(day)
         if folder is None:

@@ -61,6 +61,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from appliance import summary
     from appliance.importer import import_files
     from appliance.progress import shown
+    from storage.volume import volume
 
     configuration = configuration_of(arguments)
     output = archive_of(arguments, configuration)
@@ -68,6 +69,7 @@ def _run(arguments: argparse.Namespace) -> int:
     check_rules(configuration, record)
     form = Form(arguments.form) if arguments.form else None
     settings = configuration.assembly(record=record, form=form, software=software())
+    volume.require(output, configuration.storage.volume_uuid)
     books = configuration.books(Archive(output), time.time_ns)
     with shown("importing") as progress:
         report = import_files(arguments.files, output, settings, configuration.sip_ports, progress, books)

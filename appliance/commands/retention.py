@@ -1,6 +1,7 @@
 """`rokubox retention`: what the rules erase now, shown and done."""
 
 import argparse
+import os
 import sys
 
 from appliance import attribution
@@ -20,6 +21,9 @@ examples:
   rokubox retention --config rokubox.toml
   rokubox retention --confirm-clock --why "compared with the wall clock" --config rokubox.toml
 """
+
+_PATIENT = 10
+"""What is done in the background leaves the processors to recording."""
 
 
 def add(commands: Commands) -> None:
@@ -53,6 +57,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
     configuration = configuration_of(arguments)
     archive = Archive(archive_of(arguments, configuration))
+    if arguments.automatic:
+        os.nice(_PATIENT)
     who = "rokubox" if arguments.automatic else attribution.who(arguments)
     if arguments.confirm_clock:
         if not arguments.why:
@@ -64,6 +70,8 @@ def _run(arguments: argparse.Namespace) -> int:
         tell(told)
     if not arguments.automatic:
         retentiontable.show(terminal.output(), outlook)
+    elif outlook.plan.short_bytes:
+        tell(f"alarm: {outlook.plan.short_bytes:,} bytes are wanted for new recordings, and nothing more may be erased")
     code = INPUT if outlook.damaged else OK
     if arguments.dry_run or not outlook.plan.evictions:
         return code

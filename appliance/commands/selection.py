@@ -10,6 +10,7 @@ from appliance.inventory import KnownCall, calls
 from capture.numbers import canonical
 from storage.archive import Archive
 from storage.errors import DamagedRecordError
+from storage.index.numbers import searchable
 
 LEAST_DIGITS = 8
 
@@ -72,7 +73,7 @@ def _words(arguments: argparse.Namespace) -> Iterator[str]:
 def _fits(arguments: argparse.Namespace, call: KnownCall) -> bool:
     return (
         (not arguments.calls or any(call.call_id.startswith(wanted) for wanted in arguments.calls))
-        and (not arguments.number or canonical(arguments.number) in call.numbers)
+        and (not arguments.number or searchable(arguments.number) in call.numbers)
         and (not arguments.line or canonical(arguments.line) == call.line)
         and (not arguments.enterprise or arguments.enterprise == call.enterprise)
     )

@@ -16,3 +16,5 @@ class BackupSettings:
     """Hour of the site's day in which one is made."""
     keep_days: Annotated[int, Meta(ge=1, le=3653)] = 93
     """How long one is kept; the newest stays whatever its age."""
+    logs: tuple[str, ...] = ("/var/log/rokubox",)
+    """Folders and files of logs that are backed up too."""

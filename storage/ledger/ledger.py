@@ -57,7 +57,8 @@ class Ledger:
         Raises LedgerBrokenError when the lines are not those of the checkpoint, DeviceKeyError when the key is not
         the one that the ledger names, DiskFullError or ArchiveError when the disk fails.
         """
-        self._zone = settings.zone
+        self.zone = settings.zone
+        """The site's time zone."""
         disk = disk or Disk()
         directories = Directories(disk)
         self._checkpoints = CheckpointFiles(settings, disk, directories)
@@ -132,7 +133,7 @@ class Ledger:
 
         Raises DiskFullError or ArchiveError when the disk fails; the next call tries again.
         """
-        at = rfc3339(now_ns, self._zone)
+        at = rfc3339(now_ns, self.zone)
         if self._unsealed_lines:
             seal = Seal(entries=self._unsealed_lines, sha256=self._unsealed.hexdigest(), at=at)
             self._add(seal, entries.serialize(seal))
@@ -212,7 +213,7 @@ class Ledger:
         self._keys.begin()
         digest = hashlib.sha256(self._keys.public_key).hexdigest()[:8]
         self.origin = f"rokubox/{_NOT_IN_ORIGIN.sub('', serial)[:64] or digest}"
-        log = Log(origin=self.origin, public_key=_base64(self._keys.public_key), at=rfc3339(now_ns, self._zone))
+        log = Log(origin=self.origin, public_key=_base64(self._keys.public_key), at=rfc3339(now_ns, self.zone))
         self._add(log, entries.serialize(log))
 
     def _change_key(self, by: Attribution, now_ns: int) -> None:
@@ -223,7 +224,7 @@ class Ledger:
             signature=_base64(new.sign(last.note.text.encode())),
             who=by.who,
             why=by.why,
-            at=rfc3339(now_ns, self._zone),
+            at=rfc3339(now_ns, self.zone),
         )
         self._add(change, entries.serialize(change))
 

@@ -14,7 +14,7 @@ erasure takes.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,7 +126,7 @@ class Eraser:
         if not all(self._ledger.is_erased(victim.call_id) for victim in intent.victims):
             self.entry_number = self._ledger.size
             self._ledger.append((intent.entry,))
-        self._ledger.commit(now_ns)
+        self.with_room(lambda: self._ledger.commit(now_ns))
         yield
         files = [self._archive.root / file for victim in intent.victims for file in victim.files]
         for number, file in enumerate(files, 1):
@@ -151,12 +151,16 @@ class Eraser:
     def _write_intent(self, intent: Intent) -> None:
         self._directories.make(self._archive.retention)
         content = msgspec.json.encode(intent)
+        self.with_room(lambda: self._replace(self._intent, content))
+        self._directories.sync()
+
+    def with_room(self, write: Callable[[], object]) -> None:
+        """Write what has to be written so that room can be made; on a full disk into what was set aside for that."""
         try:
-            self._replace(self._intent, content)
+            write()
         except DiskFullError:
             self._remove(self._archive.retention / BALLAST_NAME)
-            self._replace(self._intent, content)
-        self._directories.sync()
+            write()
 
     def keep_ballast(self) -> None:
         """Set room aside for the day when there is none. Without room now, nothing is done."""

@@ -1,10 +1,7 @@
 """Erasures, holds and the clock, by whoever owns the archive; killed at every step it ends the same."""
 
 import errno
-import os
 import shutil
-import signal
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,12 +10,15 @@ import pytest
 from appliance.archiverequests import ConfirmClock, Done, Erase, Erased, Hold, Refused
 from storage.archive import Archive
 from storage.disk import FILE_MODE, Disk
+from storage.index.reader import IndexReader
 from storage.ledger import entries, proof
 from storage.ledger.view import LedgerView
 from storage.retention import clockfile, clockguard, holds
 from storage.retention.erasure import BALLAST_NAME, INTENT_NAME
+from storage.verify.verification import Request, verify
 from storage.vocabulary import Form
-from tests.storage.ledger.books import Killed, MortalDisk
+from tests.storage.fatal import in_a_process_killed_at
+from tests.storage.ledger.books import MortalDisk
 from tests.storage.retention.archives import SEEN, call_id, carried_out, erasures, finished, make, owned
 
 DAY = "2026-01-02"
@@ -124,36 +124,6 @@ def test_where_calls_stand_in_the_ledger(tmp_path: Path) -> None:
     assert LedgerView(tmp_path / "nowhere").size == 0
 
 
-def in_a_process_killed_at(step: int, work: Callable[[MortalDisk], None]) -> bool:
-    """Do the work in a process that is killed (SIGKILL) at its disk's step; False when it outlives the work."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work(FatalDisk(step))
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert status in (0, signal.SIGKILL)
-    return status != 0
-
-
-def _fatal(name: str) -> Callable[..., object]:
-    def call(self: MortalDisk, *arguments: object) -> object:
-        try:
-            return getattr(MortalDisk, name)(self, *arguments)
-        except Killed:
-            os.kill(os.getpid(), signal.SIGKILL)
-            raise
-
-    return call
-
-
-CALLS = ("create", "write", "write_at", "fsync", "truncate", "link", "rename", "remove", "make_directory")
-FatalDisk = type("FatalDisk", (MortalDisk,), {name: _fatal(name) for name in CALLS})
-
-
 def erase_two(root: Path) -> Callable[[MortalDisk], None]:
     def work(disk: MortalDisk) -> None:
         steps, disk.left = disk.left, -1
@@ -183,6 +153,7 @@ def test_killed_at_any_step_it_is_finished_or_was_not_begun(tmp_path: Path) -> N
             break
         with owned(root):
             pass
+        assert verify(Request(archive=root)).defects == []
         done = ids_left(root) == names_of(1)
         outcomes.append(done)
         assert done or finished(root) == finished(whole)
@@ -281,3 +252,14 @@ def test_the_clock_is_kept_and_confirmed(tmp_path: Path) -> None:
     assert kept.confirmed_by == "tanaka: looked"
     with owned(tmp_path) as archivist:
         assert archivist.clock == kept
+
+
+def test_the_index_forgets_the_numbers(tmp_path: Path) -> None:
+    make(tmp_path, 2, parts=1)
+    with owned(tmp_path) as archivist:
+        carried_out(archivist, erase(0, 1))
+    with IndexReader(tmp_path / "index.sqlite") as index:
+        assert index.count() == 0
+    stored = b"".join(path.read_bytes() for path in tmp_path.glob("index.sqlite*"))
+    for number in (b"0698765432", b"0311112222"):
+        assert number not in stored

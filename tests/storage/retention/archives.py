@@ -30,22 +30,26 @@ def call_id(number: int) -> str:
     return hashlib.sha256(f"call {number}".encode()).hexdigest()
 
 
-def make(root: Path, calls: int, *, parts: int = 2, form: Form = Form.ZIP, **changes: Any) -> list[CallRecord]:
+def make(
+    root: Path, calls: int, *, parts: int = 2, form: Form = Form.ZIP, frames: int = 800, **changes: Any
+) -> list[CallRecord]:
     """An archive with so many calls, a minute apart, and everything in the ledger; returns their records."""
     archive = Archive(root)
     with ArchiveWriter(archive, books=books(root)) as writer:
-        return [_call(writer, number, parts, form, changes) for number in range(calls)]
+        return [_call(writer, number, parts, form, frames, changes) for number in range(calls)]
 
 
-def _call(writer: ArchiveWriter, number: int, parts: int, form: Form, changes: dict[str, Any]) -> CallRecord:
+def _call(
+    writer: ArchiveWriter, number: int, parts: int, form: Form, frames: int, changes: dict[str, Any]
+) -> CallRecord:
     started_at = at(60 * number)
-    written = [_part(writer, number, part, form, started_at) for part in range(1, parts + 1)]
+    written = [_part(writer, number, part, form, frames, started_at) for part in range(1, parts + 1)]
     record = replace(call_record(), call_id=call_id(number), started_at=started_at, parts=tuple(written), **changes)
     writer.write_call(record)
     return record
 
 
-def _part(writer: ArchiveWriter, number: int, part: int, form: Form, started_at: str) -> PartEntry:
+def _part(writer: ArchiveWriter, number: int, part: int, form: Form, frames: int, started_at: str) -> PartEntry:
     start_ns = instant_ns(started_at)
     stem = part_stem(
         start_ns=start_ns,
@@ -62,8 +66,18 @@ def _part(writer: ArchiveWriter, number: int, part: int, form: Form, started_at:
         stem=stem,
         started=local_time(start_ns, TOKYO),
         form=form,
-        sound=sound(linear(800)),
-        metadata=lambda wav: to_json(part_record(call_id=call_id(number), part=part, wav_sha256=wav, form=form)),
+        sound=sound(linear(frames)),
+        metadata=lambda wav: to_json(
+            part_record(
+                call_id=call_id(number),
+                part=part,
+                wav_sha256=wav,
+                form=form,
+                started_at=started_at,
+                origin_at=started_at,
+                samples=frames,
+            )
+        ),
     )
     return PartEntry(
         name=made.name,
@@ -71,7 +85,7 @@ def _part(writer: ArchiveWriter, number: int, part: int, form: Form, started_at:
         wav_sha256=made.wav_sha256,
         call_json_sha256=made.call_json_sha256,
         first_sample=0,
-        samples=800,
+        samples=frames,
     )
 
 

@@ -1,0 +1,61 @@
+"""Which calls a request is about: every way to write a number, on either side, prefixes and all."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from appliance.commands import selection
+from appliance.errors import ConfigurationError
+from storage.archive import Archive
+from tests.storage.retention.archives import call_id, make
+
+
+def selected(root: Path, *words: str) -> list[int]:
+    parser = argparse.ArgumentParser()
+    selection.arguments(parser)
+    arguments = parser.parse_args(words)
+    found = {call.call_id for call in selection.selected(arguments, Archive(root))}
+    return [number for number in range(4) if call_id(number) in found]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two calls from 03-1234-5678 to 06-9876-5432 (dialled with 184), under E1."""
+    make(tmp_path, 2, parts=1)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["0312345678", "+81 3-1234-5678", "０３１２３４５６７８", "0698765432", "184-06-9876-5432", "+81698765432"],
+)
+def test_a_person(root: Path, number: str) -> None:
+    assert selected(root, "--number", number) == [0, 1]
+
+
+def test_who_diverted_the_call_is_concerned_too(root: Path) -> None:
+    assert selected(root, "--number", "0311112222") == [0, 1]
+
+
+def test_everything_that_is_said_must_fit(root: Path) -> None:
+    assert selected(root, "--enterprise", "E1") == [0, 1]
+    assert selected(root, "--enterprise", "E1", "--line", "03-1234-5678") == [0, 1]
+    assert selected(root, "--enterprise", "E2", "--number", "0312345678") == []
+    assert selected(root, "--line", "0698765432") == []
+    assert selected(root, call_id(1)[:8]) == [1]
+    assert selected(root, call_id(1), call_id(0)) == [0, 1]
+
+
+@pytest.mark.parametrize("words", [(), ("00000000",), (call_id(1), "--enterprise", "E2")])
+def test_what_selects_nothing_is_an_error(root: Path, words: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigurationError):
+        selected(root, *words)
+
+
+def test_the_ledger_is_told_no_number() -> None:
+    parser = argparse.ArgumentParser()
+    selection.arguments(parser)
+    arguments = parser.parse_args(["--number", "0312345678", "--line", "0698765432", "--enterprise", "E1"])
+    assert selection.rule(arguments) == "request: enterprise E1, by number, by line"
+    assert selection.described(arguments) == "enterprise E1, line 0698765432, number 0312345678"

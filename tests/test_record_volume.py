@@ -1,0 +1,127 @@
+"""The disk pulled out, replaced and put back while recording goes on: nothing is lost, no other disk is written."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from storage.errors import VolumeError
+from storage.volume import volume
+from storage.volume.smart import Verdict
+from tests.archive_reading import call_records
+from tests.capture.private_network import in_private_network, veth
+from tests.live import ROKUBOX, recording, sending, wait_until
+from tests.scenario import call
+from tests.traffic.calls import play
+
+PORT = ("--interface", "span0")
+
+
+def run(*words: str | Path) -> str:
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+
+
+class Disk:
+    """A disk of its own, in a file behind a loop device."""
+
+    def __init__(self, file: Path) -> None:
+        file.write_bytes(b"")
+        run("truncate", "-s", "100M", file)
+        run("mkfs.ext4", "-q", "-F", file)
+        self.uuid = run("blkid", "-p", "-s", "UUID", "-o", "value", file)
+        self.device = run("losetup", "--find", "--show", file)
+        self.gone = False
+
+    def mount(self, place: Path) -> None:
+        run("mount", self.device, place)
+
+    def detach(self) -> None:
+        run("losetup", "--detach", self.device)
+
+
+@contextmanager
+def disks(folder: Path, count: int) -> Iterator[list[Disk]]:
+    made: list[Disk] = []
+    try:
+        try:
+            made += [Disk(folder / f"disk{number}") for number in range(count)]
+        except (subprocess.CalledProcessError, FileNotFoundError):
+            pytest.skip("no loop devices here (not root?)")
+        yield made
+    finally:
+        with suppress(subprocess.CalledProcessError):
+            while True:
+                run("umount", "--lazy", folder / "place")
+        for disk in made:
+            disk.detach()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "place").mkdir()
+    return tmp_path / "place"
+
+
+def test_which_disk_it_is(place: Path) -> None:
+    with disks(place.parent, 2) as (ours, other):
+        ours.mount(place)
+        found = volume.describe(place)
+        assert (found.uuid, found.disk, found.mount.kind) == (ours.uuid, ours.device, "ext4")
+        assert volume.health(found).verdict is Verdict.UNKNOWN
+        volume.require(place / "archive", ours.uuid.upper())
+        with pytest.raises(VolumeError, match=f"here is file system {ours.uuid}, not {other.uuid}"):
+            volume.require(place / "archive", other.uuid)
+        run("umount", place)
+        with pytest.raises(VolumeError, match="nothing is written"):
+            volume.require(place / "archive", ours.uuid)
+        run("mount", "-o", "ro", ours.device, place)
+        with pytest.raises(VolumeError, match="mounted read-only"):
+            volume.require(place / "archive", ours.uuid)
+
+
+def test_a_foreign_disk_is_not_written_by_an_import(place: Path) -> None:
+    with disks(place.parent, 2) as (ours, other):
+        other.mount(place)
+        config = place.parent / "rokubox.toml"
+        config.write_text(f'[storage]\narchive = "{place}/archive"\nvolume_uuid = "{ours.uuid}"\n')
+        capture = place.parent / "x.pcap"
+        capture.write_bytes(b"\xd4\xc3\xb2\xa1\x02\x00\x04\x00" + bytes(8) + b"\xff\xff\x00\x00\x01\x00\x00\x00")
+        done = subprocess.run(
+            [ROKUBOX, "import", capture, "--config", config], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 4
+        assert f"here is file system {other.uuid}, not {ours.uuid}" in done.stderr
+        assert [path.name for path in place.iterdir()] == ["lost+found"]
+
+
+@in_private_network
+def test_pulled_out_and_put_back(tmp_path: Path) -> None:
+    """The same disk comes back as a new mount; meanwhile another one, and none, is where it was."""
+    veth("span0", "switch0")
+    place = tmp_path / "place"
+    place.mkdir()
+    with disks(tmp_path, 2) as (ours, other):
+        ours.mount(place)
+        archive = place / "archive"
+        config = tmp_path / "rokubox.toml"
+        config.write_text(f'[storage]\nvolume_uuid = "{ours.uuid}"\nreserve_bytes = 0\n')
+        with recording(archive, *PORT, "--config", str(config)) as recorder:
+            with sending("switch0", play(call("first", talk_s=2.0)).packets):
+                pass
+            recorder.wait_for_records(1)
+            run("umount", "--lazy", place)
+            with sending("switch0", play(call("second", talk_s=2.0)).packets):
+                time.sleep(1)
+                other.mount(place)
+            time.sleep(2)
+            assert [path.name for path in place.iterdir()] == ["lost+found"]
+            run("umount", place)
+            time.sleep(1)
+            assert list(place.iterdir()) == []
+            ours.mount(place)
+            wait_until(lambda: len(call_records(archive)) == 2)
+            assert recorder.stop() == 0
+        assert [record["outcome"] for record in call_records(archive)] == ["recorded", "recorded"]
