@@ -67,12 +67,13 @@ def due(state: ScrubState, sizes: Sequence[tuple[int, int]], now_ns: int, period
     """
     if state.round_ended_ns:
         return []
-    total = sum(size for _, size in sizes)
-    asked = total * min(max(now_ns + DAY_NS - state.round_started_ns, 0) / period_ns, 1)
+    share = min(max(now_ns + DAY_NS - state.round_started_ns, 0) / period_ns, 1)
+    asked = share * sum(size for _, size in sizes)
     chosen: list[int] = []
     read = sum(size for day, size in sizes if day < state.next_day)
     for day, size in sizes:
-        if day >= state.next_day and (read < asked or not chosen):
+        # The last run takes all that is left: a date that holds nothing asks for no share.
+        if day >= state.next_day and (read < asked or not chosen or share == 1):
             chosen.append(day)
             read += size
     return chosen

@@ -1,4 +1,4 @@
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from storage.disk import Disk
@@ -22,6 +22,8 @@ def run(state, sizes, now_ns, read, period_ns=PERIOD_NS):
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 1 << 40), max_size=60), st.integers(1, 60))
+@example([1, 0, 0], 1)
+@example([0] * 60, 30)
 def test_a_run_a_day_reads_everything_once_in_a_period(sizes, period):
     days = [(20260101 + number, size) for number, size in enumerate(sizes)]
     state = ScrubState()
