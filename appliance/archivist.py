@@ -116,6 +116,8 @@ class Archivist:
             elif found:
                 left[call_id] = found
             yield
+        self._eraser.with_room(self._around.settle)
+        victims = [erasure.with_late(self._archive, self._ledger, one) for one in victims]
         if not victims:
             return Erased(entry=None, erased=(), parts=0, bytes=0, left=left)
         parts, size = (sum(counts) for counts in zip(*((one.parts, one.bytes) for one in victims), strict=True))

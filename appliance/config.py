@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import pwd
 import re
 import tomllib
 from collections.abc import Callable
@@ -21,13 +22,14 @@ from capture.numbers import canonical
 from capture.rules import Enterprise, LineRule
 from storage.archive import Archive
 from storage.backup.settings import BackupSettings
-from storage.ledger.settings import LedgerSettings
+from storage.ledger.settings import Attribution, InForce, LedgerSettings
 from storage.register import RegisterSettings
 from storage.retention.policy import EnterprisePolicy, Policy, Retention, Rule
 from storage.share.settings import ShareSettings
 from storage.vocabulary import Form, Pcm, Source
 
 SIP_PORTS = (5060, 5061)
+NOT_STATED = "not stated"
 _UUID = re.compile(r"[0-9A-Fa-f]{4,}(-[0-9A-Fa-f]{4,})*")
 
 
@@ -47,10 +49,15 @@ def _prefix_problem(prefix: str) -> str:
     return "" if canonical(prefix).startswith("00") else "must begin with 00"
 
 
+def _said_problem(said: str) -> str:
+    return "" if said.isprintable() else "one line of printable text"
+
+
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Tunnel = Literal["erspan", "gre", "ipip", "vxlan", "tzsp"]
 Seconds = Annotated[float, Meta(ge=0, le=60)]
 Zone = Annotated[str, Check(_zone_problem)]
+Said = Annotated[str, Meta(max_length=500), Check(_said_problem)]
 Number = Annotated[str, Meta(min_length=1, max_length=64), Check(_number_problem)]
 Prefix = Annotated[str, Meta(min_length=2, max_length=64), Check(_prefix_problem)]
 
@@ -67,6 +74,10 @@ class Site:
     """Serial number of the box."""
     time_zone: Zone = "Asia/Tokyo"
     """Time zone of file names and records, an IANA name."""
+    changed_by: Said = ""
+    """Who changed this file last, for the ledger; the file's owner when empty."""
+    change_reason: Said = ""
+    """Why, for the ledger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +189,8 @@ class Configuration:
     """SHA-256 of the text; null without a file."""
     text: bytes | None = field(default=None, repr=False, metadata=NOT_IN_FILE)
     """The text as it is in the file; None without one."""
+    owner: str = field(default="", metadata=NOT_IN_FILE)
+    """The user whose file it is; empty without one."""
 
     @property
     def sip_ports(self) -> frozenset[int]:
@@ -214,8 +227,10 @@ class Configuration:
         """The site's time zone."""
         return ZoneInfo(self.site.time_zone)
 
-    def books(self, archive: Archive, now_ns: Callable[[], int], *, go_on_without: bool = False) -> RegisterSettings:
-        """Return how the archive's ledger and index are kept."""
+    def books(
+        self, archive: Archive, now_ns: Callable[[], int], *, go_on_without: bool = False, begins: bool = False
+    ) -> RegisterSettings:
+        """Return how the archive's ledger and index are kept; `begins`: this configuration begins to be in force."""
         key = self.storage.device_key
         ledger = LedgerSettings(
             directory=archive.ledger,
@@ -224,7 +239,13 @@ class Configuration:
             serial=self.site.serial,
             zone=self.zone,
         )
-        return RegisterSettings(ledger=ledger, now_ns=now_ns, go_on_without=go_on_without)
+        return RegisterSettings(
+            ledger=ledger, now_ns=now_ns, go_on_without=go_on_without, in_force=self._in_force() if begins else None
+        )
+
+    def _in_force(self) -> InForce:
+        who, why = self.site.changed_by.strip() or self.owner, self.site.change_reason.strip()
+        return InForce(digest=self.digest, by=Attribution(who=who or NOT_STATED, why=why or NOT_STATED))
 
     def retention(self) -> Policy:
         """Return how long recordings are kept."""
@@ -262,7 +283,7 @@ def read(path: Path) -> Configuration:
         ConfigurationError: every problem with its key path, one a line.
     """
     try:
-        raw = path.read_bytes()
+        raw, status = path.read_bytes(), path.stat()
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     try:
@@ -272,7 +293,16 @@ def read(path: Path) -> Configuration:
     configuration, problems = parse(tree)
     if configuration is None:
         raise ConfigurationError("\n".join(f"{path}: {problem}" for problem in problems))
-    return dataclasses.replace(configuration, digest=hashlib.sha256(raw).hexdigest(), text=raw)
+    return dataclasses.replace(
+        configuration, digest=hashlib.sha256(raw).hexdigest(), text=raw, owner=_user_name(status.st_uid)
+    )
+
+
+def _user_name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"uid {user}"
 
 
 def kept(journal: Path, digest: str) -> Configuration | None:

@@ -98,7 +98,7 @@ def _assemble(arguments: argparse.Namespace) -> int:
         kept = config.kept(journal, digest)
         return None if kept is None else _assembly(kept, record)
 
-    books = configuration.books(Archive(root), time.time_ns, go_on_without=True)
+    books = configuration.books(Archive(root), time.time_ns, go_on_without=True, begins=True)
     return assembledaemon.main(
         assembledaemon.AssembleSettings(
             archive=root,

@@ -64,8 +64,11 @@ class Archive:
 
     def late_path(self, record: LateRecord) -> Path:
         """Where this record of late packets lies."""
-        name = f"{record.call_id}_{record.ssrc}_{instant_ns(record.first_at)}.json"
-        return self.late / day_folder(record.first_at) / name
+        return self.late_file(record.first_at, record.call_id, record.ssrc, instant_ns(record.first_at))
+
+    def late_file(self, day: str, call_id: str, ssrc: str, first_ns: int) -> Path:
+        """Where the record of this call's late packets of a stream lies, `day` being that of the first."""
+        return self.late / day_folder(day) / f"{call_id}_{ssrc}_{first_ns}.json"
 
     def calls(self, report: Callable[[DamagedRecordError], None]) -> Iterator[CallRecord]:
         """Every call record: days in order of local date, within a day by start, then id.

@@ -18,7 +18,7 @@ from storage import partreader
 from storage.disk import Disk
 from storage.errors import DamagedPartError, LedgerError, from_os_error
 from storage.ledger import entries
-from storage.ledger.entries import Call, Part
+from storage.ledger.entries import FILED, Filed, Part
 from storage.partfile import AUDIO_NAME, METADATA_NAME
 
 NAME = "promises.jsonl"
@@ -31,14 +31,14 @@ class Promise:
 
     path: str
     """Where it will lie, relative to the archive."""
-    entry: Part | Call
+    entry: Filed
     """What the ledger will say of it."""
 
     def is_kept(self, root: Path) -> bool:
         """Whether exactly this file lies there."""
         path = root / self.path
         try:
-            if isinstance(self.entry, Call):
+            if not isinstance(self.entry, Part):
                 return hashlib.sha256(path.read_bytes()).hexdigest() == self.entry.record_sha256
             return (_sha256(path, METADATA_NAME), _sha256(path, AUDIO_NAME)) == (
                 self.entry.call_json_sha256,
@@ -112,7 +112,7 @@ def _parse(line: bytes) -> Promise | None:
         entry = entries.parse(stored.encode())
     except (msgspec.MsgspecError, UnicodeError, LedgerError):
         return None
-    return Promise(path=path, entry=entry) if isinstance(entry, Part | Call) else None
+    return Promise(path=path, entry=entry) if isinstance(entry, FILED) else None
 
 
 def _sha256(part: Path, name: str) -> str:

@@ -21,9 +21,9 @@ from storage.disk import Disk
 from storage.errors import ConflictError, DeviceKeyError, IndexDamagedError, LedgerBrokenError, StorageError
 from storage.index.following import follow
 from storage.index.writer import IndexWriter
-from storage.ledger.entries import Call, Entry, Part
+from storage.ledger.entries import Configuration, Entry, Filed
 from storage.ledger.ledger import Ledger
-from storage.ledger.settings import LedgerSettings
+from storage.ledger.settings import InForce, LedgerSettings
 from storage.promises import Promise, Promises
 from storage.timestamps import rfc3339
 
@@ -41,6 +41,8 @@ class RegisterSettings:
     """The time that is written into them."""
     go_on_without: bool = False
     """Whether a ledger that cannot be used stops recording: an import can be repeated, live traffic cannot."""
+    in_force: InForce | None = None
+    """Entered when it is another configuration than the one entered last; None for who changes none."""
 
 
 class Register:
@@ -79,6 +81,7 @@ class Register:
             if not (settings.go_on_without or isinstance(error, IndexDamagedError)):
                 self.__exit__(None, None, None)
                 raise
+        self._waiting += self._changed_configuration(settings.in_force)
         kept = [promise for promise in self._promises.read() if promise.is_kept(archive.root)]
         self._waiting += [promise.entry for promise in kept]
         self.found_in = {(archive.root / promise.path).parent for promise in kept}
@@ -96,6 +99,15 @@ class Register:
         if self.ledger is not None:
             self.ledger.__exit__(kind, error, traceback)
 
+    def _changed_configuration(self, now: InForce | None) -> list[Configuration]:
+        """The entry about a change, unless nothing has changed."""
+        if self.ledger is None or now is None:
+            return []
+        last = self.ledger.configuration()
+        if now.digest == (last.digest if last else None):
+            return []
+        return [Configuration(digest=now.digest, who=now.by.who, why=now.by.why, at=self.now())]
+
     def _open_index(self) -> IndexWriter:
         index = IndexWriter(self._archive.index)
         if self.ledger is not None and index.ledger_size > self.ledger.size:
@@ -108,7 +120,7 @@ class Register:
         return self.ledger is not None and (self.ledger.is_erased(call_id, part) or self.ledger.is_erased(call_id))
 
     @contextmanager
-    def promised(self, path: Path, entry: Part | Call) -> Iterator[None]:
+    def promised(self, path: Path, entry: Filed) -> Iterator[None]:
         """Promise a file before it gets its name; inside, it gets it. Then the entry waits for `settle`."""
         self._promises.note(Promise(path=str(path.relative_to(self._archive.root)), entry=entry))
         yield

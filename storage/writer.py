@@ -21,6 +21,7 @@ from storage.layout import ID_DIGITS, day_folder
 from storage.ledger import entries
 from storage.partfile import PartPlan, WrittenPart, write_part
 from storage.register import Register, RegisterSettings
+from storage.timestamps import instant_ns
 from storage.vocabulary import Form
 from storage.wavfile import Sound
 
@@ -147,18 +148,28 @@ class ArchiveWriter:
         content = to_json(record)
         with Draft(self._disk, self._archive.spool, path, subject) as draft:
             draft.write(content)
-            with self._promised_call(path, record, content):
+            with self._promised_record(path, record, content):
                 return publish_all((draft,))
 
-    def _promised_call(self, path: Path, record: CallRecord, content: bytes) -> AbstractContextManager[None]:
+    def _promised_record(
+        self, path: Path, record: CallRecord | LateRecord, content: bytes
+    ) -> AbstractContextManager[None]:
         if self.register is None:
             return nullcontext()
-        entry = entries.Call(
-            call_id=record.call_id,
-            day=record.started_at[:10],
-            record_sha256=hashlib.sha256(content).hexdigest(),
-            at=self.register.now(),
-        )
+        digest, at = hashlib.sha256(content).hexdigest(), self.register.now()
+        entry: entries.Filed
+        if isinstance(record, CallRecord):
+            day = record.started_at[:10]
+            entry = entries.Call(call_id=record.call_id, day=day, record_sha256=digest, at=at)
+        else:
+            entry = entries.Late(
+                call_id=record.call_id,
+                day=record.first_at[:10],
+                ssrc=record.ssrc,
+                first_ns=instant_ns(record.first_at),
+                record_sha256=digest,
+                at=at,
+            )
         return self.register.promised(path, entry)
 
     def _refuse_erased(self, call_id: str, number: int = 0) -> None:
@@ -166,12 +177,16 @@ class ArchiveWriter:
             raise ErasedError(f"call {call_id[:ID_DIGITS]} was erased and is not written again")
 
     def write_late(self, record: LateRecord) -> bool:
-        """Write what came after the end of a call; the result and ConflictError as of `write_call`."""
+        """Write what came after the end of a call; the result and errors as of `write_call`."""
+        self._refuse_erased(record.call_id)
         self._folder(self._archive.late, record.first_at)
         subject = f"late packets of call {record.call_id[:ID_DIGITS]}"
-        with Draft(self._disk, self._archive.spool, self._archive.late_path(record), subject) as draft:
-            draft.write(to_json(record))
-            return publish_all((draft,))
+        path = self._archive.late_path(record)
+        content = to_json(record)
+        with Draft(self._disk, self._archive.spool, path, subject) as draft:
+            draft.write(content)
+            with self._promised_record(path, record, content):
+                return publish_all((draft,))
 
     def replace(self, path: Path, content: bytes) -> None:
         """Write a file of the spool anew, complete or not at all; the next `sync` makes it durable.

@@ -70,7 +70,7 @@ def _run(arguments: argparse.Namespace) -> int:
     form = Form(arguments.form) if arguments.form else None
     settings = configuration.assembly(record=record, form=form, software=software())
     volume.require(output, configuration.storage.volume_uuid)
-    books = configuration.books(Archive(output), time.time_ns)
+    books = configuration.books(Archive(output), time.time_ns, begins=arguments.config is not None)
     with shown("importing") as progress:
         report = import_files(arguments.files, output, settings, configuration.sip_ports, progress, books)
     summary.show(terminal.output(), report, Archive(output))

@@ -159,7 +159,8 @@ def _show(report: "Report") -> None:
     for notice in report.notices:
         tell(f"note: {notice}")
     of = f", {report.size:,} lines of the ledger {report.origin}" if report.origin else ""
-    right = f"{_counted(report.parts, 'part')} and {_counted(report.calls, 'call record')} as recorded{of}"
+    late = f" and {_counted(report.late, 'record')} of late packets" if report.late else ""
+    right = f"{_counted(report.parts, 'part')} and {_counted(report.calls, 'call record')}{late} as recorded{of}"
     found = len(report.defects) + report.further
     console.print(f"{right}: {_counted(found, 'defect')}" if found else f"{right}: no defects")
 
@@ -181,6 +182,7 @@ def _show_json(report: "Report") -> None:
                 "ledger_entries": report.size,
                 "parts": report.parts,
                 "calls": report.calls,
+                "late": report.late,
                 "defects": [
                     {"kind": one.kind.value, "path": one.path, "subject": one.subject, "what": one.what}
                     for one in report.defects

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from storage.errors import LedgerError
-from storage.vocabulary import CallId, Count, Form, PartNumber, Sha256, Timestamp
+from storage.vocabulary import CallId, Count, Form, PartNumber, Sha256, Ssrc, Timestamp
 
 MAX_ENTRY_BYTES: Final = 1 << 20
 MAX_CALLS: Final = 8000
@@ -84,12 +84,31 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """A record of packets that came after the end of their call."""
+
+    kind: Literal["late"] = "late"
+    call_id: CallId
+    """The call's id."""
+    day: Day
+    """Local date of the first packet, which names its folder."""
+    ssrc: Ssrc
+    """The stream."""
+    first_ns: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+    """Capture time of the first packet, in nanoseconds since 1970; with call and stream it names the file."""
+    record_sha256: Sha256
+    """SHA-256 of the record as stored."""
+    at: Timestamp
+    """When this line was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
     """Recordings are no longer there, and are not to be."""
 
     kind: Literal["erasure"] = "erasure"
     call_ids: Calls = ()
-    """Calls of which everything is erased: every part and the call record."""
+    """Calls of which everything is erased: every part, the call record, records of late packets."""
     parts: PartNames = ()
     """Single parts that are erased."""
     rule: Text
@@ -187,12 +206,43 @@ class Seal:
     """When the batch was brought to the disk."""
 
 
-Entry: TypeAlias = Log | Part | Call | Erasure | Hold | Configuration | Key | Export | Seal
+Filed: TypeAlias = Part | Call | Late
+"""What is said of a file of the archive."""
+FILED: Final = (Part, Call, Late)
+Entry: TypeAlias = Log | Filed | Erasure | Hold | Configuration | Key | Export | Seal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A file of the archive, as the ledger names it: a call's record, unless one of the others is given."""
+
+    call_id: str
+    """The call's id."""
+    part: int = 0
+    """Number of the part."""
+    late: tuple[str, int] | None = None
+    """Stream and first packet, of late packets."""
+
+
+def subject(entry: Filed) -> Subject:
+    """The file that an entry speaks of."""
+    match entry:
+        case Part():
+            return Subject(call_id=entry.call_id, part=entry.part)
+        case Call():
+            return Subject(call_id=entry.call_id)
+        case Late():
+            return Subject(call_id=entry.call_id, late=(entry.ssrc, entry.first_ns))
+
+
+def is_erased_by(erasure: Erasure, one: Subject) -> bool:
+    """Whether an erasure names this file, or its whole call."""
+    return one.call_id in erasure.call_ids or (one.call_id, one.part) in erasure.parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tag:
-    kind: Literal["log", "part", "call", "erasure", "hold", "configuration", "key", "export", "seal"]
+    kind: Literal["log", "part", "call", "late", "erasure", "hold", "configuration", "key", "export", "seal"]
 
 
 _TAG = msgspec.json.Decoder(_Tag)
@@ -201,6 +251,7 @@ _DECODERS: Final[dict[str, msgspec.json.Decoder[Entry]]] = {
     "log": msgspec.json.Decoder(Log),
     "part": msgspec.json.Decoder(Part),
     "call": msgspec.json.Decoder(Call),
+    "late": msgspec.json.Decoder(Late),
     "erasure": msgspec.json.Decoder(Erasure),
     "hold": msgspec.json.Decoder(Hold),
     "configuration": msgspec.json.Decoder(Configuration),

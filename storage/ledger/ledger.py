@@ -27,7 +27,21 @@ from storage.ledger import checkpoint as checkpoints
 from storage.ledger import entries, merkle, names
 from storage.ledger.checkpoint import Checkpoint
 from storage.ledger.checkpointfiles import CheckpointFiles
-from storage.ledger.entries import Call, Entry, Erasure, Hold, Key, Log, Part, Seal
+from storage.ledger.entries import (
+    FILED,
+    Call,
+    Configuration,
+    Entry,
+    Erasure,
+    Filed,
+    Hold,
+    Key,
+    Late,
+    Log,
+    Part,
+    Seal,
+    Subject,
+)
 from storage.ledger.keyfiles import KeyFiles
 from storage.ledger.ledgerfile import LedgerFile, Line
 from storage.ledger.proof import Proof
@@ -101,28 +115,38 @@ class Ledger:
         return self._file.torn_bytes
 
     def append(self, new: Iterable[Entry]) -> int:
-        """Add entries, to be written by the next `commit`, and say how many; a part or call that stands is left out.
+        """Add entries, to be written by the next `commit`, and say how many; a file that stands is left out.
 
-        Raises ConflictError when a part or call stands with other hashes, LedgerError when an entry is not valid; the
-        entries before it are added.
+        Raises ConflictError when a file stands with other hashes, LedgerError when an entry is not valid; the entries
+        before it are added.
         """
         before = self.size
         for entry in new:
-            if not isinstance(entry, Part | Call) or not self._stands(entry):
+            if not isinstance(entry, FILED) or not self._stands(entry):
                 self._add(entry, entries.serialize(entry))
         return self.size - before
 
     def has_part(self, call_id: str, part: int) -> bool:
         """Whether the part is in the ledger, and was not erased since."""
-        return isinstance(self._last_word(call_id, part), Part)
+        return isinstance(self._last_word(Subject(call_id=call_id, part=part)), Part)
 
     def has_call(self, call_id: str) -> bool:
         """Whether the call's record is in the ledger, and was not erased since."""
-        return isinstance(self._last_word(call_id, 0), Call)
+        return isinstance(self._last_word(Subject(call_id=call_id)), Call)
 
     def is_erased(self, call_id: str, part: int = 0) -> bool:
         """Whether the last that the ledger says of the part (0: the whole call) is that it was erased."""
-        return isinstance(self._last_word(call_id, part), Erasure)
+        return isinstance(self._last_word(Subject(call_id=call_id, part=part)), Erasure)
+
+    def late(self, call_id: str) -> list[Late]:
+        """The records of late packets of a call that are in the ledger, and were not erased since."""
+        found: list[Late] = []
+        for line in self._file.named({names.key(call_id), names.key(call_id, names.LATE)}):
+            if isinstance(line.entry, Late) and line.entry.call_id == call_id:
+                found.append(line.entry)
+            elif isinstance(line.entry, Erasure) and call_id in line.entry.call_ids:
+                found.clear()
+        return found
 
     def lines(self, first: int = 0) -> Iterator[Line]:
         """The lines from number `first` on, oldest first. Raises LedgerBrokenError at one that is none."""
@@ -167,6 +191,13 @@ class Ledger:
         for line in self._file.named({names.HOLD}):
             if isinstance(line.entry, Hold):
                 yield line.entry
+
+    def configuration(self) -> Configuration | None:
+        """The last entry about the configuration in force."""
+        last: Configuration | None = None
+        for line in self._file.named({names.CONFIGURATION}):
+            last = line.entry if isinstance(line.entry, Configuration) else last
+        return last
 
     def prove_consistency(self, older: Checkpoint) -> list[bytes]:
         """The proof that the newest checkpoint's log begins with that of `older` (RFC 6962 section 2.1.2)."""
@@ -249,32 +280,31 @@ class Ledger:
             self._unsealed.update(stored + b"\n")
             self._unsealed_lines += 1
 
-    def _stands(self, entry: Part | Call) -> bool:
+    def _stands(self, entry: Filed) -> bool:
         """Whether exactly this is in the ledger. Raises ConflictError when something else is."""
-        found = self._last_word(entry.call_id, entry.part if isinstance(entry, Part) else 0)
-        if not isinstance(found, Part | Call):
+        found = self._last_word(entries.subject(entry))
+        if not isinstance(found, FILED):
             return False
         if _hashes(found) != _hashes(entry):
             raise ConflictError(f"call {entry.call_id[:ID_DIGITS]} is in the ledger with other content")
         return True
 
-    def _last_word(self, call_id: str, part: int) -> Part | Call | Erasure | None:
-        """The last entry about a part, or about a call's record (0)."""
-        found: Part | Call | Erasure | None = None
-        for line in self._file.named({names.key(call_id), names.key(call_id, part)}):
+    def _last_word(self, subject: Subject) -> Filed | Erasure | None:
+        """The last entry about a file."""
+        found: Filed | Erasure | None = None
+        own = names.key(subject.call_id, names.LATE if subject.late else subject.part)
+        for line in self._file.named({names.key(subject.call_id), own}):
             match line.entry:
-                case Part() as entry if (entry.call_id, entry.part) == (call_id, part):
+                case Part() | Call() | Late() as entry if entries.subject(entry) == subject:
                     found = entry
-                case Call() as entry if entry.call_id == call_id and not part:
-                    found = entry
-                case Erasure() as entry if call_id in entry.call_ids or (call_id, part) in entry.parts:
+                case Erasure() as entry if entries.is_erased_by(entry, subject):
                     found = entry
                 case _:
                     pass
         return found
 
 
-def _hashes(entry: Part | Call) -> tuple[str, ...]:
+def _hashes(entry: Filed) -> tuple[str, ...]:
     return (entry.call_json_sha256, entry.wav_sha256) if isinstance(entry, Part) else (entry.record_sha256,)
 
 

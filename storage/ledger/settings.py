@@ -29,3 +29,13 @@ class Attribution:
     """Who caused it."""
     why: str
     """Why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InForce:
+    """A configuration that begins to be in force."""
+
+    digest: str | None
+    """SHA-256 of its text; None: there is none."""
+    by: Attribution
+    """Who wrote it, and why."""

@@ -15,7 +15,7 @@ erasure takes.
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -42,11 +42,11 @@ class Victim:
     call_id: str
     """The call's id."""
     files: tuple[str, ...]
-    """Its parts and sidecars, then its record; paths in the archive."""
+    """Records of its late packets, its parts and sidecars, then its record; paths in the archive."""
     parts: int
     """How many parts those are."""
     bytes: int
-    """Room that they take."""
+    """Room that all its files take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +79,21 @@ def victim(archive: Archive, call_id: str, day: str) -> Victim | None:
     )
 
 
+def with_late(archive: Archive, ledger: Ledger, one: Victim) -> Victim:
+    """A call that is to be erased, with the records of its late packets.
+
+    To be asked when nothing is written any more before the erasure stands in the ledger: such records may come at any
+    time.
+    """
+    known = (archive.late_file(late.day, late.call_id, late.ssrc, late.first_ns) for late in ledger.late(one.call_id))
+    there = [file for file in known if os.path.lexists(file)]
+    return replace(
+        one,
+        files=(*(str(file.relative_to(archive.root)) for file in there), *one.files),
+        bytes=one.bytes + sum(file.lstat().st_size for file in there),
+    )
+
+
 class Eraser:
     """Erases in one archive, one erasure at a time. For the archive's writer alone."""
 
@@ -104,14 +119,14 @@ class Eraser:
             raise ArchiveError(f"retention/{INTENT_NAME} cannot be read: an erasure is not finished") from error
 
     def erase(self, intent: Intent, now_ns: int) -> Iterator[None]:
-        """Erase what the intent names, a step for each time the iterator is asked.
+        """Erase what the intent names, a step for each time the iterator is asked; the first ends with the ledger's
+        line, from which on nothing of the calls is written again.
 
         Raises DiskFullError or ArchiveError when the disk fails; once the intent is written the erasure is then
         finished by `resume`.
         """
         assert self.pending() is None, "an erasure is in progress"
         self._write_intent(intent)
-        yield
         yield from self._carry_out(intent, now_ns)
 
     def resume(self, now_ns: int) -> Iterator[None]:

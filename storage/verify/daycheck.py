@@ -9,13 +9,16 @@ from pathlib import Path
 from storage.archive import Archive
 from storage.errors import from_os_error
 from storage.layout import ID_DIGITS, day_folder
-from storage.ledger.entries import Call, Part
+from storage.ledger import entries
+from storage.ledger.entries import Call, Filed, Late, Part, Subject
 from storage.verify import partcheck
 from storage.verify.defects import Defect, Kind
 from storage.verify.ledgerscan import LedgerScan, subject_of
 from storage.verify.partcheck import Read
 from storage.vocabulary import Form
 
+_CALL = re.compile("[0-9a-f]{64}")
+_LATE = re.compile("([0-9a-f]{64})_(0x[0-9a-f]{8})_(0|[1-9][0-9]{0,18})")
 _PART = re.compile(r"[^_]+_[^_]+_[^_]+_[^_]+_([0-9a-f]{10})_p([0-9]{2,9})")
 _Key = tuple[str, int, str]
 """First digits of the call's id, part, suffix."""
@@ -28,20 +31,26 @@ class DayCheck:
     archive: Archive
     scan: LedgerScan
     read: Read
-    done: Callable[[Part | Call], None]
+    done: Callable[[Filed], None]
     """Told of each entry whose file was read and found right."""
 
     def defects(self, day: int) -> Iterator[Defect]:
         """What is wrong on a local date, such as 20260102. Raises ArchiveError."""
-        entries = {(entry.call_id, _number(entry)): entry for entry in self.scan.on(day)}
-        parts = self._listed(self.archive.recordings / day_folder(str(day)))
-        records = self._listed(self.archive.records / day_folder(str(day)))
+        known = {entries.subject(entry): entry for entry in self.scan.on(day)}
+        parts, *of_records = (
+            self._listed(root / day_folder(str(day)))
+            for root in (self.archive.recordings, self.archive.records, self.archive.late)
+        )
         by_key: dict[_Key, list[Path]] = {}
         for path in parts:
             by_key.setdefault(_key(path), []).append(path)
+        records = {path for folder in of_records for path in folder}
         left = {*parts, *records}
-        for entry in entries.values():
-            found = by_key.get(_key_of(entry), []) if isinstance(entry, Part) else self._record(entry, records)
+        for entry in known.values():
+            if isinstance(entry, Part):
+                found = by_key.get(_key_of(entry), [])
+            else:
+                found = [path for path in (self._record(entry),) if path in records]
             yield from self._entry(entry, found, left)
         for path in sorted(left):
             yield self._defect(Kind.UNEXPECTED, _subject(path), path, "no line of the ledger speaks of it")
@@ -54,13 +63,12 @@ class DayCheck:
             return
         yield from self._entry(entry, [path.with_suffix(_suffix(entry))] if path.exists() else [], set())
 
-    def _entry(self, entry: Part | Call, found: list[Path], left: set[Path]) -> Iterator[Defect]:
+    def _entry(self, entry: Filed, found: list[Path], left: set[Path]) -> Iterator[Defect]:
         """Check the file of an entry, and take it off what is `left`."""
         if self.scan.is_erased(entry):
             return  # a file that is there all the same stays on the list of those that are not expected
         if not found:
-            folder = self.archive.recordings if isinstance(entry, Part) else self.archive.records
-            place = folder / day_folder(entry.day)
+            place = self._record(entry).parent if not isinstance(entry, Part) else self._day(entry)
             yield self._defect(Kind.MISSING, subject_of(entry), place, "it is in the ledger, and not on the disk")
         problems = {path: self._problems(path, entry) for path in found}
         right = [path for path, said in problems.items() if not said]
@@ -71,27 +79,35 @@ class DayCheck:
         if right:
             self.done(entry)
 
-    def _problems(self, path: Path, entry: Part | Call) -> list[tuple[Kind, str]]:
+    def _problems(self, path: Path, entry: Filed) -> list[tuple[Kind, str]]:
         if path.is_symlink():
             return [(Kind.ALTERED, "a link lies in its place")]
         try:
             if isinstance(entry, Part):
                 found = list(partcheck.part_problems(path, entry, self.read))
             else:
-                found = list(partcheck.call_problems(path, entry, self.read))
+                found = list(partcheck.record_problems(path, entry, self.read))
             return [(Kind.ALTERED, what) for what in found]
         except FileNotFoundError:
             return [(Kind.MISSING, "its metadata are missing" if path.exists() else "it is missing")]
         except OSError as error:
             return [(Kind.ALTERED, f"it cannot be read: {error.strerror}")]
 
-    def _record(self, entry: Call, records: list[Path]) -> list[Path]:
-        path = self.archive.records / day_folder(entry.day) / f"{entry.call_id}.json"
-        return [path] if path in records else []
+    def _day(self, entry: Part) -> Path:
+        return self.archive.recordings / day_folder(entry.day)
 
-    def _entry_of(self, path: Path) -> Part | Call | None:
+    def _record(self, entry: Call | Late) -> Path:
+        """Where the record that an entry speaks of has to lie."""
+        if isinstance(entry, Late):
+            return self.archive.late_file(entry.day, entry.call_id, entry.ssrc, entry.first_ns)
+        return self.archive.records / day_folder(entry.day) / f"{entry.call_id}.json"
+
+    def _entry_of(self, path: Path) -> Filed | None:
         if path.is_relative_to(self.archive.records):
-            return self.scan.find(path.stem, 0) if re.fullmatch("[0-9a-f]{64}", path.stem) else None
+            return self.scan.find(Subject(call_id=path.stem)) if _CALL.fullmatch(path.stem) else None
+        if path.is_relative_to(self.archive.late):
+            late = _LATE.fullmatch(path.stem)
+            return self.scan.find(Subject(call_id=late[1], late=(late[2], int(late[3])))) if late else None
         named = _PART.fullmatch(path.stem)
         day = path.stem[:8]
         for entry in self.scan.on(int(day)) if named and day.isdigit() else ():
@@ -112,12 +128,8 @@ class DayCheck:
         return Defect(kind=kind, subject=subject, path=os.path.relpath(path, self.archive.root), what=what)
 
 
-def _number(entry: Part | Call) -> int:
-    return entry.part if isinstance(entry, Part) else 0
-
-
-def _suffix(entry: Part | Call) -> str:
-    if isinstance(entry, Call):
+def _suffix(entry: Filed) -> str:
+    if not isinstance(entry, Part):
         return ".json"
     return ".zip" if entry.form is Form.ZIP else ".wav"
 

@@ -15,7 +15,7 @@ from storage.errors import DamagedRecordError, IndexMissingError, StorageError
 from storage.index import schema
 from storage.index.rows import CallRow, PartRow, call_row, days_after, places
 from storage.layout import ID_DIGITS, day_folder
-from storage.ledger.entries import Call, Part
+from storage.ledger.entries import Call, Late, Part, Subject
 from storage.verify.ledgerscan import LedgerScan, subject_of
 
 _CALL = """
@@ -74,6 +74,8 @@ class _Comparison:
         """The parts and calls of the ledger that are not in the index."""
         for day in self._scan.days():
             for entry in self._scan.on(day):
+                if isinstance(entry, Late):
+                    continue  # what came late is in no index
                 call_id = bytes.fromhex(entry.call_id)
                 if isinstance(entry, Part):
                     question = "SELECT 1 FROM parts JOIN calls USING (n) WHERE call_id = ? AND number = ?"
@@ -89,12 +91,12 @@ class _Comparison:
         call_id = found.call_id.hex()
         subject = f"call {call_id[:ID_DIGITS]}"
         for part in found.parts:
-            entry = self._scan.find(call_id, part.number)
+            entry = self._scan.find(Subject(call_id=call_id, part=part.number))
             if entry is None or self._scan.is_erased(entry):
                 yield f"part {part.number} of {subject} is in it, and not in the archive"
         if not found.outcome:
             return  # a call in progress: its parts are all there is
-        entry = self._scan.find(call_id, 0)
+        entry = self._scan.find(Subject(call_id=call_id))
         if not isinstance(entry, Call) or self._scan.is_erased(entry):
             yield f"{subject} is in it, and not in the archive"
             return

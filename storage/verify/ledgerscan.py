@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.errors import LedgerError, from_os_error
+from storage.layout import ID_DIGITS
 from storage.ledger import entries, merkle, names
-from storage.ledger.entries import Call, Entry, Erasure, Key, Log, Part, Seal
+from storage.ledger.entries import FILED, Call, Entry, Erasure, Filed, Key, Late, Log, Part, Seal, Subject
 from storage.ledger.ledgerfile import ENTRIES, HASHES, NAMES
 from storage.ledger.merkle import EMPTY_ROOT, Frontier
 from storage.timestamps import NS_PER_S, instant_ns
@@ -141,29 +142,30 @@ class LedgerScan:
         named = (self.log.public_key, *(change.entry.public_key for change in self.changes))
         return Keys(public_keys=tuple(base64.b64decode(key) for key in named), changes=tuple(self.changes))
 
-    def on(self, day: int) -> Iterator[Part | Call]:
-        """The parts and calls of a local date, such as 20260102, in the ledger's order."""
+    def on(self, day: int) -> Iterator[Filed]:
+        """The files of a local date, such as 20260102, in the ledger's order."""
         there = np.array(self._days, np.uint32) == day
         for offset in np.array(self._day_offsets, np.uint64)[there].tolist():
             entry = self.entry_at(offset)
-            if isinstance(entry, Part | Call):
+            if isinstance(entry, FILED):
                 yield entry
 
     def days(self) -> dict[int, int]:
-        """The local dates of all parts and calls, with how many there are."""
+        """The local dates of all files, with how many there are."""
         days, counts = np.unique(np.array(self._days, np.uint32), return_counts=True)
         return dict(zip(days.tolist(), counts.tolist(), strict=True))
 
-    def is_erased(self, entry: Part | Call) -> bool:
+    def is_erased(self, entry: Filed) -> bool:
         """Whether an erasure after its last line names it."""
-        return self._erased_after(entry, self._entries.at(names.keys_of(entry)[0])[-1])
+        subject = entries.subject(entry)
+        return self._erased_after(subject, self._entries.at(_key(subject))[-1])
 
-    def find(self, call_id: str, part: int) -> Part | Call | None:
-        """The last line about a part, or about a call's record (0)."""
-        found: Part | Call | None = None
-        for offset in self._entries.at(names.key(call_id, part)):
+    def find(self, subject: Subject) -> Filed | None:
+        """The last line about a file."""
+        found: Filed | None = None
+        for offset in self._entries.at(_key(subject)):
             entry = self.entry_at(offset)
-            if isinstance(entry, Part | Call) and _same(entry, call_id, part):
+            if isinstance(entry, FILED) and entries.subject(entry) == subject:
                 found = entry
         return found
 
@@ -209,10 +211,10 @@ class LedgerScan:
 
     def _note(self, entry: Entry, offset: int) -> None:
         match entry:
-            case Part() | Call():
+            case Part() | Call() | Late():
                 self._days.append(int(entry.day.replace("-", "")))
                 self._day_offsets.append(offset)
-                self._entries.add(names.keys_of(entry)[0], offset)
+                self._entries.add(_key(entries.subject(entry)), offset)
             case Erasure():
                 for key in names.keys_of(entry):
                     self._erasures.add(key, offset)
@@ -239,23 +241,22 @@ class LedgerScan:
         self._batch, self._batch_lines, self._batch_first = hashlib.sha256(), 0, self.size
 
     def _find_doubles(self) -> None:
-        """A part or call that stands twice and was not erased in between is a forgery: the writer leaves it out."""
+        """A file that stands twice and was not erased in between is a forgery: the writer leaves it out."""
         keys, offsets = self._entries.sorted()
         for place in np.flatnonzero(keys[1:] == keys[:-1]).tolist():
             first, second = (self.entry_at(int(offsets[one])) for one in (place, place + 1))
-            if not isinstance(first, Part | Call) or not isinstance(second, Part | Call):
+            if not isinstance(first, FILED) or not isinstance(second, FILED):
                 continue
-            if _same(second, first.call_id, _part(first)) and not self._erased_after(first, int(offsets[place])):
+            subject = entries.subject(first)
+            if entries.subject(second) == subject and not self._erased_after(subject, int(offsets[place])):
                 what = "the ledger holds it twice"
                 self.defects.append(Defect(kind=Kind.LEDGER, subject=subject_of(first), path="", what=what))
 
-    def _erased_after(self, entry: Part | Call, own: int) -> bool:
-        for key in {names.key(entry.call_id), names.key(entry.call_id, _part(entry))}:
+    def _erased_after(self, subject: Subject, own: int) -> bool:
+        for key in {names.key(subject.call_id), names.key(subject.call_id, subject.part)}:
             for offset in self._erasures.at(key):
                 erasure = self.entry_at(offset) if offset > own else None
-                if isinstance(erasure, Erasure) and (
-                    entry.call_id in erasure.call_ids or (entry.call_id, _part(entry)) in erasure.parts
-                ):
+                if isinstance(erasure, Erasure) and entries.is_erased_by(erasure, subject):
                     return True
         return False
 
@@ -314,18 +315,24 @@ class _Derived:
             self._file.close()
 
 
-def subject_of(entry: Part | Call) -> str:
+def subject_of(entry: Filed) -> str:
     """What an entry speaks of, for people, without numbers."""
-    call = f"call {entry.call_id[:10]} of {entry.day}"
-    return f"part {entry.part} of {call}" if isinstance(entry, Part) else f"the record of {call}"
+    call = f"call {entry.call_id[:ID_DIGITS]} of {entry.day}"
+    match entry:
+        case Part():
+            return f"part {entry.part} of {call}"
+        case Call():
+            return f"the record of {call}"
+        case Late():
+            return f"a record of late packets of {call}"
 
 
-def _same(entry: Part | Call, call_id: str, part: int) -> bool:
-    return entry.call_id == call_id and _part(entry) == part
-
-
-def _part(entry: Part | Call) -> int:
-    return entry.part if isinstance(entry, Part) else 0
+def _key(subject: Subject) -> int:
+    """64 bits for a file; late packets of one call have many."""
+    if subject.late is None:
+        return names.key(subject.call_id, subject.part)
+    named = f"{subject.call_id} {subject.late}"
+    return int.from_bytes(hashlib.sha256(named.encode()).digest()[:8], "little")
 
 
 def _defect(what: str, path: str = f"ledger/{ENTRIES}") -> Defect:

@@ -18,8 +18,9 @@ from storage import zipstore
 from storage.call_record import CallRecord
 from storage.errors import DamagedRecordError
 from storage.json_form import from_json
+from storage.late_record import LateRecord
 from storage.layout import ID_DIGITS, file_safe
-from storage.ledger.entries import Call, Part
+from storage.ledger.entries import Call, Late, Part
 from storage.part_record import PartRecord
 from storage.partfile import AUDIO_NAME, METADATA_NAME
 from storage.timestamps import NS_PER_S, instant_ns
@@ -56,20 +57,30 @@ def part_problems(path: Path, entry: Part, read: Read, *, stem: str | None = Non
     yield from _record_problems(call_json, stem, entry)
 
 
-def call_problems(path: Path, entry: Call, read: Read) -> Iterator[str]:
-    """What is wrong with the call record at `path`. Raises OSError."""
+def record_problems(path: Path, entry: Call | Late, read: Read) -> Iterator[str]:
+    """What is wrong with the record of a call or of late packets at `path`. Raises OSError."""
     with path.open("rb", buffering=0) as file:
         stored = _content(file, read)
     if hashlib.sha256(stored).hexdigest() != entry.record_sha256:
-        yield "the call record is not what was written"
+        yield "the record is not what was written"
         return
     try:
-        record = from_json(stored, CallRecord)
-    except DamagedRecordError:
-        yield "the call record is none"
+        fits = _is_of(from_json(stored, CallRecord), entry) if isinstance(entry, Call) else _is_late_of(stored, entry)
+    except (DamagedRecordError, ValueError):
+        yield "the record is none"
         return
-    if (record.call_id, record.started_at[:10]) != (entry.call_id, entry.day):
-        yield "the ledger's line names another call or day"
+    if not fits:
+        yield "the ledger's line names another call, day or stream"
+
+
+def _is_of(record: CallRecord, entry: Call) -> bool:
+    return (record.call_id, record.started_at[:10]) == (entry.call_id, entry.day)
+
+
+def _is_late_of(stored: bytes, entry: Late) -> bool:
+    record = from_json(stored, LateRecord)
+    said = (record.call_id, record.first_at[:10], record.ssrc, instant_ns(record.first_at))
+    return said == (entry.call_id, entry.day, entry.ssrc, entry.first_ns)
 
 
 def _zip_problems(file: BinaryIO, stem: str, entry: Part, read: Read) -> tuple[list[str], bytes]:

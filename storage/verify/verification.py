@@ -16,7 +16,7 @@ from typing import BinaryIO, Self
 from storage.archive import Archive
 from storage.errors import LedgerError
 from storage.ledger import checkpoint as checkpoints
-from storage.ledger.entries import Call, Part
+from storage.ledger.entries import Call, Filed, Late, Part
 from storage.verify import indexcheck, trust, writerlive
 from storage.verify.checkpointcheck import CheckpointsFound
 from storage.verify.daycheck import DayCheck
@@ -62,6 +62,8 @@ class Report:
     """Parts that are as they were recorded."""
     calls: int = 0
     """Call records that are as they were written."""
+    late: int = 0
+    """Records of late packets that are as they were written."""
     origin: str = ""
     """Name of the log."""
     size: int = 0
@@ -137,8 +139,6 @@ class Verification:
         self._scan.finish()
         self.report.add(self._scan.defects)
         self.report.notices += self._scan.notices
-        if self._archive.late.is_dir():
-            self.report.notices.append("records of late packets (late/) are not in the ledger: nothing is said of them")
         if not self._request.paths:
             self.report.add(strays(self._archive))
 
@@ -221,13 +221,13 @@ class Verification:
 
     def _settled(self, check: Callable[[], Iterator[Defect]]) -> list[Defect]:
         """What is wrong, also a moment later."""
-        parts, calls = self.report.parts, self.report.calls
+        counts = self.report.parts, self.report.calls, self.report.late
         defects = list(check())
         if self._written and any(defect.kind in (Kind.MISSING, Kind.UNEXPECTED) for defect in defects):
             self._wait(SETTLE_S)
             for _ in self._scan.read():
                 pass
-            self.report.parts, self.report.calls = parts, calls
+            self.report.parts, self.report.calls, self.report.late = counts
             defects = list(check())
         return defects
 
@@ -237,11 +237,14 @@ class Verification:
         self._progress(self._done_bytes, max(self._total_bytes, self._done_bytes))
         return content
 
-    def _count(self, entry: Part | Call) -> None:
-        if isinstance(entry, Part):
-            self.report.parts += 1
-        else:
-            self.report.calls += 1
+    def _count(self, entry: Filed) -> None:
+        match entry:
+            case Part():
+                self.report.parts += 1
+            case Call():
+                self.report.calls += 1
+            case Late():
+                self.report.late += 1
 
 
 def _previous_size(change: KeyChange) -> int:
@@ -258,7 +261,7 @@ def _ledger(what: str) -> Defect:
 def _bytes_below(archive: Path) -> int:
     """How much there is to read."""
     total = 0
-    for name in ("recordings", "calls", "ledger"):
+    for name in ("recordings", "calls", "late", "ledger"):
         for folder, _, files in os.walk(archive / name):
             for file in files:
                 try:

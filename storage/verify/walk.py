@@ -17,14 +17,16 @@ _IN_LEDGER = {ENTRIES, HASHES, NAMES, NEWEST, KEPT, PUBLIC_KEY, DEVICE_KEY, DEVI
 
 
 def days_on_disk(archive: Archive) -> set[int]:
-    """The local dates that have a folder of recordings or of call records."""
-    return {int("".join(day.parts[-3:])) for root in (archive.recordings, archive.records) for day in _folders(root, 0)}
+    """The local dates that have a folder of recordings or of records."""
+    roots = (archive.recordings, archive.records, archive.late)
+    return {int("".join(day.parts[-3:])) for root in roots for day in _folders(root, 0)}
 
 
 def strays(archive: Archive) -> Iterator[Defect]:
-    """Files and folders outside the days that have no place in recordings, call records or ledger."""
-    for root, known in ((archive.recordings, {SHARED, SHARED_KEY}), (archive.records, set[str]())):
-        yield from _strays(archive, root, 0, known)
+    """Files and folders outside the days that have no place in recordings, records or ledger."""
+    yield from _strays(archive, archive.recordings, 0, {SHARED, SHARED_KEY})
+    for root in (archive.records, archive.late):
+        yield from _strays(archive, root, 0, set())
     for path in _listed(archive.root / "ledger"):
         if path.name not in _IN_LEDGER or path.is_dir() != (path.name == KEPT):
             yield _stray(archive, path)

@@ -10,6 +10,7 @@ import pytest
 from appliance.archiverequests import ConfirmClock, Done, Erase, Erased, Hold, Refused
 from storage.archive import Archive
 from storage.disk import FILE_MODE, Disk
+from storage.errors import ErasedError
 from storage.index.reader import IndexReader
 from storage.ledger import entries, proof
 from storage.ledger.view import LedgerView
@@ -19,7 +20,17 @@ from storage.verify.verification import Request, verify
 from storage.vocabulary import Form
 from tests.storage.fatal import in_a_process_killed_at
 from tests.storage.ledger.books import MortalDisk
-from tests.storage.retention.archives import SEEN, call_id, carried_out, erasures, finished, make, owned
+from tests.storage.retention.archives import (
+    SEEN,
+    call_id,
+    carried_out,
+    erasures,
+    finished,
+    make,
+    owned,
+    owned_writing,
+    write_late,
+)
 
 DAY = "2026-01-02"
 
@@ -40,19 +51,23 @@ def names_of(*numbers: int) -> set[str]:
 
 
 def ids_left(root: Path) -> set[str]:
-    return {name.split("_")[4] if "_" in name else name[:10] for name in finished(root)}
+    return {id_in(name) for name in finished(root)}
+
+
+def id_in(name: str) -> str:
+    return name.split("_")[4] if name.count("_") > 2 else name[:10]
 
 
 @pytest.mark.parametrize("form", Form)
 def test_everything_of_a_call_goes(tmp_path: Path, form: Form) -> None:
-    make(tmp_path, 3, form=form)
+    make(tmp_path, 3, form=form, late=True)
     everything = finished(tmp_path)
     with owned(tmp_path) as archivist:
         answer = carried_out(archivist, erase(1))
     assert isinstance(answer, Erased)
     assert (answer.erased, answer.parts, answer.left) == ((call_id(1),), 2, {})
     assert ids_left(tmp_path) == names_of(0, 2)
-    assert len(everything - finished(tmp_path)) == (3 if form is Form.ZIP else 5)
+    assert len(everything - finished(tmp_path)) == (4 if form is Form.ZIP else 6)
     [said] = erasures(tmp_path)
     assert (said.call_ids, said.rule, said.who, said.why) == (
         (call_id(1),),
@@ -114,13 +129,31 @@ def test_holds_add_up_and_outlive_their_owner(tmp_path: Path) -> None:
     assert seen.named("two") == [call_id(1)]
 
 
+def test_late_packets_that_come_during_the_erasure_go_too(tmp_path: Path) -> None:
+    """Whatever is written between two steps is erased with the call, or refused."""
+    make(tmp_path, 3, late=True)
+    others = {name for name in finished(tmp_path) if id_in(name) == call_id(1)[:10]}
+    refused = []
+    with owned_writing(tmp_path) as (archivist, writer):
+        steps = archivist.carry_out(erase(0, 2), SEEN)
+        for number, _ in enumerate(steps):
+            try:
+                write_late(writer, 0, 90_000 + number)
+                refused.append(False)
+            except ErasedError:
+                refused.append(True)
+    assert refused == sorted(refused)
+    assert set(refused) == {False, True}
+    assert finished(tmp_path) == others
+
+
 def test_where_calls_stand_in_the_ledger(tmp_path: Path) -> None:
-    make(tmp_path, 3, parts=1)
+    make(tmp_path, 3, parts=1, late=True)
     with owned(tmp_path) as archivist:
         carried_out(archivist, erase(0))
     view = LedgerView(tmp_path / "ledger")
-    # log seal | part call part call part call seal | erasure seal
-    assert (view.size, [view.position(call_id(number)) for number in (0, 1, 2, 3)]) == (11, [9, 5, 7, None])
+    # log seal | part call part call part call late late late seal | erasure seal
+    assert (view.size, [view.position(call_id(number)) for number in (0, 1, 2, 3)]) == (14, [12, 5, 7, None])
     assert LedgerView(tmp_path / "nowhere").size == 0
 
 
@@ -144,7 +177,7 @@ def own(root: Path) -> Callable[[MortalDisk], None]:
 
 def test_killed_at_any_step_it_is_finished_or_was_not_begun(tmp_path: Path) -> None:
     whole = tmp_path / "whole"
-    make(whole, 3, form=Form.WAV)
+    make(whole, 3, form=Form.WAV, late=True)
     outcomes = []
     for step in range(1, 1000):
         root = tmp_path / f"killed-{step}"

@@ -18,6 +18,7 @@ from appliance import config
 from appliance.assembly.settings import Legs, Record
 from appliance.config import Configuration
 from appliance.errors import ConfigurationError
+from appliance.tomltree import NOT_IN_FILE
 from storage.vocabulary import Form, Pcm
 
 SAMPLE = files("appliance").joinpath("rokubox.sample.toml").read_text()
@@ -126,9 +127,15 @@ def test_a_file_from_windows_is_read(tmp_path: Path) -> None:
         ("colour = 1", "colour: unknown key; known here: site, span, recording, enterprise, storage, backup, share"),
         ('digest = "x"', "digest: unknown key; known here: site, span, recording, enterprise, storage, backup, share"),
         ("[mqtt]", "mqtt: unknown key; known here: site, span, recording, enterprise, storage, backup, share"),
-        ("[site]\nzone = 1", "site.zone: unknown key; known here: customer, site, serial, time_zone"),
+        (
+            "[site]\nzone = 1",
+            "site.zone: unknown key; known here: customer, site, serial, time_zone, changed_by, change_reason",
+        ),
         ("site = 1", "site: must be a table"),
-        ("[site]\n'a b' = 1", 'site."a b": unknown key; known here: customer, site, serial, time_zone'),
+        (
+            "[site]\n'a b' = 1",
+            'site."a b": unknown key; known here: customer, site, serial, time_zone, changed_by, change_reason',
+        ),
         ("[site]\ncustomer = 1", "site.customer: expected str, got int"),
         (
             "[site]\ntime_zone = 'Asia/Tokio'",
@@ -322,5 +329,5 @@ def declared(kind: type, path: str = "") -> Iterator[tuple[str, Any]]:
         if dataclasses.is_dataclass(item):
             assert isinstance(item, type)
             yield from declared(item, name)
-        elif name not in ("digest", "text"):
+        elif entry.metadata != NOT_IN_FILE:
             yield name, entry.default

@@ -9,6 +9,7 @@ import numpy as np
 
 from storage.call_record import CallRecord, PartEntry, SideSummary, TooLate, UnrecordedStream
 from storage.json_form import to_json
+from storage.late_record import LateRecord
 from storage.part_record import Channel, Fill, PartRecord, StreamRecord
 from storage.partfile import PartPlan
 from storage.records import Clock, Dtmf, Hold, Link, Links, Party, Sip
@@ -245,3 +246,17 @@ def plan(folders: Path, form: Form, started: datetime | None = None) -> PartPlan
 
 def files(folders: Path) -> set[str]:
     return {path.relative_to(folders).as_posix() for path in folders.rglob("*") if path.is_file()}
+
+
+def late_record(**changes) -> LateRecord:
+    fields: dict[str, Any] = {
+        "software": "rokubox 0.1.0",
+        "call_id": CALL_ID,
+        "ssrc": "0x0000beef",
+        "source": "192.0.2.1:10000",
+        "destination": "[2001:db8::1]:20000",
+        "packets": 3,
+        "first_at": at(3),
+        "last_at": at(3.5),
+    }
+    return LateRecord(**(fields | changes))

@@ -15,13 +15,25 @@ from storage.disk import Disk
 from storage.errors import DeviceKeyError, ErasedError, StorageError
 from storage.index.query import Query
 from storage.index.reader import Hit, IndexReader
-from storage.ledger.entries import Call, Erasure, Hold, Part
+from storage.ledger.entries import FILED, Call, Erasure, Hold, Late, Part
 from storage.ledger.settings import LedgerSettings
 from storage.register import RegisterSettings
 from storage.timestamps import local_time
 from storage.vocabulary import Form, Outcome
 from storage.writer import ArchiveWriter
-from tests.storage.samples import CALL_ID, START_NS, STEM, TOKYO, at, call_record, linear, metadata, part_record, sound
+from tests.storage.samples import (
+    CALL_ID,
+    START_NS,
+    STEM,
+    TOKYO,
+    at,
+    call_record,
+    late_record,
+    linear,
+    metadata,
+    part_record,
+    sound,
+)
 
 NOW_NS = START_NS + 60 * 10**9
 
@@ -45,6 +57,7 @@ def writer(root: Path, disk: Disk | None = None, **changes) -> ArchiveWriter:
 def write(into: ArchiveWriter, frames: int = 1000) -> None:
     write_first_part(into, frames)
     into.write_call(call_record())
+    into.write_late(late_record())
 
 
 def write_first_part(into: ArchiveWriter, frames: int = 1000) -> None:
@@ -63,7 +76,7 @@ def entered(root: Path) -> list[str]:
     with writer(root) as opened:
         assert opened.register is not None
         assert opened.register.ledger is not None
-        return [line.entry.kind for line in opened.register.ledger.lines() if line.entry.kind in ("part", "call")]
+        return [line.entry.kind for line in opened.register.ledger.lines() if isinstance(line.entry, FILED)]
 
 
 def test_what_is_written_is_entered_once(tmp_path):
@@ -73,7 +86,7 @@ def test_what_is_written_is_entered_once(tmp_path):
             act()
             news.append(opened.has_news)
         assert news == [True, False, True]
-    assert entered(tmp_path) == ["part", "call"]
+    assert entered(tmp_path) == ["part", "call", "late"]
     assert list((tmp_path / "spool").iterdir()) == []
 
 
@@ -89,6 +102,9 @@ def test_entries_say_what_the_files_are(tmp_path):
     assert isinstance(call, Call)
     assert (part.call_id, part.part, part.day, part.form) == (CALL_ID, 1, "2026-01-02", Form.ZIP)
     assert (call.call_id, call.day, call.at) == (CALL_ID, "2026-01-02", at(60.0))
+    late = lines["late"]
+    assert isinstance(late, Late)
+    assert (late.call_id, late.ssrc, late.first_ns) == (CALL_ID, "0x0000beef", START_NS + 3 * 10**9)
 
 
 def test_what_was_erased_does_not_come_back(tmp_path):
@@ -102,6 +118,8 @@ def test_what_was_erased_does_not_come_back(tmp_path):
         opened.sync()
         with pytest.raises(ErasedError, match=r"^call 0123456789 was erased and is not written again$"):
             write(opened)
+        with pytest.raises(ErasedError, match=r"^call 0123456789 was erased and is not written again$"):
+            opened.write_late(late_record())
 
 
 STEPS = ["create", "write", "write_at", "fsync", "link", "remove", "rename", "truncate"]
@@ -140,8 +158,12 @@ def test_a_writer_killed_at_any_step_leaves_nothing_off_the_books(tmp_path, step
         if not dies(partial(_written_by, writer(root, Killed(step, when, count)))):
             break
         deaths += 1
-        parts, calls = list(root.glob("recordings/*/*/*/*.zip")), list(root.glob("calls/*/*/*/*"))
-        assert entered(root) == ["part"] * len(parts) + ["call"] * len(calls), f"killed {when} {step} number {count}"
+        there = [
+            kind
+            for kind, files in (("part", "recordings/*/*/*/*.zip"), ("call", "calls/*/*/*/*"), ("late", "late/*/*/*/*"))
+            for _ in root.glob(files)
+        ]
+        assert entered(root) == there, f"killed {when} {step} number {count}"
         shutil.rmtree(root)
     assert 0 < deaths < 60
 
@@ -200,7 +222,7 @@ def test_a_disk_that_fails_once_costs_no_entry(tmp_path, step):
                 except StorageError:
                     failed += 1
                     act()
-        assert entered(root) == ["part", "call"]
+        assert entered(root) == ["part", "call", "late"]
         shutil.rmtree(root)
         if not failed:
             break
@@ -220,7 +242,7 @@ def test_recording_goes_on_without_the_key_and_is_entered_later(tmp_path):
             assert isinstance(opened.register.trouble, DeviceKeyError)
             write(opened, frames)
     (tmp_path / "elsewhere").rename(key)
-    assert entered(tmp_path) == ["part", "call"]
+    assert entered(tmp_path) == ["part", "call", "late"]
 
 
 def found(root: Path, **wanted) -> list[Hit]:
@@ -274,7 +296,7 @@ def test_a_damaged_index_does_not_stop_recording(tmp_path):
     (tmp_path / "index.sqlite").write_bytes(b"not a database, not at all" * 100)
     with writer(tmp_path) as opened:
         write(opened)
-    assert entered(tmp_path) == ["part", "call"]
+    assert entered(tmp_path) == ["part", "call", "late"]
 
 
 def test_the_index_of_another_ledger_is_not_used(tmp_path):

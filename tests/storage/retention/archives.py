@@ -21,7 +21,7 @@ from storage.timestamps import instant_ns, local_time
 from storage.vocabulary import Direction, Form
 from storage.writer import ArchiveWriter
 from tests.storage.ledger.books import NOW_NS, TOKYO, settings
-from tests.storage.samples import at, call_record, linear, part_record, sound
+from tests.storage.samples import at, call_record, late_record, linear, part_record, sound
 
 SEEN = Sighting(boot_id="a", boot_ns=3600 * 10**9, wall_ns=NOW_NS, synchronised=True)
 
@@ -31,12 +31,25 @@ def call_id(number: int) -> str:
 
 
 def make(
-    root: Path, calls: int, *, parts: int = 2, form: Form = Form.ZIP, frames: int = 800, **changes: Any
+    root: Path,
+    calls: int,
+    *,
+    parts: int = 2,
+    form: Form = Form.ZIP,
+    frames: int = 800,
+    late: bool = False,
+    **changes: Any,
 ) -> list[CallRecord]:
-    """An archive with so many calls, a minute apart, and everything in the ledger; returns their records."""
+    """An archive with so many calls, a minute apart, and everything in the ledger; returns their records.
+
+    `late`: each call has late packets.
+    """
     archive = Archive(root)
     with ArchiveWriter(archive, books=books(root)) as writer:
-        return [_call(writer, number, parts, form, frames, changes) for number in range(calls)]
+        records = [_call(writer, number, parts, form, frames, changes) for number in range(calls)]
+        for number in range(calls if late else 0):
+            write_late(writer, number)
+    return records
 
 
 def _call(
@@ -47,6 +60,11 @@ def _call(
     record = replace(call_record(), call_id=call_id(number), started_at=started_at, parts=tuple(written), **changes)
     writer.write_call(record)
     return record
+
+
+def write_late(writer: ArchiveWriter, number: int, first_s: float = 86_400) -> None:
+    """Packets that came so long after the first call's start, the next day."""
+    writer.write_late(late_record(call_id=call_id(number), first_at=at(first_s)))
 
 
 def _part(writer: ArchiveWriter, number: int, part: int, form: Form, frames: int, started_at: str) -> PartEntry:
@@ -96,6 +114,13 @@ def books(root: Path) -> RegisterSettings:
 @contextmanager
 def owned(root: Path, disk: Disk | None = None, **surroundings) -> Iterator[Archivist]:
     """The archive's owner."""
+    with owned_writing(root, disk, **surroundings) as (archivist, _):
+        yield archivist
+
+
+@contextmanager
+def owned_writing(root: Path, disk: Disk | None = None, **surroundings) -> Iterator[tuple[Archivist, ArchiveWriter]]:
+    """The archive's owner, and what it records with."""
     archive, disk = Archive(root), disk or Disk()
     with ArchiveWriter(archive, disk, books=books(root)) as writer:
         assert writer.register is not None
@@ -103,7 +128,7 @@ def owned(root: Path, disk: Disk | None = None, **surroundings) -> Iterator[Arch
         around = Surroundings(zone=TOKYO, disk=disk, settle=writer.sync, changed=writer.sync, **surroundings)
         archivist = Archivist(archive, writer.register.ledger, around)
         archivist.begin(NOW_NS)
-        yield archivist
+        yield archivist, writer
 
 
 def carried_out(archivist: Archivist, request, seen: Sighting = SEEN):
@@ -117,8 +142,8 @@ def carried_out(archivist: Archivist, request, seen: Sighting = SEEN):
 
 
 def finished(root: Path) -> set[str]:
-    """Files of recordings and call records."""
-    folders = (root / "recordings", root / "calls")
+    """Files of recordings and of records."""
+    folders = (root / "recordings", root / "calls", root / "late")
     return {path.name for folder in folders for path in folder.glob("*/*/*/*") if path.is_file()}
 
 

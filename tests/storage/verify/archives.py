@@ -15,7 +15,7 @@ from storage.json_form import to_json
 from storage.layout import part_stem
 from storage.ledger import checkpoint as checkpoints
 from storage.ledger.checkpoint import Checkpoint
-from storage.ledger.entries import Call, Erasure, Part
+from storage.ledger.entries import Call, Erasure, Late, Part
 from storage.ledger.ledger import Ledger
 from storage.ledger.settings import Attribution
 from storage.timestamps import local_time, rfc3339
@@ -24,7 +24,7 @@ from storage.verify.verification import Report, Request, verify
 from storage.vocabulary import Direction, Form
 from storage.writer import ArchiveWriter
 from tests.storage.ledger.books import DAY_NS, settings
-from tests.storage.samples import START_NS, TOKYO, call_record, linear, part_record, sound
+from tests.storage.samples import START_NS, TOKYO, call_record, late_record, linear, part_record, sound
 
 SOMEBODY = Attribution(who="suzuki", why="yearly rotation")
 
@@ -37,6 +37,7 @@ class Made:
     checkpoints: tuple[Checkpoint, ...]
     parts: tuple[Path, ...]
     records: tuple[Path, ...]
+    """Of calls and of late packets."""
 
 
 def call_id(number: int) -> str:
@@ -88,6 +89,20 @@ def record(writer: ArchiveWriter, number: int, start_ns: int, form: Form = Form.
     return [part, Call(call_id=one, day=at[:10], record_sha256=hashlib.sha256(to_json(call)).hexdigest(), at=at)]
 
 
+def late(writer: ArchiveWriter, number: int, first_ns: int) -> Late:
+    """Write a record of packets that came after the end of a call, and return its line."""
+    one = late_record(call_id=call_id(number), first_at=rfc3339(first_ns, TOKYO))
+    writer.write_late(one)
+    return Late(
+        call_id=one.call_id,
+        day=one.first_at[:10],
+        ssrc=one.ssrc,
+        first_ns=first_ns,
+        record_sha256=hashlib.sha256(to_json(one)).hexdigest(),
+        at=one.first_at,
+    )
+
+
 def make(root: Path) -> Made:
     archive = Archive(root)
     kept = []
@@ -95,12 +110,13 @@ def make(root: Path) -> Made:
         ledger.append(record(writer, 1, START_NS))
         ledger.append(record(writer, 2, START_NS, Form.WAV))
         kept.append(ledger.commit(START_NS))
-        ledger.append(record(writer, 3, START_NS))
+        ledger.append([*record(writer, 3, START_NS), late(writer, 3, START_NS), late(writer, 1, START_NS)])
         ledger.commit(START_NS)
         ledger.append([Erasure(**_erased(call_id(3)))])
         kept.append(ledger.commit(START_NS))
-        for path in (*archive.recordings.rglob(f"*{call_id(3)[:10]}*"), *archive.records.rglob(f"{call_id(3)}*")):
-            path.unlink()
+        for folder in (archive.recordings, archive.records, archive.late):
+            for path in folder.rglob(f"*{call_id(3)[:10]}*"):
+                path.unlink()
         ledger.rotate(SOMEBODY, START_NS)
         ledger.append(record(writer, 4, START_NS + DAY_NS))
         kept.append(ledger.commit(START_NS + DAY_NS))
@@ -108,7 +124,7 @@ def make(root: Path) -> Made:
         root=root,
         checkpoints=tuple(kept),
         parts=tuple(sorted(path for path in archive.recordings.rglob("*_p01.*"))),
-        records=tuple(sorted(archive.records.rglob("*.json"))),
+        records=(*sorted(archive.records.rglob("*.json")), *sorted(archive.late.rglob("*.json"))),
     )
 
 

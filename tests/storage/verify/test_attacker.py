@@ -186,6 +186,28 @@ def test_call_record_rewritten(made):
     assert kinds(verified(made.root)) == {"altered"}
 
 
+def test_late_packets_made_fewer(made):
+    path = made.records[-1]
+    path.write_bytes(path.read_bytes().replace(b'"packets": 3', b'"packets": 1', 1))
+    assert kinds(verified(made.root)) == {"altered"}
+
+
+def test_late_packets_taken_out_of_files_and_log(made):
+    made.records[-1].unlink()
+    forged_log(made, lambda entry: None if entry.kind == "late" else entry)
+    assert verified(made.root).defects == []
+    assert all(found_with(made, older) for older in made.checkpoints[1:])
+
+
+def test_a_line_about_late_packets_moved_to_another_stream(made):
+    """The file renamed with it: everything fits but the record itself."""
+    path = made.records[-1]
+    path.rename(path.with_name(path.name.replace("beef", "dead")))
+    change = {"ssrc": "0x0000dead"}
+    forged_log(made, lambda entry: dataclasses.replace(entry, **change) if entry.kind == "late" else entry)
+    assert kinds(verified(made.root)) == {"altered"}
+
+
 def test_the_index_edited(made):
     indexed(made)
     assert verified(made.root).defects == []

@@ -33,7 +33,7 @@ def test_every_byte_of_every_recording_and_call_record(made):
         archive=Archive(made.root), scan=scan, read=lambda file, size: file.read(size), done=lambda _entry: None
     )
     assert len(made.parts) == 4
-    assert len(made.records) == 3
+    assert len(made.records) == 4
     for path in (*made.parts, *made.records):
         assert list(check.one(path)) == []
         for place in flipped(path, range(path.stat().st_size)):
@@ -45,7 +45,7 @@ def test_every_byte_of_every_recording_and_call_record(made):
 SMALL = (
     "checkpoint",
     "checkpoints/2026-01-02.txt",
-    "checkpoints/key-14.txt",
+    "checkpoints/key-16.txt",
     "device.key",
     "device.pub",
     "../recordings/checkpoint.txt",

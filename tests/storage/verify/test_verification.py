@@ -16,19 +16,19 @@ from storage.verify.verification import Request, verify
 from storage.writer import ArchiveWriter
 from tests.storage.ledger.books import DAY_NS, opened, settings
 from tests.storage.samples import START_NS
-from tests.storage.verify.archives import SOMEBODY, call_id, kinds, make, record, verified
+from tests.storage.verify.archives import SOMEBODY, call_id, kinds, late, make, record, verified
 
 
 def test_a_sound_archive(pristine):
     report = verified(pristine.root, *pristine.checkpoints)
     assert report.defects == []
-    assert (report.parts, report.calls, report.size) == (3, 3, 17)
+    assert (report.parts, report.calls, report.late, report.size) == (3, 3, 1, 19)
     assert report.origin == "rokubox/RB-0001"
 
 
 def test_a_copy_elsewhere_with_the_public_key_alone(pristine, tmp_path):
     """Recordings, call records, lines and checkpoints: nothing derived, no key but the one that the verifier has."""
-    for name in ("recordings", "calls"):
+    for name in ("recordings", "calls", "late"):
         shutil.copytree(pristine.root / name, tmp_path / name)
     (tmp_path / "ledger").mkdir()
     for name in ("entries.jsonl", "checkpoint"):
@@ -56,8 +56,17 @@ def test_a_missing_half(made, suffix):
 
 
 def test_a_missing_call_record(made):
-    made.records[-1].unlink()
+    made.records[0].unlink()
     assert exit_code(verified(made.root).defects) == 11
+
+
+def test_a_missing_record_of_late_packets(made):
+    made.records[-1].unlink()
+    report = verified(made.root)
+    assert exit_code(report.defects) == 11
+    (defect,) = report.defects
+    assert defect.subject == f"a record of late packets of call {call_id(1)[:10]} of 2026-01-02"
+    assert (report.calls, report.late) == (3, 0)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +80,9 @@ def test_a_missing_call_record(made):
         "recordings/2026/01/1/x",
         "recordings/1999/01/01/x.zip",
         "calls/2026/01/02/" + "0" * 64 + ".json",
+        "late/2026/01/02/" + "0" * 64 + "_0x0000beef_1.json",
+        "late/2026/01/04/" + "0" * 64 + "_0x0000beef_01.json",
+        "late/2026/notes.txt",
         "ledger/entries.jsonl.bak",
         "ledger/checkpoints/other.txt",
     ],
@@ -108,6 +120,14 @@ def test_a_part_moved_to_another_day(made):
     assert kinds(verified(made.root)) == {"missing", "unexpected"}
 
 
+def test_late_packets_of_an_erased_call_that_are_there_are_not_expected(made):
+    with ArchiveWriter(Archive(made.root)) as writer:
+        late(writer, 3, START_NS)
+    report = verified(made.root)
+    assert exit_code(report.defects) == 12
+    assert report.defects[0].path.startswith("late/2026/01/02/")
+
+
 def test_an_erased_part_that_is_there_is_not_expected(made, tmp_path):
     other = make(tmp_path / "other")
     with ArchiveWriter(Archive(other.root)) as writer:
@@ -131,7 +151,8 @@ def test_since_and_paths(made):
     assert verified(made.root, paths=(made.parts[1],)).defects == []
     assert kinds(verified(made.root, paths=(made.parts[0],))) == {"altered"}
     assert kinds(verified(made.root, paths=(made.parts[0].parent,))) == {"altered"}
-    assert verified(made.root, paths=(made.records[0],)).defects == []
+    for path in made.records:
+        assert verified(made.root, paths=(path,)).defects == []
 
 
 def test_a_truncated_ledger(made):
@@ -139,7 +160,7 @@ def test_a_truncated_ledger(made):
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:-3]))
     found = [defect for defect in verified(made.root).defects if defect.kind is Kind.LEDGER]
-    assert any("the ledger was cut: it had 17 lines then and has 14" in defect.what for defect in found)
+    assert any("the ledger was cut: it had 19 lines then and has 16" in defect.what for defect in found)
 
 
 def test_no_archive(tmp_path):
@@ -233,10 +254,3 @@ def test_links_and_folders_are_no_recordings(made):
 def test_all_kept_checkpoints_are_of_the_log(pristine):
     for path in (pristine.root / "ledger/checkpoints").iterdir():
         assert verified(pristine.root, checkpoints.parse(path.read_bytes())).defects == []
-
-
-def test_what_the_ledger_does_not_cover_is_said(made):
-    (made.root / "late/2026/01/02").mkdir(parents=True)
-    report = verified(made.root)
-    assert report.defects == []
-    assert any("late/" in notice for notice in report.notices)
