@@ -57,6 +57,13 @@ class ConfirmClock(_Message, frozen=True, tag="confirm_clock"):
     why: Text
 
 
+class RotateKey(_Message, frozen=True, tag="rotate_key"):
+    """Replace the device key by a new one."""
+
+    who: Text
+    why: Text
+
+
 class LedgerLine(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of the ledger, with its proof."""
 
@@ -96,7 +103,7 @@ class Refused(_Message, frozen=True, tag="refused"):
     """It was the request that was wrong, not the archive."""
 
 
-Request = Erase | Hold | Export | ConfirmClock
+Request = Erase | Hold | Export | ConfirmClock | RotateKey
 Answer = Erased | Done | Refused
 _REQUESTS = msgspec.json.Decoder(Request)
 _ANSWERS = msgspec.json.Decoder(Answer)

@@ -1,4 +1,4 @@
-"""What people and rules change in an archive: erasures, holds, the confirmed clock. One implementation for all.
+"""What people and rules change in an archive: erasures, holds, the key, the confirmed clock. One for all.
 
 The archive's owner has it: `rokubox-assemble` while it runs (asked through `archivesocket`), else the command itself.
 A request is carried out in steps, so that the daemon can do its work in between; the steps are a generator whose value
@@ -20,6 +20,7 @@ from appliance.archiverequests import (
     LedgerLine,
     Refused,
     Request,
+    RotateKey,
 )
 from storage.archive import Archive
 from storage.disk import Disk
@@ -29,6 +30,7 @@ from storage.ledger.entries import Erasure
 from storage.ledger.entries import Export as ExportEntry
 from storage.ledger.entries import Hold as HoldEntry
 from storage.ledger.ledger import Ledger
+from storage.ledger.settings import Attribution
 from storage.retention import clockfile, clockguard, erasure, holds
 from storage.retention.clockguard import ClockState, Sighting
 from storage.retention.erasure import Eraser, Intent, Victim
@@ -97,6 +99,8 @@ class Archivist:
                     return self._hold(request, seen.wall_ns)
                 case Export():
                     return self._note_export(request, seen.wall_ns)
+                case RotateKey():
+                    return self._rotate(request, seen.wall_ns)
                 case ConfirmClock():
                     by = f"{request.who}: {request.why}"
                     self._keep_clock(clockguard.confirm(self._clock, seen, self._ledger.size, by))
@@ -187,6 +191,11 @@ class Archivist:
         self._ledger.append((entry,))
         self._ledger.commit(now_ns)
         return Done(entry=self._proven(number), calls=len(request.calls))
+
+    def _rotate(self, request: RotateKey, now_ns: int) -> Answer:
+        self._around.settle()
+        number = self._ledger.rotate(Attribution(who=request.who, why=request.why), now_ns)
+        return Done(entry=self._proven(number))
 
     def _proven(self, number: int) -> LedgerLine:
         stored = next(self._ledger.lines(number)).stored

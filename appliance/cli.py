@@ -18,6 +18,7 @@ from appliance.commands import (
     record,
     restore,
     retention,
+    rotate_key,
     scrub,
     share_config,
     storage,
@@ -59,6 +60,7 @@ COMMANDS = (
     storage,
     backup,
     restore,
+    rotate_key,
     share_config,
 )
 """In the order of `--help`."""

@@ -3,11 +3,6 @@
 import hashlib
 import os
 import pwd
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +10,7 @@ import pytest
 from appliance.cli import main
 from storage.archive import Archive
 from storage.ledger.entries import Configuration, parse
+from tests.assembling import assembling
 from tests.live import wait_until
 from tests.scenario import call
 from tests.traffic.calls import play
@@ -80,19 +76,6 @@ def test_commands_that_only_use_a_configuration_enter_none(capture: Path, tmp_pa
     write(file, "")
     assert main(["hold", "--set", "case", "--number", "2", "--why", "y", "--archive", str(archive)]) == 0
     assert entered(archive) == []
-
-
-@contextmanager
-def assembling(archive: Path, *options: str) -> Iterator[None]:
-    command = [sys.executable, "-m", "appliance.daemons", "assemble", "--archive", str(archive), *options]
-    with subprocess.Popen(command) as daemon:
-        try:
-            lock = archive / "run" / "archive.lock"
-            wait_until(lambda: lock.exists() and lock.read_text().strip() == str(daemon.pid))
-            yield
-        finally:
-            daemon.send_signal(signal.SIGTERM)
-        assert daemon.wait(60) == 0
 
 
 def test_the_daemon_enters_what_it_begins_with(tmp_path: Path) -> None:

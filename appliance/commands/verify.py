@@ -159,8 +159,12 @@ def _show(report: "Report") -> None:
     for notice in report.notices:
         tell(f"note: {notice}")
     of = f", {report.size:,} lines of the ledger {report.origin}" if report.origin else ""
-    late = f" and {_counted(report.late, 'record')} of late packets" if report.late else ""
-    right = f"{_counted(report.parts, 'part')} and {_counted(report.calls, 'call record')}{late} as recorded{of}"
+    *counted, last = [
+        _counted(report.parts, "part"),
+        _counted(report.calls, "call record"),
+        *([f"{_counted(report.late, 'record')} of late packets"] if report.late else []),
+    ]
+    right = f"{', '.join(counted)} and {last} as recorded{of}"
     found = len(report.defects) + report.further
     console.print(f"{right}: {_counted(found, 'defect')}" if found else f"{right}: no defects")
 

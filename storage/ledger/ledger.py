@@ -203,14 +203,17 @@ class Ledger:
         """The proof that the newest checkpoint's log begins with that of `older` (RFC 6962 section 2.1.2)."""
         return merkle.consistency_proof(older.size, self.checkpoint.size, self._file.read_hash)
 
-    def rotate(self, by: Attribution, now_ns: int) -> None:
+    def rotate(self, by: Attribution, now_ns: int) -> int:
         """Replace the device key: the new key signs the last checkpoint of the old one, and both sign the next.
 
-        Killed in between, the next start has either key, and a ledger that names it.
+        Returns the number of the entry about it. Killed in between, the next start has either key, and a ledger that
+        names it.
         """
         self.commit(now_ns)
+        number = self.size
         self._change_key(by, now_ns)
         self.commit(now_ns)
+        return number
 
     def _take_up(self, serial: str, now_ns: int, successor: Attribution | None) -> None:
         """Find the log's name and its key, or begin a log; count what no seal covers yet."""

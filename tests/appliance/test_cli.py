@@ -187,7 +187,7 @@ def test_bad_configuration(command: str, tmp_path: Path, capsys: pytest.CaptureF
     config.write_text("[site]\nzone = 1\n[recording]\nsegment_s = 1\n")
     assert cli.main([command, *file, "--config", str(config)]) == failures.USAGE
     assert [line.partition(": ")[2] for line in capsys.readouterr().err.splitlines()] == [
-        f"{config}: site.zone: unknown key; known here: customer, site, serial, time_zone",
+        f"{config}: site.zone: unknown key; known here: customer, site, serial, time_zone, changed_by, change_reason",
         f"{config}: recording.segment_s: expected int >= 30",
     ]
 
