@@ -14,7 +14,6 @@ record`), and the next process goes on at the oldest block that was not handed b
 """
 
 import contextlib
-import ctypes
 import dataclasses
 import os
 import selectors
@@ -58,9 +57,6 @@ TAKE_OVER_S = 30.0
 """How long a previous owner of the journal may take to end."""
 MAX_EVENTS = 10_000
 """Events kept while the disk takes none; the oldest go."""
-PRIORITY = 20
-"""`SCHED_FIFO`: above everything that can wait, below the kernel's own threads."""
-_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -379,7 +375,6 @@ def main(settings: CaptureSettings) -> int:
     Raises:
         CaptureError: it cannot record.
     """
-    _take_precedence()
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
@@ -393,14 +388,6 @@ def main(settings: CaptureSettings) -> int:
     daemon.run(reader)
     servicenotify.stopping()
     return 0
-
-
-def _take_precedence() -> None:
-    """Run before everything else and stay in memory, as far as this process is permitted."""
-    with contextlib.suppress(PermissionError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
-    # On fault: locking what libraries only reserve would cost a hundred megabytes.
-    ctypes.CDLL(None).mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT)
 
 
 def _free_bytes(volume: Path) -> int:

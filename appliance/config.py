@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from msgspec import Meta
@@ -23,10 +23,12 @@ from capture.rules import Enterprise, LineRule
 from storage.archive import Archive
 from storage.backup.settings import BackupSettings
 from storage.ledger.settings import Attribution, InForce, LedgerSettings
-from storage.register import RegisterSettings
 from storage.retention.policy import EnterprisePolicy, Policy, Retention, Rule
 from storage.share.settings import ShareSettings
 from storage.vocabulary import Form, Pcm, Source
+
+if TYPE_CHECKING:
+    from storage.register import RegisterSettings
 
 SIP_PORTS = (5060, 5061)
 NOT_STATED = "not stated"
@@ -229,8 +231,11 @@ class Configuration:
 
     def books(
         self, archive: Archive, now_ns: Callable[[], int], *, go_on_without: bool = False, begins: bool = False
-    ) -> RegisterSettings:
+    ) -> "RegisterSettings":
         """Return how the archive's ledger and index are kept; `begins`: this configuration begins to be in force."""
+        # Not with this module: capture, which is to be back at once, has a configuration and no books.
+        from storage.register import RegisterSettings
+
         key = self.storage.device_key
         ledger = LedgerSettings(
             directory=archive.ledger,

@@ -1,141 +1,29 @@
-"""The commands `rokubox-capture` and `rokubox-assemble`: arguments to settings, errors to exit codes.
+"""The commands `rokubox-capture` and `rokubox-assemble`: how the process is run, before anything is loaded.
 
-systemd starts them, or `rokubox record` does; both give them the same arguments.
+Whoever was killed is to be back at once: the ring of a busy mirror port is full in seconds.
 """
 
-import argparse
-import os
 import sys
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from appliance import processmemory
+from appliance import precedence, processmemory
 
 processmemory.before_numpy()
-
-from appliance import config  # noqa: E402
-from appliance.assembly.settings import AssemblySettings, Record  # noqa: E402
-from appliance.config import Configuration  # noqa: E402
-from appliance.errors import ConfigurationError  # noqa: E402
-from appliance.failures import failure  # noqa: E402
-from appliance.version import software  # noqa: E402
-from storage.archive import Archive  # noqa: E402
-from storage.disk import UMASK  # noqa: E402
-from storage.vocabulary import Source  # noqa: E402
 
 
 def capture(argv: Sequence[str] | None = None) -> int:
     """`rokubox-capture`: mirror ports into the journal."""
-    return _run("rokubox-capture", "Write what the mirror ports show into the journal.", _capture, argv)
+    precedence.take()
+    from appliance import daemonarguments
+
+    return daemonarguments.capture(argv)
 
 
 def assemble(argv: Sequence[str] | None = None) -> int:
     """`rokubox-assemble`: the journal into recordings."""
-    return _run("rokubox-assemble", "Make recordings and call records from the journal.", _assemble, argv)
+    from appliance import daemonarguments
 
-
-def _run(name: str, purpose: str, start: Callable[[argparse.Namespace], int], argv: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(prog=name, description=purpose)
-    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration in TOML")
-    parser.add_argument("--archive", type=Path, metavar="DIR", help="archive; goes before [storage] archive")
-    parser.add_argument("--interface", action="append", default=[], help="mirror port; repeat for several")
-    parser.add_argument("--record", choices=[choice.value for choice in Record], help="which calls")
-    parser.add_argument("--take-over", type=int, default=0, metavar="PID", help="process to be replaced without a gap")
-    parser.add_argument("--supervisor", type=int, default=0, metavar="PID", help="process that started this one")
-    processmemory.keep()
-    os.umask(UMASK)
-    try:
-        return start(parser.parse_args(argv))
-    except Exception as error:
-        code, lines = failure(error)
-        for line in lines:
-            print(f"{name}: {line}", file=sys.stderr, flush=True)
-        return code
-
-
-def _capture(arguments: argparse.Namespace) -> int:
-    from appliance import capturedaemon  # what the other daemon needs is not loaded
-    from storage.volume import volume
-
-    configuration = _configuration(arguments)
-    archive = Archive(_archive(arguments, configuration))
-    interfaces = arguments.interface or [span.interface for span in configuration.span if span.interface]
-    if not interfaces:
-        raise ConfigurationError("no mirror port: give --interface NAME, or [[span]] interface in --config FILE")
-    storage = configuration.storage
-    volume.require(archive.root, storage.volume_uuid)
-    return capturedaemon.main(
-        capturedaemon.CaptureSettings(
-            interfaces=tuple(dict.fromkeys(interfaces)),
-            journal=archive.journal,
-            run=archive.run,
-            volume=archive.root,
-            quarantine=archive.quarantine,
-            sip_ports=configuration.sip_ports,
-            tunnels=frozenset(tunnel for span in configuration.span for tunnel in span.tunnels),
-            journal_bytes=storage.journal_max_bytes,
-            journal_max_age_s=storage.journal_max_age_h * 3600,
-            reserve_bytes=storage.reserve_bytes,
-            configuration=configuration.text,
-            take_over=arguments.take_over,
-            supervisor=arguments.supervisor,
-        )
-    )
-
-
-def _assemble(arguments: argparse.Namespace) -> int:
-    from appliance import assembledaemon
-    from appliance.archivekeeping import KeepingSettings
-
-    configuration = _configuration(arguments)
-    record = Record(arguments.record) if arguments.record else None
-    settings = _assembly(configuration, record)
-    root = _archive(arguments, configuration)
-    journal = Archive(root).journal
-
-    def find(digest: str) -> AssemblySettings | None:
-        kept = config.kept(journal, digest)
-        return None if kept is None else _assembly(kept, record)
-
-    books = configuration.books(Archive(root), time.time_ns, go_on_without=True, begins=True)
-    return assembledaemon.main(
-        assembledaemon.AssembleSettings(
-            archive=root,
-            assembly=settings,
-            find_settings=find,
-            books=books,
-            keeping=KeepingSettings(
-                reserve_bytes=configuration.storage.reserve_bytes,
-                command=_command("retention", "--automatic", root=root, config_file=arguments.config),
-                backup_command=_command("backup", root=root, config_file=arguments.config),
-                backup=configuration.backup,
-            ),
-            volume_uuid=configuration.storage.volume_uuid,
-            supervisor=arguments.supervisor,
-        )
-    )
-
-
-def _assembly(configuration: Configuration, record: Record | None) -> AssemblySettings:
-    return configuration.assembly(record=record, form=None, software=software(), source=Source.SPAN)
-
-
-def _command(*words: str, root: Path, config_file: Path | None) -> tuple[str, ...]:
-    """A command about this archive, in a process of its own."""
-    configured = ("--config", str(config_file)) if config_file else ()
-    return (sys.executable, "-P", "-m", "appliance", *words, "--archive", str(root), *configured)
-
-
-def _configuration(arguments: argparse.Namespace) -> Configuration:
-    return Configuration() if arguments.config is None else config.read(arguments.config)
-
-
-def _archive(arguments: argparse.Namespace, configuration: Configuration) -> Path:
-    root = arguments.archive or configuration.storage.archive
-    if not root:
-        raise ConfigurationError("no archive: give --archive DIR, or [storage] archive in --config FILE")
-    return Path(root)
+    return daemonarguments.assemble(argv)
 
 
 if __name__ == "__main__":

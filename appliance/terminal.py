@@ -1,15 +1,22 @@
-"""Text for people: the two consoles, and text from the wire made safe to show."""
+"""Text for people: the two consoles, and text from the wire made safe to show.
+
+What draws is loaded when something is to be shown: a recorder shows nothing, and is to be back at once.
+"""
 
 import sys
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+if TYPE_CHECKING:
+    from rich.console import Console
 
 UNLIMITED = 10_000
 """Width where no terminal sets one: a line of a table is then a line for `grep` too."""
 
 
-def output() -> Console:
+def output() -> "Console":
     """Return the console of results: as wide as the terminal, without limit in a pipe or a file."""
+    from rich.console import Console
+
     on_terminal = sys.stdout is not None and sys.stdout.isatty()  # None: closed by whoever started us
     return Console(
         width=None if on_terminal else UNLIMITED,
@@ -19,8 +26,10 @@ def output() -> Console:
     )
 
 
-def errors() -> Console:
+def errors() -> "Console":
     """Return the console of messages and progress."""
+    from rich.console import Console
+
     return Console(stderr=True, soft_wrap=True, markup=False, highlight=False, emoji=False)
 
 

@@ -47,6 +47,8 @@ class JournalReader:
         self._number = position >> OFFSET_BITS
         self._offset = position & OFFSET_MASK
         self._descriptors: OrderedDict[int, int] = OrderedDict()
+        self._synced = self._number
+        """The file from which on not everything is known to be durable."""
         self._searched = (-1, -1, -1)
         """File, offset and end of a search that found nothing, not to be done again until the file grows."""
         self.skipped: list[Skipped] = []
@@ -98,6 +100,17 @@ class JournalReader:
         except OSError as error:
             raise JournalError("journal cannot be read") from error
         raise JournalError("journal does not hold what is asked for")
+
+    def sync(self) -> None:
+        """Make durable all that was read so far: what is founded on it must not survive it.
+
+        Raises:
+            OSError: the disk lost something.
+        """
+        for number in [number for number in self._numbers() if self._synced <= number <= self._number]:
+            if (descriptor := self._descriptor(number)) is not None:
+                os.fdatasync(descriptor)
+        self._synced = self._number
 
     def close(self) -> None:
         """Close the files."""

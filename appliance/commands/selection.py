@@ -3,14 +3,17 @@
 import argparse
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from appliance.commands.arguments import tell
 from appliance.errors import ConfigurationError
-from appliance.inventory import KnownCall, calls
 from capture.numbers import canonical
 from storage.archive import Archive
 from storage.errors import DamagedRecordError
 from storage.index.numbers import searchable
+
+if TYPE_CHECKING:
+    from appliance.inventory import KnownCall
 
 LEAST_DIGITS = 8
 
@@ -30,13 +33,15 @@ def is_given(arguments: argparse.Namespace) -> bool:
     return any((arguments.calls, arguments.number, arguments.line, arguments.enterprise))
 
 
-def selected(arguments: argparse.Namespace, archive: Archive) -> list[KnownCall]:
+def selected(arguments: argparse.Namespace, archive: Archive) -> "list[KnownCall]":
     """Return the calls that fulfil everything that is said, and tell of records that cannot be read.
 
     Raises:
         ConfigurationError: nothing is selected, or an id fits no call, or several.
         ArchiveError: the archive cannot be read.
     """
+    from appliance.inventory import calls
+
     if not is_given(arguments):
         raise ConfigurationError("which calls? give ids, --number, --line or --enterprise")
     damaged: list[DamagedRecordError] = []
@@ -70,7 +75,7 @@ def _words(arguments: argparse.Namespace) -> Iterator[str]:
             yield f"{name} {getattr(arguments, name)}"
 
 
-def _fits(arguments: argparse.Namespace, call: KnownCall) -> bool:
+def _fits(arguments: argparse.Namespace, call: "KnownCall") -> bool:
     return (
         (not arguments.calls or any(call.call_id.startswith(wanted) for wanted in arguments.calls))
         and (not arguments.number or searchable(arguments.number) in call.numbers)
