@@ -236,6 +236,7 @@ class AssembleDaemon:
         """Keep the state, then let the journal forget what only earlier states needed."""
         position = reader.position
         try:
+            reader.sync()  # A power cut must not leave a state that knows of packets which the journal has lost.
             writer.sync()
             writer.replace(self._snapshot, _POSITION.pack(position) + snapshot.dump(assembly.state))
             # Once more: a power cut must not bring back a snapshot that needs what is forgotten.

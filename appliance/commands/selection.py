@@ -10,7 +10,6 @@ from appliance.errors import ConfigurationError
 from capture.numbers import canonical
 from storage.archive import Archive
 from storage.errors import DamagedRecordError
-from storage.index.numbers import searchable
 
 if TYPE_CHECKING:
     from appliance.inventory import KnownCall
@@ -76,6 +75,8 @@ def _words(arguments: argparse.Namespace) -> Iterator[str]:
 
 
 def _fits(arguments: argparse.Namespace, call: "KnownCall") -> bool:
+    from storage.index.numbers import searchable  # it knows every country's numbers
+
     return (
         (not arguments.calls or any(call.call_id.startswith(wanted) for wanted in arguments.calls))
         and (not arguments.number or searchable(arguments.number) in call.numbers)
