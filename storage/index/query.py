@@ -7,7 +7,7 @@ counts known beforehand. Only the first need not be sorted.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from storage.index.rows import DIRECTIONS, OUTCOMES, REASONS, Role, bits, place
@@ -16,6 +16,8 @@ from storage.vocabulary import Direction, Outcome, Reason
 MAX_PAGE = 1000
 _NOTHING = -1
 """No column has it."""
+_LOOK_AT_NUMBERS = 5
+"""So many times as much it costs to look at the numbers of a call as to meet it."""
 COLUMNS = (
     "c.n, c.call_id, c.started_ns, c.ended_ns, c.offset_min, l.enterprise, l.line, c.direction, c.outcome, c.reasons,"
     " c.deciding, c.length_ms, c.mos, c.completeness, c.dtmf, c.holds, c.caller, c.callee"
@@ -36,6 +38,9 @@ class Drive(StrEnum):
     """The index that is walked."""
 
     ORDER = "order"
+    TIME = "time"
+    LENGTH = "length"
+    QUALITY = "quality"
     LINE = "line"
     OUTCOME = "outcome"
     REASON = "reason"
@@ -103,6 +108,8 @@ class Query:
 class Facts:
     """What the index knows of a query's terms beforehand."""
 
+    everything: int
+    """Calls in the index."""
     total: int
     """Calls within the query's time."""
     counts: tuple[tuple[Drive, int], ...]
@@ -112,13 +119,17 @@ class Facts:
 
 
 def choose(query: Query, facts: Facts) -> Drive:
-    """The index to walk: that which is to meet fewest calls before the page is full."""
+    """The index to walk: that which is to cost least before the page is full."""
     total = max(facts.total, 1)
     hits = total * math.prod(count / total for _, count in facts.counts)
     share = min(query.limit / max(hits, 1e-9), 1.0)
-    costs = {Drive.ORDER: total * share}
+    costs = {Drive.ORDER: share * (total if query.sort is Sort.TIME else max(facts.everything, 1))}
+    if query.sort is not Sort.TIME and (query.from_ns is not None or query.to_ns is not None):
+        costs[Drive.TIME] = float(facts.total)
     for drive, count in facts.counts:
         costs[drive] = count * share if _is_in_order(query, facts, drive) else float(count)
+    if query.number is not None:
+        costs = {drive: cost * (1 if drive is Drive.NUMBER else _LOOK_AT_NUMBERS) for drive, cost in costs.items()}
     return min(costs, key=lambda drive: costs[drive])
 
 
@@ -134,13 +145,10 @@ def build(query: Query, facts: Facts, drive: Drive) -> tuple[str, list[Parameter
     value = {Sort.TIME: walk.time, Sort.LENGTH: "c.length_ms", Sort.QUALITY: "c.mos"}[query.sort]
     if query.sort is Sort.QUALITY:
         where.add("c.mos IS NOT NULL")
-    if query.after is not None:
-        sign = "<" if query.descending else ">"
-        where.add(f"({value}, {walk.n}) {sign} (?, ?)", query.after.value, query.after.n)
-    way = "DESC" if query.descending else "ASC"
+    _add_after(query, value, walk.n, where)
     text = (
         f"SELECT {COLUMNS} FROM {walk.source} CROSS JOIN lines AS l ON l.id = c.line WHERE {where.text()}"
-        f" ORDER BY {value} {way}, {walk.n} {way} LIMIT ?"
+        f" ORDER BY {_order(query, value, walk.n)} LIMIT ?"
     )
     return text, [*walk.parameters, *where.parameters, min(query.limit, MAX_PAGE) + 1]
 
@@ -179,23 +187,16 @@ class _Walk:
 
 
 def _walk_order(query: Query, _facts: Facts, _where: _Where) -> _Walk:
-    return _Walk(source=f"calls AS c INDEXED BY calls_{query.sort}")
+    return _walk_calls(query.sort)
 
 
-def _walk_line(_query: Query, _facts: Facts, _where: _Where) -> _Walk:
-    return _Walk(source="calls AS c INDEXED BY calls_line")
+def _walk_quality(_query: Query, _facts: Facts, where: _Where) -> _Walk:
+    where.add("c.mos IS NOT NULL")
+    return _walk_calls(Drive.QUALITY)
 
 
-def _walk_outcome(_query: Query, _facts: Facts, _where: _Where) -> _Walk:
-    return _Walk(source="calls AS c INDEXED BY calls_outcome")
-
-
-def _walk_dtmf(_query: Query, _facts: Facts, _where: _Where) -> _Walk:
-    return _Walk(source="calls AS c INDEXED BY calls_dtmf")
-
-
-def _walk_holds(_query: Query, _facts: Facts, _where: _Where) -> _Walk:
-    return _Walk(source="calls AS c INDEXED BY calls_holds")
+def _walk_calls(index: str) -> _Walk:
+    return _Walk(source=f"calls AS c INDEXED BY calls_{index}")
 
 
 def _walk_legal_hold(_query: Query, _facts: Facts, _where: _Where) -> _Walk:
@@ -226,23 +227,45 @@ def _walk_number(query: Query, facts: Facts, where: _Where) -> _Walk:
     inner.add("p.roles & ?", number.roles.value)
     _add_span(query, "p.started_ns", inner)
     _add_line_and_outcome(query, facts, "p", inner)
-    source = (
-        f"(SELECT DISTINCT p.n AS n FROM numbers AS m CROSS JOIN parties AS p ON p.number = m.id WHERE {inner.text()})"
-        " AS d CROSS JOIN calls AS c ON c.n = d.n"
-    )
-    return _Walk(source=source, parameters=tuple(inner.parameters))
+    text = "SELECT DISTINCT p.started_ns, p.n FROM numbers AS m CROSS JOIN parties AS p ON p.number = m.id WHERE "
+    if _is_told_by_parties(query):
+        # The page is found without looking at a single call.
+        _add_after(query, "p.started_ns", "p.n", inner)
+        text += f"{inner.text()} ORDER BY {_order(query, 'p.started_ns', 'p.n')} LIMIT {min(query.limit, MAX_PAGE) + 1}"
+    else:
+        text += inner.text()
+    return _Walk(source=f"({text}) AS d CROSS JOIN calls AS c ON c.n = d.n", parameters=tuple(inner.parameters))
+
+
+def _is_told_by_parties(query: Query) -> bool:
+    """Whether number, time, line and outcome are all that matters."""
+    others = replace(query, number=None, lines=(), enterprise=None, from_ns=None, to_ns=None, outcomes=(), after=None)
+    return others == Query(limit=query.limit, descending=query.descending)
 
 
 _WALKS: Mapping[Drive, Callable[[Query, Facts, _Where], _Walk]] = {
     Drive.ORDER: _walk_order,
-    Drive.LINE: _walk_line,
-    Drive.OUTCOME: _walk_outcome,
+    Drive.TIME: lambda _query, _facts, _where: _walk_calls(Drive.TIME),
+    Drive.LENGTH: lambda _query, _facts, _where: _walk_calls(Drive.LENGTH),
+    Drive.QUALITY: _walk_quality,
+    Drive.LINE: lambda _query, _facts, _where: _walk_calls(Drive.LINE),
+    Drive.OUTCOME: lambda _query, _facts, _where: _walk_calls(Drive.OUTCOME),
     Drive.REASON: _walk_reason,
     Drive.NUMBER: _walk_number,
-    Drive.DTMF: _walk_dtmf,
-    Drive.HOLDS: _walk_holds,
+    Drive.DTMF: lambda _query, _facts, _where: _walk_calls(Drive.DTMF),
+    Drive.HOLDS: lambda _query, _facts, _where: _walk_calls(Drive.HOLDS),
     Drive.LEGAL_HOLD: _walk_legal_hold,
 }
+
+
+def _order(query: Query, value: str, n: str) -> str:
+    way = "DESC" if query.descending else "ASC"
+    return f"{value} {way}, {n} {way}"
+
+
+def _add_after(query: Query, value: str, n: str, where: _Where) -> None:
+    if query.after is not None:
+        where.add(f"({value}, {n}) {'<' if query.descending else '>'} (?, ?)", query.after.value, query.after.n)
 
 
 def _is_in_order(query: Query, facts: Facts, drive: Drive) -> bool:
@@ -259,7 +282,7 @@ def _is_in_order(query: Query, facts: Facts, drive: Drive) -> bool:
         case Drive.REASON:
             return len(query.reasons) == 1
         case _:
-            return drive is not Drive.LEGAL_HOLD
+            return drive in (Drive.DTMF, Drive.HOLDS)
 
 
 def outcome_places(query: Query) -> list[int]:
@@ -269,38 +292,50 @@ def outcome_places(query: Query) -> list[int]:
     return [place(outcome, OUTCOMES) for outcome in query.outcomes]
 
 
-def count_number(query: Query, limit: int) -> tuple[str, list[Parameter]]:
-    """The statement that counts the calls within the query's time that have its number, up to a limit."""
-    number = query.number
-    assert number is not None
+def conditions(query: Query) -> list[Drive]:
+    """What is asked for that has an index of its own, outcome and time apart."""
+    asked = {
+        Drive.LINE: bool(query.lines) or query.enterprise is not None,
+        Drive.NUMBER: query.number is not None,
+        Drive.REASON: bool(query.reasons),
+        Drive.DTMF: query.dtmf is True,
+        Drive.HOLDS: query.holds is True,
+        Drive.LEGAL_HOLD: query.legal_hold is True,
+        Drive.LENGTH: _limits(query, Drive.LENGTH) != (None, None),
+        Drive.QUALITY: _limits(query, Drive.QUALITY) != (None, None),
+    }
+    return [drive for drive, is_asked in asked.items() if is_asked]
+
+
+def count(query: Query, line_ids: Sequence[int] | None, drive: Drive, limit: int) -> tuple[str, list[Parameter]]:
+    """The statement that counts the calls within the query's time that meet one condition alone, up to a limit.
+
+    Those of a length or quality, or on a legal hold, are counted whenever they were.
+    """
     where = _Where()
-    where.add(*_range(number))
-    where.add("p.roles & ?", number.roles.value)
-    _add_span(query, "p.started_ns", where)
-    text = (
-        "SELECT count(*) FROM (SELECT 1 FROM numbers AS m CROSS JOIN parties AS p ON p.number = m.id"
-        f" WHERE {where.text()} LIMIT ?)"
-    )
-    return text, [*where.parameters, limit]
-
-
-def count_reasons(query: Query, limit: int) -> tuple[str, list[Parameter]]:
-    """The statement that counts the calls within the query's time that have one of its reasons, up to a limit."""
-    where = _Where()
-    where.add_choice("reason", [place(reason, REASONS) for reason in query.reasons])
-    _add_span(query, "started_ns", where)
-    return f"SELECT count(*) FROM (SELECT 1 FROM reasons WHERE {where.text()} LIMIT ?)", [*where.parameters, limit]
-
-
-def count_marked(query: Query, drive: Drive, limit: int) -> tuple[str, list[Parameter]]:
-    """The same for calls with keys pressed or holds, and for all calls on a legal hold."""
-    if drive is Drive.LEGAL_HOLD:
-        return "SELECT count(*) FROM (SELECT 1 FROM legal_holds LIMIT ?)", [limit]
-    where = _Where()
-    where.add(f"{drive} > 0")
-    _add_span(query, "started_ns", where)
-    text = f"SELECT count(*) FROM (SELECT 1 FROM calls INDEXED BY calls_{drive} WHERE {where.text()} LIMIT ?)"
-    return text, [*where.parameters, limit]
+    source = f"calls AS c INDEXED BY calls_{drive}"
+    time = "c.started_ns"
+    match drive:
+        case Drive.LINE:
+            where.add_choice("c.line", line_ids or ())
+        case Drive.NUMBER:
+            assert query.number is not None
+            where.add(*_range(query.number))
+            where.add("p.roles & ?", query.number.roles.value)
+            source, time = "numbers AS m CROSS JOIN parties AS p ON p.number = m.id", "p.started_ns"
+        case Drive.REASON:
+            where.add_choice("reason", [place(reason, REASONS) for reason in query.reasons])
+            source, time = "reasons", "started_ns"
+        case Drive.LEGAL_HOLD:
+            source, time = "legal_holds", ""
+        case Drive.LENGTH | Drive.QUALITY:
+            _add_limits(query, drive, where)
+            time = ""
+        case _:
+            where.add(f"c.{drive} > 0")
+    if time:
+        _add_span(query, time, where)
+    return f"SELECT count(*) FROM (SELECT 1 FROM {source} WHERE {where.text()} LIMIT ?)", [*where.parameters, limit]
 
 
 def _add_span(query: Query, time: str, where: _Where) -> None:
@@ -334,14 +369,24 @@ def _add_figures(query: Query, where: _Where) -> None:
     for column, wanted in (("c.dtmf", query.dtmf), ("c.holds", query.holds)):
         if wanted is not None:
             where.add(f"{column} > 0" if wanted else f"{column} = 0")
-    for text, limit in (
-        ("c.length_ms >= ?", query.least_ms),
-        ("c.length_ms <= ?", query.most_ms),
-        ("c.mos >= ?", query.least_mos),
-        ("c.mos <= ?", query.most_mos),
-    ):
-        if limit is not None:
-            where.add(text, limit)
+    for drive in (Drive.LENGTH, Drive.QUALITY):
+        _add_limits(query, drive, where)
+
+
+def _limits(query: Query, drive: Drive) -> tuple[float | None, float | None]:
+    """Least and greatest length or quality asked for."""
+    return (query.least_ms, query.most_ms) if drive is Drive.LENGTH else (query.least_mos, query.most_mos)
+
+
+def _add_limits(query: Query, drive: Drive, where: _Where) -> None:
+    column = "c.length_ms" if drive is Drive.LENGTH else "c.mos"
+    least, most = _limits(query, drive)
+    if drive is Drive.QUALITY and (least, most) != (None, None):
+        where.add("c.mos IS NOT NULL")
+    if least is not None:
+        where.add(f"{column} >= ?", least)
+    if most is not None:
+        where.add(f"{column} <= ?", most)
 
 
 def _add_number(number: NumberMatch, where: _Where) -> None:

@@ -22,9 +22,10 @@ from storage.index.rows import DIRECTIONS, OUTCOMES, REASONS, PartRow, places
 from storage.timestamps import NS_PER_S
 from storage.vocabulary import Direction, Outcome, Reason
 
-COUNT_LIMIT = 10_000
-"""Calls with a number are counted so far; more are many."""
+COUNT_LIMIT = 20_000
+"""Calls that meet a condition are counted so far; more are many."""
 _OPENED_ANEW = 5
+_ALWAYS = (0, 99991231)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,26 +144,18 @@ class IndexReader:
         """What is known of a query's terms beforehand, as `query.choose` takes it."""
         line_ids = self._line_ids(query)
         days = _days(query)
-        total = self._summed([sums.ALL], [sums.ALL], days)
-        counts: list[tuple[Drive, int]] = []
-        if line_ids is not None:
-            counts.append((Drive.LINE, self._summed(line_ids, [sums.ALL], days)))
+        total = self._summed([sums.ALL], days)
+        everything = total if days == _ALWAYS else self._summed([sums.ALL], _ALWAYS)
+        counts = []
         if query.in_progress:
             counts.append((Drive.OUTCOME, 0))
         elif query.outcomes:
-            counts.append((Drive.OUTCOME, self._summed([sums.ALL], queries.outcome_places(query), days)))
-        if query.number is not None:
-            counts.append((Drive.NUMBER, self._number(*queries.count_number(query, COUNT_LIMIT))))
-        if query.reasons:
-            counts.append((Drive.REASON, self._number(*queries.count_reasons(query, COUNT_LIMIT))))
-        for drive, wanted in (
-            (Drive.DTMF, query.dtmf),
-            (Drive.HOLDS, query.holds),
-            (Drive.LEGAL_HOLD, query.legal_hold),
-        ):
-            if wanted:
-                counts.append((drive, self._number(*queries.count_marked(query, drive, COUNT_LIMIT))))
-        return Facts(total=total, counts=tuple(counts), line_ids=line_ids)
+            counts.append((Drive.OUTCOME, self._summed(queries.outcome_places(query), days)))
+        counts += [
+            (drive, self._number(*queries.count(query, line_ids, drive, COUNT_LIMIT)))
+            for drive in queries.conditions(query)
+        ]
+        return Facts(everything=everything, total=total, counts=tuple(counts), line_ids=line_ids)
 
     def _line_ids(self, query: Query) -> tuple[int, ...] | None:
         if not query.lines and query.enterprise is None:
@@ -176,12 +169,13 @@ class IndexReader:
         found = self._connection.execute(f"SELECT id FROM lines WHERE {text} ORDER BY id", parameters)
         return tuple(number for (number,) in found)
 
-    def _summed(self, lines: Sequence[int], outcomes: Sequence[int], days: tuple[int, int]) -> int:
-        marks = ", ".join("?" * len(lines)), ", ".join("?" * len(outcomes))
+    def _summed(self, outcomes: Sequence[int], days: tuple[int, int]) -> int:
+        """Calls by the daily sums."""
+        marks = ", ".join("?" * len(outcomes))
         return self._number(
-            f"SELECT coalesce(sum(calls), 0) FROM daily WHERE line IN ({marks[0]}) AND outcome IN ({marks[1]})"
+            f"SELECT coalesce(sum(calls), 0) FROM daily WHERE outcome IN ({marks}) AND line = ?"
             " AND day BETWEEN ? AND ?",
-            [*lines, *outcomes, *days],
+            [*outcomes, sums.ALL, *days],
         )
 
     def _number(self, text: str, parameters: Sequence[queries.Parameter]) -> int:
@@ -266,8 +260,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _days(query: Query) -> tuple[int, int]:
     """Dates that surely cover the query's time, whatever the offset, as YYYYMMDD."""
-    first = 0 if query.from_ns is None else _day(query.from_ns, -1)
-    last = 99991231 if query.to_ns is None else _day(query.to_ns, 1)
+    first = _ALWAYS[0] if query.from_ns is None else _day(query.from_ns, -1)
+    last = _ALWAYS[1] if query.to_ns is None else _day(query.to_ns, 1)
     return first, last
 
 

@@ -71,13 +71,13 @@ CREATE TABLE daily (
 INDEXES = """
 CREATE UNIQUE INDEX IF NOT EXISTS calls_id ON calls (call_id);
 CREATE INDEX IF NOT EXISTS calls_time ON calls (started_ns);
-CREATE INDEX IF NOT EXISTS calls_line ON calls (line, started_ns);
-CREATE INDEX IF NOT EXISTS calls_outcome ON calls (outcome, started_ns);
+CREATE INDEX IF NOT EXISTS calls_line ON calls (line, started_ns, outcome);
+CREATE INDEX IF NOT EXISTS calls_outcome ON calls (outcome, started_ns, line);
 CREATE INDEX IF NOT EXISTS calls_length ON calls (length_ms);
 CREATE INDEX IF NOT EXISTS calls_quality ON calls (mos) WHERE mos IS NOT NULL;
 CREATE INDEX IF NOT EXISTS calls_dtmf ON calls (started_ns) WHERE dtmf > 0;
 CREATE INDEX IF NOT EXISTS calls_holds ON calls (started_ns) WHERE holds > 0;
-CREATE INDEX IF NOT EXISTS parties_call ON parties (n);
+CREATE INDEX IF NOT EXISTS parties_call ON parties (n, roles);
 CREATE INDEX IF NOT EXISTS links_call ON links (n);
 CREATE INDEX IF NOT EXISTS daily_unsettled ON daily (day) WHERE peak IS NULL;
 """

@@ -81,7 +81,7 @@ def test_answers_are_those_of_a_slow_filter(reader: IndexReader, query: Query) -
 @given(query=QUERIES)
 def test_every_way_to_walk_gives_the_same(reader: IndexReader, query: Query) -> None:
     facts = reader.facts(query)
-    ways = [Drive.ORDER, *(drive for drive, _ in facts.counts)]
+    ways = [Drive.ORDER, Drive.TIME, *(drive for drive, _ in facts.counts)]
     found = [answers(reader, query, facts, drive) for drive in ways]
     assert all(each == found[0] for each in found)
 
@@ -140,7 +140,12 @@ def test_links_are_found_from_the_earlier_call(reader: IndexReader) -> None:
 
 
 def facts(total: int, **counts: int) -> Facts:
-    return Facts(total=total, counts=tuple((Drive(name), count) for name, count in counts.items()), line_ids=(1,))
+    return Facts(
+        everything=10**6,
+        total=total,
+        counts=tuple((Drive(name), count) for name, count in counts.items()),
+        line_ids=(1,),
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,6 +161,10 @@ def facts(total: int, **counts: int) -> Facts:
         (Query(lines=("1",), sort=Sort.LENGTH), facts(10**6, line=100), Drive.LINE),
         (Query(lines=("1",), sort=Sort.LENGTH), facts(10**6, line=900_000), Drive.ORDER),
         (Query(legal_hold=True), facts(10**6, legal_hold=3), Drive.LEGAL_HOLD),
+        (Query(sort=Sort.LENGTH, from_ns=0), facts(4000), Drive.TIME),
+        (Query(sort=Sort.LENGTH, from_ns=0), facts(900_000), Drive.ORDER),
+        (Query(least_ms=10**7), facts(10**6, length=10), Drive.LENGTH),
+        (Query(least_ms=1), facts(10**6, length=900_000), Drive.ORDER),
         (Query(), facts(0), Drive.ORDER),
     ],
 )
