@@ -1,6 +1,7 @@
 """`rokubox calls`: the call records of an archive as a table, or as JSON."""
 
 import sys
+from collections.abc import Sequence
 
 from rich.table import Table
 
@@ -53,28 +54,35 @@ def table(calls: list[CallRecord], width: int) -> Table:
         shown.add_column("parts", justify="right", no_wrap=True)
         shown.add_column("id", no_wrap=True)
     for call in calls:
-        row = (*_row(call, with_offset=not zone), _outcome(call, one_line=width >= ONE_LINE_WIDTH), *_figures(call))
+        outcome = outcome_text(call.outcome.value, call.reasons, one_line=width >= ONE_LINE_WIDTH)
+        row = (*_row(call, with_offset=not zone), outcome, *_figures(call))
         shown.add_row(*row[: len(shown.columns)])
     return shown
 
 
+def length_text(seconds: float) -> str:
+    """Return `1:02:05` or `2:05`, rounded to the second."""
+    minutes, whole = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{whole:02d}" if hours else f"{minutes}:{whole:02d}"
+
+
+def outcome_text(outcome: str, reasons: Sequence[str], *, one_line: bool) -> str:
+    """Return the outcome and why, the reasons beside it or below."""
+    if not reasons:
+        return outcome
+    return f"{outcome}: {', '.join(reasons)}" if one_line else "\n".join((f"{outcome}:", *reasons))
+
+
 def _row(call: CallRecord, *, with_offset: bool) -> tuple[str, ...]:
     started = call.started_at
-    minutes, seconds = divmod(round(call.duration_s), 60)
-    hours, minutes = divmod(minutes, 60)
     return (
         f"{started[:10]} {started[11:19]}{started[_OFFSET_AT:] if with_offset else ''}",
         call.direction.value,
         printable(call.caller.number) or "-",
         printable(call.callee.number or call.dialled) or "-",
-        f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}",
+        length_text(call.duration_s),
     )
-
-
-def _outcome(call: CallRecord, *, one_line: bool) -> str:
-    if not call.reasons:
-        return call.outcome.value
-    return f"{call.outcome}: {', '.join(call.reasons)}" if one_line else "\n".join((f"{call.outcome}:", *call.reasons))
 
 
 def _figures(call: CallRecord) -> tuple[str, ...]:

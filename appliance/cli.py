@@ -20,8 +20,10 @@ from appliance.commands import (
     retention,
     rotate_key,
     scrub,
+    search,
     share_config,
     storage,
+    totals,
     verify,
 )
 from appliance.commands.arguments import tell
@@ -34,6 +36,7 @@ examples:
   rokubox import monday.pcapng --output archive        make recordings and call records
   rokubox record --interface enp2s0 --output archive   record a mirror port until stopped
   rokubox calls --archive archive                      list every call, recorded or not
+  rokubox search --archive archive --number 0312345678 find calls by number, line, time ...
   rokubox audit monday.pcapng                          hold the account against tshark's
   rokubox verify --archive archive                     prove that nothing was altered or removed
 `rokubox COMMAND --help` tells more of each.
@@ -49,8 +52,10 @@ COMMANDS = (
     capture_import,
     record,
     calls,
-    export,
     audit,
+    search,
+    totals,
+    export,
     verify,
     prove,
     scrub,

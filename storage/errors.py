@@ -59,6 +59,10 @@ class IndexMissingError(StorageError):
     """The archive has no index yet."""
 
 
+class CursorError(StorageError):
+    """A place in a search that does not fit the search."""
+
+
 class IndexDamagedError(StorageError):
     """The index cannot be used and is to be made anew from the files."""
 

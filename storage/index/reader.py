@@ -19,6 +19,7 @@ from storage.index import query as queries
 from storage.index import schema, sums
 from storage.index.query import After, Drive, Facts, Query, Sort
 from storage.index.rows import DIRECTIONS, OUTCOMES, REASONS, PartRow, places
+from storage.index.totals import Total, TotalsQuery, totals
 from storage.timestamps import NS_PER_S
 from storage.vocabulary import Direction, Outcome, Reason
 
@@ -139,6 +140,11 @@ class IndexReader:
                 (bytes.fromhex(call_id),),
             ).fetchall()
         return tuple((kind, later.hex()) for kind, later in rows)
+
+    def totals(self, query: TotalsQuery) -> list[Total]:
+        """Sums of calls, see `totals`."""
+        with self._errors():
+            return totals(self._connection, query)
 
     def facts(self, query: Query) -> Facts:
         """What is known of a query's terms beforehand, as `query.choose` takes it."""
