@@ -70,7 +70,12 @@ def own(archive: Archive, configuration: Configuration) -> Iterator[Archivist]:
     with ArchiveWriter(archive, books=configuration.books(archive, time.time_ns)) as writer:
         assert writer.register is not None  # there are books
         assert writer.register.ledger is not None  # and no going on without them
-        around = Surroundings(zone=configuration.zone, settle=writer.sync, changed=writer.sync)
+        around = Surroundings(
+            zone=configuration.zone,
+            settle=writer.sync,
+            take_index=writer.register.take_index,
+            changed=writer.sync,
+        )
         archivist = Archivist(archive, writer.register.ledger, around)
         archivist.begin(time.time_ns())
         archivist.look_at_clock(clocks.sighting())

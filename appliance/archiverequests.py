@@ -64,6 +64,12 @@ class RotateKey(_Message, frozen=True, tag="rotate_key"):
     why: Text
 
 
+class TakeIndex(_Message, frozen=True, tag="take_index"):
+    """Put the index that was made anew in the place of the one in use."""
+
+    who: Text
+
+
 class LedgerLine(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of the ledger, with its proof."""
 
@@ -103,7 +109,7 @@ class Refused(_Message, frozen=True, tag="refused"):
     """It was the request that was wrong, not the archive."""
 
 
-Request = Erase | Hold | Export | ConfirmClock | RotateKey
+Request = Erase | Hold | Export | ConfirmClock | RotateKey | TakeIndex
 Answer = Erased | Done | Refused
 _REQUESTS = msgspec.json.Decoder(Request)
 _ANSWERS = msgspec.json.Decoder(Answer)

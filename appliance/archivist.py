@@ -21,6 +21,7 @@ from appliance.archiverequests import (
     Refused,
     Request,
     RotateKey,
+    TakeIndex,
 )
 from storage.archive import Archive
 from storage.disk import Disk
@@ -54,6 +55,8 @@ class Surroundings:
     """Whether an upload still needs a call."""
     settle: Callable[[], object] = field(default=lambda: None)
     """Brings into the ledger what was recorded and is not in it yet: an erasure stands behind what it erases."""
+    take_index: Callable[[], object] = field(default=lambda: None)
+    """Puts the index that was made anew in the place of the one in use."""
     changed: Callable[[], object] = field(default=lambda: None)
     """Told when calls are gone, so that index, snapshot and journal follow."""
 
@@ -104,6 +107,9 @@ class Archivist:
                 case ConfirmClock():
                     by = f"{request.who}: {request.why}"
                     self._keep_clock(clockguard.confirm(self._clock, seen, self._ledger.size, by))
+                    return Done(entry=None)
+                case TakeIndex():
+                    self._around.take_index()
                     return Done(entry=None)
         except StorageError as error:
             return Refused(problem=str(error))

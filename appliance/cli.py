@@ -16,6 +16,7 @@ from appliance.commands import (
     hold,
     prove,
     record,
+    reindex,
     restore,
     retention,
     rotate_key,
@@ -67,6 +68,7 @@ COMMANDS = (
     restore,
     rotate_key,
     share_config,
+    reindex,
 )
 """In the order of `--help`."""
 

@@ -78,11 +78,15 @@ class Archive:
         """
         if not os.path.isdir(self.root):
             raise ArchiveError(f"{self.root} is not a directory")
-        days = (day for year in _dated(self.records) for month in _dated(year) for day in _dated(month))
-        for day in days:
+        for day in dated(self.records):
             paths = _listing(day, lambda path: path.suffix == ".json" and not path.name.startswith("."))
             found = [record for path in paths if (record := _read(path, report)) is not None]
             yield from sorted(found, key=lambda record: (instant_ns(record.started_at), record.call_id))
+
+
+def dated(folder: Path) -> Iterator[Path]:
+    """The day folders below `calls/` or `recordings/`, in order. Raises ArchiveError."""
+    return (day for year in _dated(folder) for month in _dated(year) for day in _dated(month))
 
 
 def read_record(path: Path) -> CallRecord:

@@ -18,7 +18,15 @@ from typing import Self
 
 from storage.archive import Archive
 from storage.disk import Disk
-from storage.errors import ConflictError, DeviceKeyError, IndexDamagedError, LedgerBrokenError, StorageError
+from storage.errors import (
+    ConflictError,
+    DeviceKeyError,
+    IndexDamagedError,
+    IndexMissingError,
+    LedgerBrokenError,
+    StorageError,
+)
+from storage.index import rebuild, swap
 from storage.index.following import follow
 from storage.index.writer import IndexWriter
 from storage.ledger.entries import Configuration, Entry, Filed
@@ -114,6 +122,27 @@ class Register:
             index.close()
             raise IndexDamagedError("the index belongs to another ledger")
         return index
+
+    def take_index(self) -> None:
+        """Put the index that was made anew (`storage.index.rebuild`) in the place of the one in use.
+
+        Raises IndexMissingError when none was made, IndexDamagedError when it cannot be used, ArchiveError when
+        somebody goes on reading the old one or the disk fails; the old one stays in use then, if it can be.
+        """
+        made = rebuild.path_of(self._archive)
+        if not made.exists():
+            raise IndexMissingError("no index was made anew")
+        with IndexWriter(made) as new:
+            if self.ledger is not None:
+                follow(new, self._archive, self.ledger.lines(new.ledger_size))
+        if self.index is not None:
+            self.index.close()
+            self.index = None
+        try:
+            swap.put_in_place(made, self._archive.index)
+        finally:
+            self.index = self._open_index()
+        self.index_trouble = None
 
     def is_erased(self, call_id: str, part: int = 0) -> bool:
         """Whether the part (0: the whole call) was erased, and must not come back."""

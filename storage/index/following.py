@@ -52,12 +52,12 @@ def _follow_batch(index: IndexWriter, archive: Archive, batch: Sequence[Line]) -
             case Call() as entry:
                 with suppress(DamagedRecordError):
                     record = read_record(_record_path(archive, entry))
-                    index.add(record, _parts(archive, record))
+                    index.add(record, present_parts(archive, record))
             case Part() as entry if entry.call_id not in ended:
                 with suppress(DamagedPartError, DamagedRecordError, OSError):
                     for path in _part_paths(archive, entry):
                         part = partreader.read_record(path)
-                        index.add_part(part, _row(path, entry.part, part.samples))
+                        index.add_part(part, part_row(path, entry.part, part.samples))
             case Hold() as entry if entry.hold == "set":
                 index.hold(entry.call_ids, entry.name)
             case Hold() as entry:
@@ -73,11 +73,11 @@ def _record_path(archive: Archive, entry: Call) -> Path:
     return archive.records / day_folder(entry.day) / f"{entry.call_id}.json"
 
 
-def _parts(archive: Archive, record: CallRecord) -> Iterator[PartRow]:
+def present_parts(archive: Archive, record: CallRecord) -> Iterator[PartRow]:
     """The parts of a call that are there."""
     for entry in record.parts:
         with suppress(OSError):
-            yield _row(archive.part_path(entry.name), entry.number, entry.samples)
+            yield part_row(archive.part_path(entry.name), entry.number, entry.samples)
 
 
 def _part_paths(archive: Archive, entry: Part) -> list[Path]:
@@ -86,7 +86,7 @@ def _part_paths(archive: Archive, entry: Part) -> list[Path]:
     return list(folder.glob(f"*_{entry.call_id[:ID_DIGITS]}_p{entry.part:02d}.{entry.form}"))
 
 
-def _row(path: Path, number: int, samples: int) -> PartRow:
+def part_row(path: Path, number: int, samples: int) -> PartRow:
     """What the index keeps of a part. Raises OSError when it is not there."""
     files = [path] if path.suffix == f".{Form.ZIP}" else [path, path.with_suffix(".json")]
     return PartRow(

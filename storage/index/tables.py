@@ -24,7 +24,8 @@ class Tables:
     def __init__(self, connection: sqlite3.Connection, *, filling: bool = False) -> None:
         """`filling`: the tables have no indexes yet, and no call comes twice."""
         self._connection = connection
-        self._filling = filling
+        self.filling = filling
+        """Whether that is so."""
         self._lines: dict[Line, int] = {}
         self._numbers: dict[str, int] = {}
 
@@ -34,13 +35,30 @@ class Tables:
         self._numbers.clear()
 
     def meta(self, name: str) -> int:
-        """A figure that the index keeps about itself."""
-        (value,) = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return int(value)
+        """A figure that the index keeps about itself; 0 when it has none of this name."""
+        found = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return int(found[0]) if found else 0
 
     def set_meta(self, name: str, value: int) -> None:
         """Change such a figure."""
         self._connection.execute("UPDATE meta SET value = ? WHERE name = ?", (value, name))
+
+    def count(self) -> int:
+        """How many calls are there."""
+        (count,) = self._connection.execute("SELECT count(*) FROM calls").fetchone()
+        return int(count)
+
+    def has(self, call_id: bytes) -> bool:
+        """Whether the call is there."""
+        return self._outcome(call_id) is not None
+
+    def has_part(self, least: bytes, greatest: bytes, number: int) -> bool:
+        """Whether a part of a call with an id in this range is there."""
+        found = self._connection.execute(
+            "SELECT 1 FROM calls JOIN parts USING (n) WHERE call_id BETWEEN ? AND ? AND parts.number = ?",
+            (least, greatest, number),
+        )
+        return found.fetchone() is not None
 
     def has_ended(self, call_id: bytes) -> bool:
         """Whether the call is there and not as one in progress."""
@@ -71,7 +89,7 @@ class Tables:
         (last,) = self._connection.execute("SELECT coalesce(max(n), 0) FROM calls").fetchone()
         fresh = []
         for row in rows:
-            found = None if self._filling else self._outcome(row.call_id)
+            found = None if self.filling else self._outcome(row.call_id)
             if found is None:
                 last += 1
                 fresh.append((last, row))
@@ -168,7 +186,7 @@ class Tables:
             [(n, part.number, part.day, part.samples, part.size_bytes) for n, row in rows for part in row.parts],
         )
         insert(
-            f"INSERT INTO {'parties_unsorted' if self._filling else 'parties'} VALUES (?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO {'parties_unsorted' if self.filling else 'parties'} VALUES (?, ?, ?, ?, ?, ?)",
             sorted(
                 (numbers[number], row.started_ns, n, roles, lines[n], row.outcome)
                 for n, row in rows

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from storage.call_record import CallRecord
+from storage.errors import IndexDamagedError
 from storage.index import schema
 from storage.index.daysums import settle
 from storage.index.rows import CallRow, PartRow, call_row, open_row
@@ -31,8 +32,13 @@ class IndexWriter:
         Raises IndexDamagedError when the file is no index of this version, ArchiveError or DiskFullError.
         """
         self._connection = schema.open_writing(path, filling=filling)
-        self._tables = Tables(self._connection, filling=filling)
         self._pending: dict[bytes, CallRow] = {}
+        self._tables = Tables(self._connection)
+        unfinished = bool(self._tables.meta("filling"))
+        if unfinished and not filling:
+            self._connection.close()
+            raise IndexDamagedError("the index that is being made anew is not finished")
+        self._tables = Tables(self._connection, filling=unfinished)
 
     def __enter__(self) -> Self:
         return self
@@ -43,6 +49,7 @@ class IndexWriter:
         try:
             if kind is None:
                 self.commit()
+            if kind is None and not self.is_filling:
                 self.settle()
         finally:
             self.close()
@@ -66,7 +73,11 @@ class IndexWriter:
         """Add a call as `rows` makes it; the same as `add` otherwise."""
         self._pending[row.call_id] = row
         if len(self._pending) >= BATCH_ROWS:
-            self.commit()
+            if self.is_filling:  # a day is there whole or not at all
+                with self._writing("write the index"):
+                    pass
+            else:
+                self.commit()
 
     def add_part(self, record: PartRecord, part: PartRow) -> None:
         """Add a part of a call; of a call that has no record yet, the call too, as one in progress."""
@@ -106,12 +117,54 @@ class IndexWriter:
         with self._writing("remove parts from the index"):
             self._tables.remove_parts((bytes.fromhex(call_id), number) for call_id, number in parts)
 
+    @property
+    def is_filling(self) -> bool:
+        """Whether the file is still to be filled."""
+        return self._tables.filling
+
+    def begin_filling(self, ledger_size: int) -> None:
+        """Keep how far the ledger was when the filling began, whoever goes on with it."""
+        with self._writing("write the index"):
+            if self._tables.meta("filled_ledger_size") < 0:
+                self._tables.set_meta("filled_ledger_size", ledger_size)
+
+    @property
+    def filled_ledger_size(self) -> int:
+        """Entries of the ledger that were there when the filling began."""
+        return self._tables.meta("filled_ledger_size")
+
+    @property
+    def filled_day(self) -> int:
+        """The last day that was filled in, as YYYYMMDD; 0 before the first."""
+        return self._tables.meta("filled_day")
+
+    @filled_day.setter
+    def filled_day(self, day: int) -> None:
+        with self._writing("write the index"):
+            self._tables.set_meta("filled_day", day)
+
     def finish_filling(self) -> None:
         """Sort and index what was filled in; from now on the file is an index like any other."""
         self.commit()
         with self._errors("write the index"):
             schema.finish_filling(self._connection)
         self._tables = Tables(self._connection)
+
+    def count(self) -> int:
+        """Calls in the index."""
+        with self._writing("read the index"):
+            return self._tables.count()
+
+    def has(self, call_id: str) -> bool:
+        """Whether the call is in the index."""
+        with self._writing("read the index"):
+            return self._tables.has(bytes.fromhex(call_id))
+
+    def has_part(self, id_digits: str, number: int) -> bool:
+        """Whether a part of the call whose id begins with these digits is in the index."""
+        least, greatest = (bytes.fromhex(id_digits.ljust(64, digit)) for digit in "0f")
+        with self._writing("read the index"):
+            return self._tables.has_part(least, greatest, number)
 
     def commit(self) -> None:
         """Make visible and keep what was told since the last time. Raises DiskFullError, ArchiveError."""

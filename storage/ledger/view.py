@@ -12,7 +12,7 @@ import numpy.typing as npt
 from storage.errors import ArchiveError, from_os_error
 from storage.ledger import entries, names
 from storage.ledger.entries import Hold
-from storage.ledger.ledgerfile import ENTRIES, NAMES
+from storage.ledger.ledgerfile import ENTRIES, NAMES, Line
 
 
 class LedgerView:
@@ -44,6 +44,22 @@ class LedgerView:
         wanted = np.uint64(names.key(call_id))
         end = int(np.searchsorted(self._keys, wanted, "right"))
         return int(self._entries[end - 1]) if end and self._keys[end - 1] == wanted else None
+
+    def lines(self, first: int = 0) -> Iterator[Line]:
+        """The lines from number `first` on, as many as this state has. Raises ArchiveError, LedgerError."""
+        if first >= self.size:
+            return
+        offset = 0
+        try:
+            with self._lines.open("rb") as lines:
+                for number in range(self.size):
+                    stored = lines.readline(entries.MAX_ENTRY_BYTES + 1)
+                    if number >= first:
+                        whole = stored.rstrip(b"\n")
+                        yield Line(number=number, offset=offset, stored=whole, entry=entries.parse(whole))
+                    offset += len(stored)
+        except OSError as error:
+            raise from_os_error(error, "read the ledger") from error
 
     def holds(self) -> Iterator[Hold]:
         """Every entry about a legal hold, oldest first. Raises ArchiveError, or LedgerError at a damaged one."""

@@ -1,16 +1,19 @@
 """Call records of all kinds, and the slow way to search and sum them up."""
 
 import random
+import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from storage.call_record import CallRecord, PartEntry, SideSummary
 from storage.index.numbers import searchable
 from storage.index.query import Query, Sort
 from storage.index.rows import PartRow, Role, day_number
+from storage.index.writer import IndexWriter
 from storage.records import Dtmf, Hold, Link, Links, Party
 from storage.timestamps import instant_ns, rfc3339
 from storage.vocabulary import DECIDING_REASONS, Direction, DtmfSource, Outcome, Reason, Side
@@ -177,3 +180,30 @@ def dates(call: CallRecord) -> Iterator[int]:
     while day <= last:
         yield day_number(day.strftime("%Y-%m-%d"))
         day += timedelta(days=1)
+
+
+def content(path: Path) -> dict[str, list[tuple]]:
+    """Every table, its rows in order; lines, numbers and calls by name, since their numbering may differ."""
+    with IndexWriter(path):
+        pass  # works out the most calls at one time, where that was left to readers
+    connection = sqlite3.connect(path)
+    lines = "JOIN lines l ON l.id = %s.line"
+    select = {
+        "calls": f"SELECT c.call_id, c.started_ns, c.ended_ns, c.offset_min, c.day, l.enterprise, l.line, c.direction,"
+        f" c.outcome, c.reasons, c.deciding, c.length_ms, c.mos, c.completeness, c.dtmf, c.holds, c.caller, c.callee"
+        f" FROM calls c {lines % 'c'}",
+        "parts": "SELECT call_id, number, p.day, samples, size_bytes FROM parts p JOIN calls USING (n)",
+        "parties": "SELECT m.searchable, call_id, p.started_ns, roles, l.line, p.outcome FROM parties p"
+        f" JOIN calls USING (n) JOIN numbers m ON m.id = p.number {lines % 'p'}",
+        "numbers": "SELECT searchable FROM numbers",
+        "reasons": "SELECT reason, r.started_ns, call_id FROM reasons r JOIN calls USING (n)",
+        "legal_holds": "SELECT call_id, name FROM legal_holds JOIN calls USING (n)",
+        "links": "SELECT earlier, call_id, kind FROM links JOIN calls USING (n)",
+        "overnight": "SELECT o.day, call_id FROM overnight o JOIN calls USING (n)",
+        "daily": "SELECT d.day, coalesce(l.enterprise, ''), coalesce(l.line, '*'), outcome, calls, incoming, outgoing,"
+        " length_ms, peak FROM daily d LEFT JOIN lines l ON l.id = d.line",
+    }
+    found = {name: sorted(connection.execute(text).fetchall(), key=repr) for name, text in select.items()}
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    connection.close()
+    return found

@@ -21,7 +21,7 @@ from storage.index.writer import IndexWriter
 from storage.records import Links, Party
 from storage.timestamps import instant_ns
 from storage.vocabulary import Outcome
-from tests.storage.index.archives import dates, expected_sums, most_at_once, part_rows, records
+from tests.storage.index.archives import content, dates, expected_sums, most_at_once, part_rows, records
 from tests.storage.samples import CALL_ID, at, call_record, part_record
 
 CALLS = records(120, seed=9)
@@ -31,31 +31,6 @@ def write(path: Path, calls: list[CallRecord]) -> None:
     with IndexWriter(path) as writer:
         for call in calls:
             writer.add(call, part_rows(call))
-
-
-def content(path: Path) -> dict[str, list[tuple]]:
-    """Every table, its rows in order; lines, numbers and calls by name, since their numbering may differ."""
-    connection = sqlite3.connect(path)
-    lines = "JOIN lines l ON l.id = %s.line"
-    select = {
-        "calls": f"SELECT c.call_id, c.started_ns, c.ended_ns, c.offset_min, c.day, l.enterprise, l.line, c.direction,"
-        f" c.outcome, c.reasons, c.deciding, c.length_ms, c.mos, c.completeness, c.dtmf, c.holds, c.caller, c.callee"
-        f" FROM calls c {lines % 'c'}",
-        "parts": "SELECT call_id, number, p.day, samples, size_bytes FROM parts p JOIN calls USING (n)",
-        "parties": "SELECT m.searchable, call_id, p.started_ns, roles, l.line, p.outcome FROM parties p"
-        f" JOIN calls USING (n) JOIN numbers m ON m.id = p.number {lines % 'p'}",
-        "numbers": "SELECT searchable FROM numbers",
-        "reasons": "SELECT reason, r.started_ns, call_id FROM reasons r JOIN calls USING (n)",
-        "legal_holds": "SELECT call_id, name FROM legal_holds JOIN calls USING (n)",
-        "links": "SELECT earlier, call_id, kind FROM links JOIN calls USING (n)",
-        "overnight": "SELECT o.day, call_id FROM overnight o JOIN calls USING (n)",
-        "daily": "SELECT d.day, coalesce(l.enterprise, ''), coalesce(l.line, '*'), outcome, calls, incoming, outgoing,"
-        " length_ms, peak FROM daily d LEFT JOIN lines l ON l.id = d.line",
-    }
-    found = {name: sorted(connection.execute(text).fetchall(), key=repr) for name, text in select.items()}
-    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    connection.close()
-    return found
 
 
 def test_sums_and_peaks_are_those_of_the_records(tmp_path: Path) -> None:

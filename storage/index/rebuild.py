@@ -1,0 +1,172 @@
+"""The index made anew from the files alone, beside the one in use; `swap` puts it in its place.
+
+    spool/index.sqlite   day by day from calls/, each day in one transaction with the note that it is done
+                         -> sorted and indexed -> parts of calls without a record, from recordings/
+                         -> what the ledger says of holds and erasures, up to where it was at the beginning
+                         -> then line by line, as the index in use
+
+It needs no lock: finished files never change. What comes or goes meanwhile lies behind the ledger's size at the
+beginning and is followed afterwards, once more by whoever puts the file in its place. Killed anywhere, the next rebuild
+goes on with the day that was not done.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from storage import partreader
+from storage.archive import Archive, dated, read_record
+from storage.call_record import CallRecord
+from storage.disk import Directories, Disk
+from storage.errors import ArchiveError, DamagedPartError, DamagedRecordError, IndexDamagedError, from_os_error
+from storage.index.following import follow, part_row, present_parts
+from storage.index.rows import day_number
+from storage.index.writer import IndexWriter
+from storage.ledger.entries import Call, Erasure, Hold, Part
+from storage.ledger.ledgerfile import Line
+from storage.timestamps import instant_ns
+
+Lines = Callable[[int], Iterable[Line]]
+"""The ledger's lines from a number on."""
+Progress = Callable[[int, int], None]
+"""Told calls done and calls in all."""
+_PART = re.compile(r"[0-9]{8}T.*_([0-9a-f]{10})_p([0-9]{2,9})\.(?:zip|wav)")
+_LEFTOVERS = ("", "-wal", "-shm")
+
+
+def path_of(archive: Archive) -> Path:
+    """Where the index is made: hidden, on the file system of the one in use."""
+    return archive.spool / "index.sqlite"
+
+
+def rebuild(
+    archive: Archive, ledger_size: int, lines: Lines, report: Callable[[DamagedRecordError], None], progress: Progress
+) -> int:
+    """Make the index anew as of now and return how many calls it has; a file that is damaged goes to `report`.
+
+    `ledger_size` is the ledger's now. Raises ArchiveError when another process does the same or the disk fails,
+    DiskFullError, LedgerError.
+    """
+    if not archive.root.is_dir():
+        raise ArchiveError(f"{archive.root} is not a directory")
+    Directories(Disk()).make(archive.spool)
+    with _begun(path_of(archive), ledger_size) as index:
+        if index.is_filling:
+            index.begin_filling(ledger_size)
+            _fill(index, archive, report, progress)
+            index.finish_filling()
+        _take_parts(index, archive, report)
+        if not index.ledger_size:
+            _take_ledger(index, lines(0))
+        follow(index, archive, lines(index.ledger_size))
+        return index.count()
+
+
+def _begun(path: Path, ledger_size: int) -> IndexWriter:
+    """What an earlier rebuild left, if it is of this ledger and can be used, else a new file."""
+    try:
+        index = IndexWriter(path, filling=True)
+        # Without a ledger nobody can tell what has come since.
+        if not index.filled_day or (ledger_size and index.filled_ledger_size <= ledger_size):
+            return index
+        index.close()
+    except IndexDamagedError:
+        pass
+    discard(path)
+    return IndexWriter(path, filling=True)
+
+
+def discard(path: Path) -> None:
+    """Remove an index with its log."""
+    for suffix in _LEFTOVERS:
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).unlink()
+
+
+def _fill(
+    index: IndexWriter, archive: Archive, report: Callable[[DamagedRecordError], None], progress: Progress
+) -> None:
+    days = [(folder, _names(folder, ".json")) for folder in dated(archive.records)]
+    total, done = sum(len(names) for _, names in days), 0
+    for folder, names in days:
+        day = day_number("".join(folder.parts[-3:]))
+        if day > index.filled_day:
+            for record in _records(folder, names, report):
+                index.add(record, present_parts(archive, record))
+            index.filled_day = day
+            index.commit()
+        done += len(names)
+        progress(done, total)
+
+
+def _records(folder: Path, names: Iterable[str], report: Callable[[DamagedRecordError], None]) -> list[CallRecord]:
+    """The call records of a day, in order of time: neighbours in time are then neighbours in the file."""
+    found = []
+    for name in names:
+        try:
+            found.append(read_record(folder / name))
+        except DamagedRecordError as error:
+            report(error)
+    return sorted(found, key=lambda record: (instant_ns(record.started_at), record.call_id))
+
+
+def _take_parts(index: IndexWriter, archive: Archive, report: Callable[[DamagedRecordError], None]) -> None:
+    """Add the parts that no call record names: calls in progress, and such whose record is gone."""
+    for folder in dated(archive.recordings):
+        for name in _names(folder, ".zip", ".wav"):
+            found = _PART.fullmatch(name)
+            if found is None or index.has_part(found[1], int(found[2])):
+                continue
+            try:
+                record = partreader.read_record(folder / name)
+                index.add_part(record, part_row(folder / name, record.part, record.samples))
+            except (DamagedPartError, DamagedRecordError) as error:
+                report(DamagedRecordError(f"part {found[2]} of call {found[1]}: {error}"))
+            except FileNotFoundError:
+                continue  # erased meanwhile, or a WAV without its sidecar, which is no recording
+        index.commit()
+
+
+def _take_ledger(index: IndexWriter, lines: Iterable[Line]) -> None:
+    """Take in what the ledger says of holds and erasures, up to where it was when the filling began.
+
+    Most of what was erased is not there, because its files are gone. What is there was erased and came again, or its
+    erasure is not finished yet.
+    """
+    end = index.filled_ledger_size
+    erased: dict[str, None] = {}
+    parts: dict[tuple[str, int], None] = {}
+    for line in lines:
+        if line.number >= end:
+            break
+        match line.entry:
+            case Hold() as entry if entry.hold == "set":
+                index.hold(entry.call_ids, entry.name)
+            case Hold() as entry:
+                index.release(entry.call_ids, entry.name)
+            case Erasure() as entry:
+                erased.update(dict.fromkeys(filter(index.has, entry.call_ids)))
+                parts.update(dict.fromkeys(part for part in entry.parts if index.has(part[0])))
+            case Call() as entry:
+                erased.pop(entry.call_id, None)
+            case Part() as entry:
+                parts.pop((entry.call_id, entry.part), None)
+            case _:
+                pass
+    index.remove(erased)
+    index.remove_parts(parts)
+    index.ledger_size = end
+    index.commit()
+
+
+def _names(folder: Path, *suffixes: str) -> list[str]:
+    """Sorted names of the files of a day."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted(each.name for each in found if each.name.endswith(suffixes) and each.name[0] != ".")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise from_os_error(error, "read a directory of the archive") from error
