@@ -180,6 +180,11 @@ class IndexWriter:
             settle(self._connection)
         self.commit()
 
+    @property
+    def has_traces(self) -> bool:
+        """Whether something was removed since the last `purge`."""
+        return bool(self._tables.meta("removed"))
+
     def purge(self) -> bool:
         """Leave no byte of what was removed, in the file or in its log; False: a reader stands in the way, try later.
 
@@ -188,7 +193,7 @@ class IndexWriter:
         """
         self.commit()
         with self._errors("purge the index"):
-            if not self._tables.meta("removed"):
+            if not self.has_traces:
                 return True
             self._connection.execute("VACUUM")
             (busy, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
