@@ -37,7 +37,7 @@ examples:
   rokubox import monday.pcapng --output archive        make recordings and call records
   rokubox record --interface enp2s0 --output archive   record a mirror port until stopped
   rokubox calls --archive archive                      list every call, recorded or not
-  rokubox search --archive archive --number 0312345678 find calls by number, line, time ...
+  rokubox search --archive archive --prefix 03         find calls by number, line, time and more
   rokubox audit monday.pcapng                          hold the account against tshark's
   rokubox verify --archive archive                     prove that nothing was altered or removed
 `rokubox COMMAND --help` tells more of each.

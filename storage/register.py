@@ -133,12 +133,12 @@ class Register:
     def take_index(self) -> None:
         """Put the index that was made anew (`storage.index.rebuild`) in the place of the one in use.
 
-        Raises IndexMissingError when none was made, IndexDamagedError when it cannot be used, ArchiveError when
-        somebody goes on reading the old one or the disk fails; the old one stays in use then, if it can be.
+        Raises IndexMissingError when none was made, IndexDamagedError when it cannot be used, ArchiveError or
+        DiskFullError when the disk fails; the old one stays in use then, if it can be.
         """
         made = rebuild.path_of(self._archive)
         if not made.exists():
-            raise IndexMissingError("no index was made anew")
+            raise IndexMissingError("no index was made anew, or something was erased since")
         with IndexWriter(made) as new:
             if self.ledger is not None:
                 follow(new, self._archive, self.ledger.lines(new.ledger_size))
@@ -206,5 +206,6 @@ class Register:
         self._tidied_ns = self._now_ns()
         self.index.settle()
         if self.index.has_traces:
-            rebuild.discard(rebuild.path_of(self._archive))
-            self.index.purge()
+            unused = rebuild.discard_abandoned(rebuild.path_of(self._archive))
+            # An index that is being made anew may end up abandoned: then its turn comes again.
+            self.index.purge(completes=unused)

@@ -28,7 +28,7 @@ examples:
   rokubox search --archive archive --number 03-1234-5678 --from 2026-01-01
   rokubox search --archive archive --line 0355501234 --outcome partly --outcome not_recorded
   rokubox search --archive archive --prefix 0120 --longer-s 600 --sort length
-  rokubox search --archive archive --mos-below 3.6 --sort quality --reverse --csv > poor.csv
+  rokubox search --archive archive --mos-below 3.6 --sort quality --reverse --csv
 """
 
 

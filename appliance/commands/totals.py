@@ -16,7 +16,7 @@ nowhere. 通話数・通話時間・同時通話数の集計です（日別・�
 
 examples:
   rokubox totals --archive archive --from 2026-01-01 --to 2026-01-31
-  rokubox totals --archive archive --per month --by line,outcome --csv > january.csv
+  rokubox totals --archive archive --per month --by line,outcome --csv
   rokubox totals --archive archive --line 0355501234 --per month --json
 """
 

@@ -4,7 +4,6 @@ A reader sees one state of the index from `with` to its end, and should end soon
 when nobody reads an older state.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from storage.errors import ArchiveError
 from storage.index import query as queries
 from storage.index import schema, sums
 from storage.index.query import After, Drive, Facts, Query, Sort
@@ -25,7 +23,6 @@ from storage.vocabulary import Direction, Outcome, Reason
 
 COUNT_LIMIT = 20_000
 """Calls that meet a condition are counted so far; more are many."""
-_OPENED_ANEW = 5
 _ALWAYS = (0, 99991231)
 
 
@@ -79,9 +76,9 @@ class IndexReader:
     """One state of an index. A context. Raises IndexMissingError, IndexDamagedError or ArchiveError."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection = _opened(path)
+        self._connection = schema.open_reading(path)
         with self._errors():
+            self._connection.execute("BEGIN")
             self.generation = str(self._meta("generation"))
             """Changes when the index is made anew, which renumbers the calls."""
 
@@ -231,37 +228,6 @@ class IndexReader:
             yield
         except sqlite3.Error as error:
             raise schema.from_sqlite(error, "read the index") from error
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    """A connection in a read transaction, on the file that has the name now.
-
-    A rebuilt index may take the name between finding the file and locking it; its log must not be read with the old
-    file.
-    """
-    for _ in range(_OPENED_ANEW):
-        before = _identity(path)
-        connection = schema.open_reading(path)
-        try:
-            connection.execute("BEGIN")
-            connection.execute("SELECT value FROM meta LIMIT 1").fetchone()
-        except sqlite3.Error as error:
-            connection.close()
-            if _identity(path) == before:
-                raise schema.from_sqlite(error, "read the index") from error
-        else:
-            if _identity(path) == before:
-                return connection
-            connection.close()
-    raise ArchiveError("cannot read the index: it is being replaced again and again")
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _days(query: Query) -> tuple[int, int]:

@@ -12,6 +12,7 @@ goes on with the day that was not done.
 
 import os
 import re
+import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -76,6 +77,24 @@ def _begun(path: Path, ledger_size: int) -> IndexWriter:
         pass
     discard(path)
     return IndexWriter(path, filling=True)
+
+
+def discard_abandoned(path: Path) -> bool:
+    """Remove what an interrupted rebuild left; False: one is at work on it."""
+    if not path.exists():
+        return True
+    connection = sqlite3.connect(path, isolation_level=None, timeout=0)
+    try:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            connection.close()
+            return False
+    # Still holding it, so that nobody begins with a file that is on its way out.
+    discard(path)
+    connection.close()
+    return True
 
 
 def discard(path: Path) -> None:

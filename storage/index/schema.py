@@ -122,9 +122,7 @@ def open_writing(path: Path, *, filling: bool = False) -> sqlite3.Connection:
     Raises IndexDamagedError when it is no index of this version, ArchiveError or DiskFullError when the disk fails.
     """
     try:
-        if not path.exists():
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE))
-            os.chmod(path, FILE_MODE)
+        make_file(path)
         connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000, check_same_thread=False)
         try:
             for pragma in _FILLING_PRAGMAS if filling else _WRITING_PRAGMAS:
@@ -138,6 +136,13 @@ def open_writing(path: Path, *, filling: bool = False) -> sqlite3.Connection:
     except (sqlite3.Error, OSError) as error:
         raise from_sqlite(error, "open the index") from error
     return connection
+
+
+def make_file(path: Path) -> None:
+    """Make the file where there is none, with the mode that files have here. Raises OSError."""
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE))
+        os.chmod(path, FILE_MODE)
 
 
 def open_reading(path: Path) -> sqlite3.Connection:

@@ -185,8 +185,10 @@ class IndexWriter:
         """Whether something was removed since the last `purge`."""
         return bool(self._tables.meta("removed"))
 
-    def purge(self) -> bool:
+    def purge(self, *, completes: bool = True) -> bool:
         """Leave no byte of what was removed, in the file or in its log; False: a reader stands in the way, try later.
+
+        Not `completes`: there may be traces elsewhere, so `has_traces` stays.
 
         SQLite overwrites what it deletes, but not the copies that it has left where it moved rows before. So the file
         is written anew when something was removed: about 4 s for a million calls. Raises DiskFullError, ArchiveError.
@@ -199,7 +201,7 @@ class IndexWriter:
             (busy, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
                 return False
-            self._tables.set_meta("removed", 0)
+            self._tables.set_meta("removed", int(not completes))
         return True
 
     def close(self) -> None:
