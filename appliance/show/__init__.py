@@ -1,0 +1,1 @@
+"""One call, shown: found in an archive, told as text, drawn as a picture."""
