@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from appliance import archiverequests, clocks
+from appliance import archiverequests, clocks, terminal
 from appliance.archiverequests import Answer, Refused, Request
 from appliance.archivesocket import NAME, short_path
 from appliance.archivist import Archivist, Surroundings
@@ -70,6 +70,8 @@ def own(archive: Archive, configuration: Configuration) -> Iterator[Archivist]:
     with ArchiveWriter(archive, books=configuration.books(archive, time.time_ns)) as writer:
         assert writer.register is not None  # there are books
         assert writer.register.ledger is not None  # and no going on without them
+        if writer.register.alarm:
+            terminal.errors().print(f"rokubox: alarm: {writer.register.alarm}")
         around = Surroundings(
             zone=configuration.zone,
             settle=writer.sync,

@@ -215,6 +215,8 @@ class AssembleDaemon:
     def _tell_troubles(self, writer: ArchiveWriter) -> None:
         """Say what of the books cannot be kept."""
         if writer.register is not None:
+            if writer.register.alarm:
+                _tell(f"alarm: {writer.register.alarm}")
             for name, trouble in (("ledger", writer.register.trouble), ("index", writer.register.index_trouble)):
                 if trouble is not None:
                     _tell(f"alarm: recording goes on, but nothing is entered in the {name}: {trouble}")

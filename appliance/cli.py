@@ -14,6 +14,7 @@ from appliance.commands import (
     erase,
     export,
     hold,
+    ledger,
     prove,
     record,
     reindex,
@@ -69,6 +70,7 @@ COMMANDS = (
     backup,
     restore,
     rotate_key,
+    ledger,
     share_config,
     reindex,
 )

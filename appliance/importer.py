@@ -62,6 +62,8 @@ class ImportReport:
     publisher: Publisher
     first_ns: int | None
     last_ns: int | None
+    alarm: str
+    """What people should know about how the ledger was found; empty when all was well."""
 
 
 def import_files(
@@ -83,6 +85,7 @@ def import_files(
         readers = [stack.enter_context(CaptureReader(path, batch_bytes=batch_bytes)) for path in paths]
         archive = Archive(output)
         writer = stack.enter_context(ArchiveWriter(archive, books=books))
+        alarm = writer.register.alarm if writer.register is not None else ""
         spool = stack.enter_context(TransientJournal(archive.spool))
         publisher = Publisher(settings=settings, writer=writer)
         assembly = Assembly(settings, publisher, spool.read_into)
@@ -104,6 +107,7 @@ def import_files(
         publisher=publisher,
         first_ns=assembly.state.first_ns,
         last_ns=feed.last_ns,
+        alarm=alarm,
     )
 
 

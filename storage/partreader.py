@@ -4,6 +4,7 @@ The ZIP is read by `zipfile` and the WAV by libsndfile, not by what wrote them. 
 and no checksum looked at: that is what verification is for.
 """
 
+import hashlib
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,7 @@ from storage.partfile import AUDIO_NAME, METADATA_NAME
 
 MAX_METADATA_BYTES = 64 << 20
 """No `call.json` is larger; a larger one is damaged, or not ours."""
+_READ_BYTES = 1 << 20
 
 
 @contextmanager
@@ -52,6 +54,15 @@ def read_metadata(path: Path) -> bytes:
 def read_record(path: Path) -> PartRecord:
     """Return what `call.json` says. Raises DamagedPartError, and DamagedRecordError when it is not valid."""
     return from_json(read_metadata(path), PartRecord)
+
+
+def sha256(path: Path, name: str) -> str:
+    """Return the SHA-256 of `AUDIO_NAME` or `METADATA_NAME` of a part, hexadecimal. Raises DamagedPartError."""
+    digest = hashlib.sha256()
+    with opened(path, name) as content, _reported():
+        while chunk := content.read(_READ_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 @contextmanager

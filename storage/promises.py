@@ -22,7 +22,6 @@ from storage.ledger.entries import FILED, Filed, Part
 from storage.partfile import AUDIO_NAME, METADATA_NAME
 
 NAME = "promises.jsonl"
-_READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +39,7 @@ class Promise:
         try:
             if not isinstance(self.entry, Part):
                 return hashlib.sha256(path.read_bytes()).hexdigest() == self.entry.record_sha256
-            return (_sha256(path, METADATA_NAME), _sha256(path, AUDIO_NAME)) == (
+            return (partreader.sha256(path, METADATA_NAME), partreader.sha256(path, AUDIO_NAME)) == (
                 self.entry.call_json_sha256,
                 self.entry.wav_sha256,
             )
@@ -113,11 +112,3 @@ def _parse(line: bytes) -> Promise | None:
     except (msgspec.MsgspecError, UnicodeError, LedgerError):
         return None
     return Promise(path=path, entry=entry) if isinstance(entry, FILED) else None
-
-
-def _sha256(part: Path, name: str) -> str:
-    digest = hashlib.sha256()
-    with partreader.opened(part, name) as content:
-        while chunk := content.read(_READ_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

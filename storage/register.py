@@ -167,6 +167,11 @@ class Register:
         return rfc3339(self._now_ns(), self._zone)
 
     @property
+    def alarm(self) -> str:
+        """What people should know about how the ledger was found; empty when all was well."""
+        return self.ledger.alarm if self.ledger is not None else ""
+
+    @property
     def has_news(self) -> bool:
         """Whether `settle` has something to do."""
         if self.ledger is None:

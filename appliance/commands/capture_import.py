@@ -74,6 +74,8 @@ def _run(arguments: argparse.Namespace) -> int:
     with shown("importing") as progress:
         report = import_files(arguments.files, output, settings, configuration.sip_ports, progress, books)
     summary.show(terminal.output(), report, Archive(output))
+    if report.alarm:
+        tell(f"alarm: {report.alarm}")
     for file in report.files:
         if file.damage:
             tell(f"{file.path}: {file.damage}; what lies before it was imported")

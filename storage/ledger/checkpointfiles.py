@@ -9,10 +9,12 @@ from storage.errors import LedgerBrokenError, LedgerError, from_os_error
 from storage.ledger import checkpoint as checkpoints
 from storage.ledger import devicekey
 from storage.ledger.checkpoint import Checkpoint
+from storage.ledger.ledgerfile import ENTRIES
 from storage.ledger.settings import LedgerSettings
 
 NEWEST, KEPT, PUBLIC_KEY = "checkpoint", "checkpoints", "device.pub"
 SHARED, SHARED_KEY = "checkpoint.txt", "device-key.pem"
+_FIRST_LINES, _FIRST_LINES_BYTES = 2, 4096
 
 
 class CheckpointFiles:
@@ -24,6 +26,8 @@ class CheckpointFiles:
         self._share = settings.share
         self._disk = disk
         self._directories = directories
+        self.trouble = ""
+        """Why the copy on the share stands for the checkpoint: it is damaged, or lost."""
         directories.make(self._directory / KEPT)
         directories.note(self._directory)
         try:
@@ -34,15 +38,42 @@ class CheckpointFiles:
             raise from_os_error(error, "clear leftovers from the ledger") from error
 
     def read(self) -> Checkpoint | None:
-        """The newest checkpoint. Raises LedgerBrokenError when what is there is none."""
+        """The newest checkpoint; its copy on the share when it is damaged or lost, which `trouble` tells then.
+
+        None when the ledger begins. Raises LedgerBrokenError when there are lines, and nothing that stands for them.
+        """
         try:
             return checkpoints.parse((self._directory / NEWEST).read_bytes())
         except FileNotFoundError:
-            return None
+            self.trouble = "lost"
         except OSError as error:
             raise from_os_error(error, "read the ledger's checkpoint") from error
-        except LedgerError as error:
-            raise LedgerBrokenError(f"the ledger's checkpoint is damaged: {error}") from error
+        except LedgerError:
+            self.trouble = "damaged"
+        copy = self._shared()
+        if copy is None and self.trouble == "lost" and self._begins():
+            self.trouble = ""
+        elif copy is None:
+            raise LedgerBrokenError(f"the ledger's checkpoint is {self.trouble}, and so is its copy on the share")
+        return copy
+
+    def _shared(self) -> Checkpoint | None:
+        if self._share is None:
+            return None
+        try:
+            return checkpoints.parse((self._share / SHARED).read_bytes())
+        except (OSError, LedgerError):
+            return None
+
+    def _begins(self) -> bool:
+        """Whether there are no more lines than a killed first start leaves: the log's name and a seal."""
+        try:
+            with (self._directory / ENTRIES).open("rb") as lines:
+                return len(lines.read(_FIRST_LINES_BYTES).splitlines()) <= _FIRST_LINES
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            raise from_os_error(error, "read the ledger") from error
 
     def keep(self, checkpoint: Checkpoint, name: str) -> None:
         """Keep a checkpoint for good under this name."""

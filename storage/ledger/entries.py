@@ -48,6 +48,29 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NextLog:
+    """The first entry of a log that goes on after a broken one, whose lines follow as far as they could be read."""
+
+    kind: Literal["next_log"] = "next_log"
+    origin: Origin
+    """Name of this log."""
+    public_key: PublicKey
+    """The key that signs the first checkpoints."""
+    previous_origin: Annotated[str, Meta(max_length=72)]
+    """Name of the log before; empty when that could not be read."""
+    previous_checkpoint: Annotated[str, Meta(max_length=10_000)]
+    """The last checkpoint that the log before was signed with, a signed note; empty when none is left."""
+    kept_as: Annotated[str, Meta(pattern="^ledger-[0-9]{8}T[0-9]{6}Z$", max_length=23)]
+    """Folder in `quarantine/` with everything that was there of the log before."""
+    who: Text
+    """Who had it begun."""
+    why: Text
+    """Why."""
+    at: Timestamp
+    """When."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """A finished part of a recording."""
 
@@ -208,8 +231,10 @@ class Seal:
 
 Filed: TypeAlias = Part | Call | Late
 """What is said of a file of the archive."""
+OWN: Final = (Log, NextLog, Key, Seal)
+"""What is said of the log itself: a log that goes on after it takes none of it over."""
 FILED: Final = (Part, Call, Late)
-Entry: TypeAlias = Log | Filed | Erasure | Hold | Configuration | Key | Export | Seal
+Entry: TypeAlias = Log | NextLog | Filed | Erasure | Hold | Configuration | Key | Export | Seal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,13 +267,16 @@ def is_erased_by(erasure: Erasure, one: Subject) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tag:
-    kind: Literal["log", "part", "call", "late", "erasure", "hold", "configuration", "key", "export", "seal"]
+    kind: Literal[
+        "log", "next_log", "part", "call", "late", "erasure", "hold", "configuration", "key", "export", "seal"
+    ]
 
 
 _TAG = msgspec.json.Decoder(_Tag)
 # One decoder a kind: msgspec tells tagged unions apart for its own class only.
 _DECODERS: Final[dict[str, msgspec.json.Decoder[Entry]]] = {
     "log": msgspec.json.Decoder(Log),
+    "next_log": msgspec.json.Decoder(NextLog),
     "part": msgspec.json.Decoder(Part),
     "call": msgspec.json.Decoder(Call),
     "late": msgspec.json.Decoder(Late),

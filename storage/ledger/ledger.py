@@ -38,17 +38,20 @@ from storage.ledger.entries import (
     Key,
     Late,
     Log,
+    NextLog,
     Part,
     Seal,
     Subject,
 )
 from storage.ledger.keyfiles import KeyFiles
 from storage.ledger.ledgerfile import LedgerFile, Line
+from storage.ledger.predecessor import REPAIRING, Predecessor
 from storage.ledger.proof import Proof
 from storage.ledger.settings import Attribution, LedgerSettings
 from storage.timestamps import rfc3339
 
 _NOT_IN_ORIGIN = re.compile(r"[^0-9A-Za-z._-]")
+_HELP = "`rokubox verify` tells more, `rokubox ledger --help` what to do"
 _DAY_CHARACTERS = len("2026-01-02")
 
 
@@ -62,15 +65,18 @@ class Ledger:
         *,
         disk: Disk | None = None,
         successor: Attribution | None = None,
+        after: Predecessor | None = None,
     ) -> None:
         """Open or make the ledger in `settings`, and sign what a killed process had written.
 
         `successor`: when there is no device key although the ledger has one (the box was replaced), take in a new one
-        on behalf of this person.
+        on behalf of this person. `after`: begin a log that goes on after a broken one.
 
         Raises LedgerBrokenError when the lines are not those of the checkpoint, DeviceKeyError when the key is not
         the one that the ledger names, DiskFullError or ArchiveError when the disk fails.
         """
+        if after is None and (settings.directory / REPAIRING).exists():
+            raise LedgerBrokenError(f"a repair of the ledger was begun and not finished; {_HELP}")
         self.zone = settings.zone
         """The site's time zone."""
         disk = disk or Disk()
@@ -81,14 +87,33 @@ class Ledger:
         self._unsealed_lines = 0
         self._signed_day = ""
         self._published: Checkpoint | None = None
-        self._newest = self._checkpoints.read()
-        self._file = LedgerFile(settings.directory, self._newest, disk)
+        self._newest: Checkpoint | None = None
         try:
-            self._take_up(settings.serial, now_ns, successor)
+            self._newest = self._checkpoints.read()
+            self._file = LedgerFile(settings.directory, self._newest, disk)
+        except LedgerBrokenError as error:
+            raise self._broken(error) from error
+        try:
+            if self.size:
+                self._take_up(now_ns, successor)
+            else:
+                self._begin(settings.serial, now_ns, after)
+            if self._checkpoints.trouble:
+                self._checkpoints.store(self.checkpoint)
             self.commit(now_ns)
+        except LedgerBrokenError as error:
+            self._file.close()
+            raise self._broken(error) from error
         except BaseException:
             self._file.close()
             raise
+
+    def _broken(self, error: LedgerBrokenError) -> LedgerBrokenError:
+        trouble = self._checkpoints.trouble
+        copy = (
+            f" (its checkpoint is {trouble}, looked at was the copy on the share)" if trouble and self._newest else ""
+        )
+        return LedgerBrokenError(f"{error}{copy}; {_HELP}")
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +133,12 @@ class Ledger:
         """The newest checkpoint."""
         assert self._newest is not None  # opening signs one
         return self._newest
+
+    @property
+    def alarm(self) -> str:
+        """What people should know about how the ledger was found; empty when all was well."""
+        trouble = self._checkpoints.trouble
+        return f"the ledger's checkpoint was {trouble}; its copy on the share took its place" if trouble else ""
 
     @property
     def torn_bytes(self) -> int:
@@ -199,6 +230,10 @@ class Ledger:
             last = line.entry if isinstance(line.entry, Configuration) else last
         return last
 
+    def speaks_of(self, subject: Subject) -> bool:
+        """Whether anything is said of a file, be it that it was erased."""
+        return self._last_word(subject) is not None
+
     def prove_consistency(self, older: Checkpoint) -> list[bytes]:
         """The proof that the newest checkpoint's log begins with that of `older` (RFC 6962 section 2.1.2)."""
         return merkle.consistency_proof(older.size, self.checkpoint.size, self._file.read_hash)
@@ -215,19 +250,16 @@ class Ledger:
         self.commit(now_ns)
         return number
 
-    def _take_up(self, serial: str, now_ns: int, successor: Attribution | None) -> None:
-        """Find the log's name and its key, or begin a log; count what no seal covers yet."""
+    def _take_up(self, now_ns: int, successor: Attribution | None) -> None:
+        """Find the log's name and its key; count what no seal covers yet."""
         signed = self._newest.size if self._newest else 0
         for line in self._file.lines(max(signed - 1, 0)):
             if line.number >= signed:
                 self._count_unsealed(line.entry, line.stored)
             elif isinstance(line.entry, Seal):
                 self._signed_day = line.entry.at[:_DAY_CHARACTERS]
-        if not self.size:
-            self._begin(serial, now_ns)
-            return
         first = next(self._file.lines()).entry
-        if not isinstance(first, Log) or (self._newest and self._newest.origin != first.origin):
+        if not isinstance(first, Log | NextLog) or (self._newest and self._newest.origin != first.origin):
             raise LedgerBrokenError("the ledger does not begin with the log that its checkpoint names")
         self.origin = first.origin
         """Name of the log, and of its keys."""
@@ -243,12 +275,30 @@ class Ledger:
                 )
             self._change_key(successor, now_ns)
 
-    def _begin(self, serial: str, now_ns: int) -> None:
+    def _begin(self, serial: str, now_ns: int, after: Predecessor | None) -> None:
         self._keys.begin()
         digest = hashlib.sha256(self._keys.public_key).hexdigest()[:8]
         self.origin = f"rokubox/{_NOT_IN_ORIGIN.sub('', serial)[:64] or digest}"
-        log = Log(origin=self.origin, public_key=_base64(self._keys.public_key), at=rfc3339(now_ns, self.zone))
-        self._add(log, entries.serialize(log))
+        key, at = _base64(self._keys.public_key), rfc3339(now_ns, self.zone)
+        if after is None:
+            self.take_over(Log(origin=self.origin, public_key=key, at=at))
+            return
+        self.origin = after.next_origin(self.origin)
+        first = NextLog(
+            origin=self.origin,
+            public_key=key,
+            previous_origin=after.origin,
+            previous_checkpoint=after.checkpoint,
+            kept_as=after.kept_as,
+            who=after.by.who,
+            why=after.by.why,
+            at=at,
+        )
+        self.take_over(first)
+
+    def take_over(self, entry: Entry) -> None:
+        """Add an entry as it is, whatever stands already: from a log before this one."""
+        self._add(entry, entries.serialize(entry))
 
     def _change_key(self, by: Attribution, now_ns: int) -> None:
         last, new = self.checkpoint, self._keys.change()

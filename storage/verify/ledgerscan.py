@@ -17,7 +17,7 @@ import numpy.typing as npt
 from storage.errors import LedgerError, from_os_error
 from storage.layout import ID_DIGITS
 from storage.ledger import entries, merkle, names
-from storage.ledger.entries import FILED, Call, Entry, Erasure, Filed, Key, Late, Log, Part, Seal, Subject
+from storage.ledger.entries import FILED, Call, Entry, Erasure, Filed, Key, Late, Log, NextLog, Part, Seal, Subject
 from storage.ledger.ledgerfile import ENTRIES, HASHES, NAMES
 from storage.ledger.merkle import EMPTY_ROOT, Frontier
 from storage.timestamps import NS_PER_S, instant_ns
@@ -85,7 +85,7 @@ class LedgerScan:
         """What is wrong with lines, seals and derived files."""
         self.notices: list[str] = []
         """What is odd but may be right."""
-        self.log: Log | None = None
+        self.log: Log | NextLog | None = None
         """The first entry."""
         self.changes: list[KeyChange] = []
         """Changes of the device key."""
@@ -218,9 +218,9 @@ class LedgerScan:
             case Erasure():
                 for key in names.keys_of(entry):
                     self._erasures.add(key, offset)
-            case Log() if self.size == 1:
+            case Log() | NextLog() if self.size == 1:
                 self.log = entry
-            case Log():
+            case Log() | NextLog():
                 self.defects.append(_defect(f"line {self.size} begins another log"))
             case _:
                 pass

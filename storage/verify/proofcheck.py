@@ -1,6 +1,5 @@
 """A recording outside its archive, with a proof beside it: whether it is what the recorder signed for."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,7 +43,7 @@ def defects(path: Path, proof: Path, public_keys: Sequence[bytes]) -> list[Defec
 
 def is_proved(path: Path, proof: Proof) -> bool:
     """Whether the part at `path` is what the proof speaks of, its ZIP and name aside. Raises DamagedPartError."""
-    leaf = entries.part_leaf(_sha256(path, METADATA_NAME), _sha256(path, AUDIO_NAME))
+    leaf = entries.part_leaf(partreader.sha256(path, METADATA_NAME), partreader.sha256(path, AUDIO_NAME))
     return proof.holds_for(leaf)
 
 
@@ -59,18 +58,10 @@ def _part(path: Path, record: PartRecord, stem: str) -> Part:
         part=record.part,
         day=f"{stem[:4]}-{stem[4:6]}-{stem[6:8]}",
         form=Form.ZIP if path.suffix == ".zip" else Form.WAV,
-        call_json_sha256=_sha256(path, METADATA_NAME),
-        wav_sha256=_sha256(path, AUDIO_NAME),
+        call_json_sha256=partreader.sha256(path, METADATA_NAME),
+        wav_sha256=partreader.sha256(path, AUDIO_NAME),
         at=record.started_at,
     )
-
-
-def _sha256(path: Path, name: str) -> str:
-    digest = hashlib.sha256()
-    with partreader.opened(path, name) as content:
-        while chunk := content.read(partcheck.CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _unsigned(proof: Path) -> Defect:

@@ -17,7 +17,7 @@ from storage.archive import Archive
 from storage.errors import LedgerError
 from storage.ledger import checkpoint as checkpoints
 from storage.ledger.entries import Call, Filed, Late, Part
-from storage.verify import indexcheck, trust, writerlive
+from storage.verify import indexcheck, succession, trust, writerlive
 from storage.verify.checkpointcheck import CheckpointsFound
 from storage.verify.daycheck import DayCheck
 from storage.verify.defects import Defect, Kind
@@ -135,7 +135,11 @@ class Verification:
     def check_ledger(self) -> None:
         """Lines, seals, checkpoints, keys, what is derived, and what lies where it has no place."""
         self.report.add(self._found.defects)
-        self._check_signatures(self._found, self._scan, self._seen)
+        before = succession.examined(self._archive, self._scan.log, self._seen)
+        self.report.add(before.defects)
+        self.report.notices += before.notices
+        seen = [one for one in self._seen if one.checkpoint.origin not in before.origins]
+        self._check_signatures(self._found, self._scan, seen)
         self._scan.finish()
         self.report.add(self._scan.defects)
         self.report.notices += self._scan.notices
