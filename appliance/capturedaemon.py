@@ -25,7 +25,7 @@ from pathlib import Path
 from types import FrameType
 
 from appliance import clocks, configtexts, journalneeds, orphan, servicenotify, setaside
-from appliance.mirrorports import MirrorPorts
+from appliance.mirrorports import Detail, MirrorPorts
 from appliance.orphan import Parent
 from appliance.telling import Teller
 from capture import kernelfilter
@@ -43,7 +43,7 @@ from capture.ring import RingSettings
 NS = 1_000_000_000
 CYCLE_S = 0.5
 """How long packets are gathered before they are written: fewer, larger blocks are cheaper to read back."""
-EARLY_BLOCKS = 32
+EARLY_BLOCKS = 64
 """Ring blocks that are not left waiting for the cycle's end."""
 COUNT_S = 1.0
 """How often counters are read."""
@@ -148,23 +148,20 @@ class CaptureDaemon:
             CaptureError: no port can be captured from, or another capture owns the journal.
         """
         try:
-            continued = self._ports.begin()
-            opened_ns = self._line.now_ns()
+            opened_ns = self._ports.begin()
             if orphan.is_daemon(self._settings.take_over, "capture"):
                 # Our rings fill while it ends; what both of them saw, assembly takes once.
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self._settings.take_over, signal.SIGTERM)
             with JournalStore(self._settings.journal, wait_s=TAKE_OVER_S) as store, SyncThread(store) as sync:
-                self._record(store, sync, woken, opened_ns, continued=continued)
+                self._record(store, sync, woken, opened_ns)
         finally:
             self._ports.close()
             self._teller.close()
 
-    def _record(
-        self, store: JournalStore, sync: SyncThread, woken: socket.socket, opened_ns: int, *, continued: bool
-    ) -> None:
+    def _record(self, store: JournalStore, sync: SyncThread, woken: socket.socket, opened_ns: int | None) -> None:
         journal = LiveJournal(self._ports.ports, Intake(self._settings.sip_ports), store, self._line)
-        self._begin(journal, store, opened_ns, continued=continued)
+        self._begin(journal, store, opened_ns)
         servicenotify.ready(self._status)
         with Background[_Upkeep]("journal-upkeep") as upkeep:
             self._loop(journal, store, sync, upkeep, woken)
@@ -174,23 +171,29 @@ class CaptureDaemon:
         self._write_out(journal)
         journal.close()
 
-    def _begin(self, journal: LiveJournal, store: JournalStore, opened_ns: int, *, continued: bool) -> None:
+    def _begin(self, journal: LiveJournal, store: JournalStore, opened_ns: int | None) -> None:
         """Tell of the start: what is missing until now, nobody watched.
 
-        Before anything that new rings hold, but behind what is left in rings that went on: assembly must not pass over
-        it.
+        Before anything that new rings hold, but behind what is left in rings that went on (`opened_ns` is None):
+        assembly must not pass over it.
         """
-        self._events.append(Event(ts_ns=opened_ns, kind=EventKind.START, detail={"continued": int(continued)}))
-        last_ns = max((file.last_ns for file in store.files()), default=opened_ns)
-        self._ports.tell_standing(min(last_ns, opened_ns) if continued else None)
+        start_ns = self._line.now_ns() if opened_ns is None else opened_ns
+        detail: Detail = {"continued": int(opened_ns is None)}
+        detail |= {"waiting": self._ports.unread(), "room": self._ports.room()}
+        self._events.append(Event(ts_ns=start_ns, kind=EventKind.START, detail=detail))
+        last_ns = max((file.last_ns for file in store.files()), default=start_ns)
+        self._ports.tell_standing(min(last_ns, start_ns) if opened_ns is None else start_ns)
         upkeep = self._keep_up(store)
         self._take_in(upkeep)
         if store.torn is not None:
             torn = store.torn
             self._note(EventKind.TORN_TAIL, file=torn.file, offset=torn.offset, bytes=torn.bytes)
             self._teller.tell(f"journal file {torn.file} ended within a block: {torn.bytes} bytes cut off")
-        if not continued:
-            journal.tell(self._take_events(journal))
+        if opened_ns is not None:
+            events = [dataclasses.replace(event, ts_ns=min(event.ts_ns, opened_ns)) for event in self._events]
+            self._events.clear()
+            journal.tell(events)
+            self._ports.told()
 
     def _loop(
         self,
@@ -200,7 +203,8 @@ class CaptureDaemon:
         upkeep: Background[_Upkeep],
         woken: socket.socket,
     ) -> None:
-        cycle = second = time.monotonic()
+        second = time.monotonic()
+        cycle = second - CYCLE_S  # rings that went on may be nearly full: they are read at once
         while not self._stopping:
             now_s = time.monotonic()
             cycle = min(
@@ -223,6 +227,7 @@ class CaptureDaemon:
                 self._note(EventKind.TICK, boot_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME))
             self._count()
             journal.tell(self._take_events(journal))
+            self._ports.told()
         if not journal.writing:
             journal.write()
 

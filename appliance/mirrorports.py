@@ -4,7 +4,8 @@
     else it is deaf   no interface, no carrier, or a ring cannot be opened: tried again with each `look`
 
 Every change of that is an event with `up`, and every start tells of each port how it stands: what is missing while a
-port is deaf is the recorder's loss.
+port is deaf is the recorder's loss. A ring that was opened is marked until that is written: a process that is killed
+before leaves it to the next one to tell.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from appliance import keptrings
-from appliance.keptrings import RingKey
+from appliance.keptrings import Kept, RingKey, Untold
 from capture.bootline import BootLine
 from capture.errors import CaptureError, RingError, SpanPortError
 from capture.events import Counted
@@ -36,8 +37,8 @@ class _Standing:
     """Why it cannot be captured from."""
     hears: bool = False
     """What was told last."""
-    adopted: bool = False
-    """Whether an earlier process's ring went on being filled."""
+    heard_ns: int | None = None
+    """Since when the ring that is filled holds everything; None when it did already for what the journal tells of."""
 
 
 class MirrorPorts:
@@ -58,13 +59,20 @@ class MirrorPorts:
         self._line = line
         self._note = note
         self._tell = tell
+        self._untold: list[Untold] = []
+        """Marks of rings of which no event tells that was given to the journal."""
+        self._telling: list[Untold] = []
+        """Likewise, no event that is written for certain."""
 
     def filenos(self) -> tuple[int, ...]:
         """Descriptors to poll for reading before `follow`."""
         return self._watch.filenos()
 
-    def begin(self) -> bool:
-        """Go on with what an earlier process left, open the rest; True when any ring outlived it.
+    def begin(self) -> int | None:
+        """Go on with what an earlier process left, open the rest.
+
+        Returns:
+            None when any ring goes on of which the journal tells; otherwise since when there are rings.
 
         Raises:
             CaptureError: nothing can be captured from, and no process before this one did.
@@ -76,25 +84,41 @@ class MirrorPorts:
             self._standing[event.interface].name = event.name
         continued = False
         for key, fileno in kept.rings.items():
-            continued |= self._adopt(key, fileno)
+            continued |= self._adopt(key, fileno, kept.untold.get(key))
         for standing in self._standing.values():
-            standing.adopted = self._fills(standing)
             self._open(standing)
         problems = [standing.problem for standing in self._standing.values() if standing.problem is not None]
         if len(problems) == len(self.ports) and not kept.was_recording:
             raise RingError("\n".join(map(str, problems))) from _refusal(problems)
         keptrings.mark_recording()
-        return continued
+        return self._begun_ns(kept, continued=continued)
 
-    def tell_standing(self, unheard_since_ns: int | None) -> None:
-        """Tell of each port how it stands; what has no ring of an earlier process was not heard since this time."""
+    def _begun_ns(self, kept: Kept, *, continued: bool) -> int | None:
+        now_ns = self._line.now_ns()
         for standing in self._standing.values():
-            if unheard_since_ns is not None and not standing.adopted:
-                self._tell_of(standing, "missed", up=0, at_ns=unheard_since_ns)
+            if not kept.rings:
+                standing.heard_ns = None  # as the others: all begin now
+            elif not self._fills(standing):
+                standing.heard_ns = now_ns
+        heard = [standing.heard_ns for standing in self._standing.values() if standing.heard_ns is not None]
+        return None if continued else min(heard, default=now_ns)
+
+    def tell_standing(self, since_ns: int) -> None:
+        """Tell of each port how it stands; what has a ring only since later was not heard since `since_ns`."""
+        for standing in self._standing.values():
+            if standing.heard_ns is not None and standing.heard_ns > since_ns:
+                self._tell_of(standing, "missed", up=0, at_ns=since_ns)
             standing.hears = self._hears(standing)
-            self._tell_of(standing, "start", up=int(standing.hears))
+            at_ns = self._line.now_ns() if standing.heard_ns is None else standing.heard_ns
+            self._tell_of(standing, "start", up=int(standing.hears), at_ns=at_ns)
             if standing.problem is not None:
                 self._complain(standing)
+
+    def told(self) -> None:
+        """All events that were noted are given to the journal, and those noted before the last call are written."""
+        for mark in self._telling:
+            keptrings.forget(mark.name)
+        self._telling, self._untold = self._untold, []
 
     def follow(self) -> None:
         """See to what the system tells of the interfaces."""
@@ -131,13 +155,20 @@ class MirrorPorts:
         """Ring blocks that can be read, of all ports."""
         return sum(port.unread() for port in self.ports)
 
+    def room(self) -> int:
+        """Blocks of the rings of all ports."""
+        return sum(port.room() for port in self.ports)
+
     def close(self) -> None:
         """Leave everything."""
         for port in self.ports:
             port.close()
         self._watch.close()
 
-    def _adopt(self, key: RingKey, fileno: int) -> bool:
+    def _adopt(self, key: RingKey, fileno: int, untold: Untold | None) -> bool:
+        """Go on with a ring; True when the journal tells of it."""
+        if untold is not None:
+            self._untold.append(untold)
         standing = self._standing.get(key.port)
         if standing is None:
             keptrings.drop(key, fileno)
@@ -149,7 +180,8 @@ class MirrorPorts:
             self._tell(str(error))
             keptrings.forget(key.serialize())
             return False
-        return True
+        standing.heard_ns = None if untold is None else untold.opened_ns
+        return untold is None
 
     def _try(self, standing: _Standing) -> None:
         """Open a port that is not open; tell of trouble once, and of its end."""
@@ -176,9 +208,15 @@ class MirrorPorts:
             return
         key = RingKey(port=standing.port.name, ifindex=link.ifindex, mac=link.mac)
         try:
-            standing.port.open(link.name, key.serialize(), partial(keptrings.keep, key))
+            standing.port.open(link.name, key.serialize(), partial(self._keep, standing, key))
         except CaptureError as error:
             standing.problem = error
+
+    def _keep(self, standing: _Standing, key: RingKey, fileno: int) -> None:
+        """Have a ring kept that packets come to from now on; before them, a mark that nothing tells of it yet."""
+        standing.heard_ns = self._line.now_ns()
+        self._untold.append(keptrings.mark_untold(key, standing.heard_ns))
+        keptrings.keep(key, fileno)
 
     def _fills(self, standing: _Standing) -> bool:
         """Whether the interface that serves the port fills a ring of it."""

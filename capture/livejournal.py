@@ -31,7 +31,7 @@ from capture.mirrorport import MirrorPort
 from capture.octets import Octets
 from capture.records import RecordBatch
 
-MAX_BLOCKS = 40
+MAX_BLOCKS = 80
 """Ring blocks read at once, of all ports together."""
 RING_NS = 600_000_000_000
 """Nothing lies in a ring for longer."""

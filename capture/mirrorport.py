@@ -118,6 +118,10 @@ class MirrorPort:
         """Blocks that can be read and were not."""
         return sum(held.ring.ready() for held in self._rings) - self._blocks_read()
 
+    def room(self) -> int:
+        """Blocks that its rings have."""
+        return len(self._rings) * self._settings.blocks
+
     def begun_ns(self, most: int) -> list[int]:
         """Real time at which the next blocks that can be read together were begun, `most` of them at most."""
         ring = self._next_ring()

@@ -69,8 +69,9 @@ class RingSettings:
 
     ring_bytes: int = 256 << 20
     """Memory of the ring, a multiple of `block_bytes`: what arrives while the disk stalls has to fit."""
-    block_bytes: int = 1 << 20
-    """One block; a multiple of the page size."""
+    block_bytes: int = 1 << 19
+    """One block; a multiple of the page size. With few packets one is closed every `timeout_ms`, so that a ring holds
+    its number of blocks times that: 30 s."""
     timeout_ms: int = 60
     """A block is handed over when it is so old, even if it is not full."""
 

@@ -13,6 +13,7 @@ from appliance import journalneeds
 from appliance.assembly.outages import Outages
 from appliance.capturedaemon import CaptureDaemon, CaptureSettings
 from appliance.journalneeds import Needs
+from capture import journallock
 from capture.events import EventKind
 from capture.journal import Block, Event, EventBlock, MediaBlock, serialize_events
 from capture.journalfile import OFFSET_BITS
@@ -110,6 +111,54 @@ def test_what_is_set_aside_is_told(tmp_path: Path) -> None:
     told = [event for block in blocks(tmp_path) if isinstance(block, EventBlock) for event in block.events]
     details = [event.detail for event in told if event.kind == EventKind.QUARANTINE]
     assert details == [{"block": f"{5:016x}"}, {"call": "ab" * 32}]
+
+
+@in_private_network
+def test_a_ring_that_nobody_has_told_of_is_told_of_by_the_next_capture(tmp_path: Path) -> None:
+    """Killed after it opened the ring, before its start was written: the gap before that is nobody else's to tell."""
+    make_port()
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    with traffic():
+        record(archive)
+    before_ns = max(block.last_ns for block in blocks(archive))
+    journal_lock = journallock.take(archive / "journal", 0)
+    threading.Timer(3, lambda: kill_and_unlock(archive, journal_lock)).start()
+    with traffic(), recording(archive, "--interface", "s0") as recorder:
+        wait_until(lambda: len(starts(blocks(archive))) == 2)
+        wait_until(
+            lambda: any(isinstance(block, MediaBlock) for block in blocks(archive)[starts(blocks(archive))[1] :])
+        )
+        found = blocks(archive)
+        after_ns = min(
+            block.first_ns for block in found if isinstance(block, MediaBlock) and block.first_ns > before_ns
+        )
+        wait_until(lambda: not untold(recorder.pid("keeper")))
+        os.kill(recorder.pid("capture"), signal.SIGKILL)
+        wait_until(lambda: len(starts(blocks(archive))) == 3)
+        found = blocks(archive)
+    _, told, again = (
+        next(event for event in found[at].events if event.kind == EventKind.START)  # type: ignore[union-attr]
+        for at in starts(found)
+    )
+    assert (told.detail["continued"], again.detail["continued"]) == (0, 1)
+    assert before_ns < told.ts_ns <= after_ns < told.ts_ns + 500_000_000
+
+
+def kill_and_unlock(archive: Path, journal_lock: int) -> None:
+    """Kill the capture that waits for the journal with its ring, and let the next one have it."""
+    wait_until(lambda: (archive / "run" / "keeper.pid").exists())
+    keeper = int((archive / "run" / "keeper.pid").read_text())
+    wait_until(lambda: len(untold(keeper)) == 1)
+    time.sleep(1.5)
+    os.kill(int((archive / "run" / "capture.pid").read_text()), signal.SIGKILL)
+    os.close(journal_lock)
+
+
+def untold(keeper: int) -> list[str]:
+    """The marks that the keeper holds, of rings that nothing tells of."""
+    links = [os.readlink(path) for path in Path(f"/proc/{keeper}/fd").iterdir()]
+    return [link for link in links if "untold" in link]
 
 
 def starts(found: list[Block]) -> list[int]:

@@ -29,7 +29,7 @@ def main() -> int:
     seed = random.SystemRandom().randrange(10**6) if chosen.seed is None else chosen.seed
     print(f"seed {seed}", flush=True)
     plan = Plan(lines=chosen.calls, seed=seed)
-    once = Plan(lines=10, seed=seed, shortest_s=18, longest_s=20, rounds=1)
+    once = Plan(lines=10, seed=seed, shortest_s=22, longest_s=24, rounds=1)
     with tempfile.TemporaryDirectory(prefix="crash") as name:
         folder = Path(name)
         stories: list[Callable[[], Story]] = [

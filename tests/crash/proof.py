@@ -14,6 +14,7 @@ import soundfile
 
 from appliance.assembly import snapshot
 from storage.ledger import checkpointfiles
+from storage.timestamps import instant_ns
 from tests.crash.calls import Call
 from tests.traffic.bulk import SLOT_SAMPLES
 from tests.traffic.media import RATE_HZ
@@ -22,6 +23,11 @@ SIGNED = {checkpointfiles.SHARED, checkpointfiles.SHARED_KEY}
 """What the ledger shows beside the recordings, and writes anew as it grows."""
 SNAPSHOT = "assembly.snapshot"
 _POSITION_BYTES = 8
+_SAMPLE_NS = 125_000
+_ROUNDED_NS = 200_000_000
+"""What is missing is known by the packets around it, the drops by readings of a counter."""
+Spans = list[tuple[int, int]]
+NONE: Spans = []
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,32 +47,54 @@ class Proof:
     """How much of each side is missing and put down to the recorder."""
 
     def take(
-        self, archive: Path, record: dict[str, Any], call: Call, *, outage: bool = False, damaged: bool = False
+        self,
+        archive: Path,
+        record: dict[str, Any],
+        call: Call,
+        *,
+        outage: bool = False,
+        damaged: bool = False,
+        dropped: Spans = NONE,
     ) -> None:
-        """Compare one call; with `outage` it must be incomplete, and nobody but the recorder to blame, perhaps for the
-        journal's damage."""
+        """Compare one call.
+
+        Args:
+            archive: where it is.
+            record: its call record.
+            call: as it was sent.
+            outage: it must be incomplete, and nobody but the recorder to blame.
+            damaged: likewise, because the journal has lost what assembly had read.
+            dropped: when the kernel found the ring full. What is missing then, and is put down to the recorder, may be.
+        """
         self.calls += 1
-        expected = [("partly", ["capture_loss"])] if outage else [("recorded", [])]
-        expected += [("partly", ["capture_loss", "journal_damaged"])] if damaged else []
-        if (found := (record["outcome"], record["reasons"])) not in expected:
-            self._tell(call, f"{found[0]} {found[1]}")
         if len(record["parts"]) != 1:
-            self._tell(call, f"{len(record['parts'])} parts")
+            self._tell(call, f"{len(record['parts'])} parts, {record['outcome']} {record['reasons']}")
             return
         described, audio = _read(archive, record["parts"][0]["name"])
+        missing: Spans = []
         for side, channel in enumerate(described["channels"]):
             if len(channel["streams"]) != 1:
                 self._tell(call, f"{len(channel['streams'])} streams on side {side}")
                 continue
-            self._compare(call, side, channel["streams"][0], audio[:, side], outage=outage)
+            missing += self._compare(call, side, channel["streams"][0], audio[:, side])
+        begin_ns = instant_ns(described["started_at"])
+        times = [(begin_ns + at * _SAMPLE_NS, begin_ns + end * _SAMPLE_NS) for at, end in missing]
+        allowed = outage or all(_is_within(span, dropped) for span in times)
+        if not allowed or (outage and not missing):
+            self._tell(call, f"missing is {[((low - begin_ns) / 1e9, (high - begin_ns) / 1e9) for low, high in times]}")
+        reasons = ["capture_loss"] * bool(missing) + ["journal_damaged"] * damaged
+        expected = ("partly", reasons) if reasons else ("recorded", [])
+        if (found := (record["outcome"], record["reasons"])) != expected:
+            self._tell(call, f"{found[0]} {found[1]}, expected was {expected[0]} {expected[1]}")
 
-    def _compare(self, call: Call, side: int, stream: dict[str, Any], audio: Any, *, outage: bool) -> None:
+    def _compare(self, call: Call, side: int, stream: dict[str, Any], audio: Any) -> Spans:
+        """Hold a side against what was sent, and return what is missing of it, samples of the part."""
         whole = call.audio(side)
         first = stream["first_sample"]
         heard = audio[first : first + stream["samples"]]
         if len(heard) != len(whole) or stream["ssrc"] != f"0x{call.ssrcs[side]:08x}":
             self._tell(call, f"side {side}: {len(heard)} samples of {stream['ssrc']}, {len(whole)} expected")
-            return
+            return []
         missing = np.zeros(len(whole), dtype=bool)
         for at, length, _cause in stream["fill"]:
             missing[at - first : at - first + length] = True
@@ -74,7 +102,7 @@ class Proof:
         if len(wrong):
             self._tell(call, f"side {side}: {len(wrong)} samples differ, the first is {wrong[0]}")
         causes = {cause for _, _, cause in stream["fill"]}
-        if causes != ({"capture_loss"} if outage else set()):
+        if causes - {"capture_loss"}:
             self._tell(call, f"side {side}: {int(missing.sum())} samples missing, put down to {sorted(causes)}")
         lost = int(missing.sum()) // SLOT_SAMPLES
         counted = tuple(stream[name] for name in ("packets", "lost", "capture_lost", "too_late"))
@@ -84,13 +112,20 @@ class Proof:
         self.packets += stream["packets"]
         self.twice += stream["duplicates"]
         self.missing_s.append(int(missing.sum()) / RATE_HZ)
+        return [(at, at + length) for at, length, _cause in stream["fill"]]
 
     def _tell(self, call: Call, what: str) -> None:
         self.problems.append(f"call {call.call_id}: {what}")
 
 
-def prove(archive: Path, calls: Sequence[Call], *, outage: bool = False, damaged: bool = False) -> Proof:
-    """Compare the whole archive: every call once and complete, and nothing else."""
+def _is_within(span: tuple[int, int], spans: Spans) -> bool:
+    return any(low - _ROUNDED_NS <= span[0] and span[1] <= high + _ROUNDED_NS for low, high in spans)
+
+
+def prove(
+    archive: Path, calls: Sequence[Call], *, outage: bool = False, damaged: bool = False, dropped: Spans = NONE
+) -> Proof:
+    """Compare the whole archive: every call once and complete, and nothing else; exceptions as for `Proof.take`."""
     proof = Proof()
     records: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for record in call_records(archive):
@@ -101,7 +136,7 @@ def prove(archive: Path, calls: Sequence[Call], *, outage: bool = False, damaged
         if len(found) != 1:
             proof.problems.append(f"call {call.call_id}: {len(found)} call records")
         for record in found[:1]:
-            proof.take(archive, record, call, outage=outage, damaged=damaged)
+            proof.take(archive, record, call, outage=outage, damaged=damaged, dropped=dropped)
     proof.problems += [f"{len(found)} call records of {call_id}" for call_id, found in records.items()]
     recordings = Counter(
         path.name for path in (archive / "recordings").rglob("*") if path.is_file() and path.name not in SIGNED

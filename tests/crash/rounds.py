@@ -12,11 +12,12 @@ from pathlib import Path
 from appliance import journalneeds
 from capture import journalscan
 from capture.events import EventKind
-from capture.journal import Event, EventBlock
-from capture.journalfile import OFFSET_BITS
+from capture.journal import MediaBlock
+from capture.journalfile import OFFSET_BITS, OFFSET_MASK
 from capture.journalreader import JournalReader
 from tests.crash.calls import Plan
-from tests.crash.proof import Proof, prove
+from tests.crash.chronicle import Chronicle
+from tests.crash.proof import SNAPSHOT, Proof, prove
 from tests.crash.recorder import Recorder, Role, wait_until
 from tests.crash.span import Sender, span
 from tests.crash.watch import Watcher
@@ -30,8 +31,6 @@ _BEFORE_S = 3.0
 """Calls go on when the harm begins."""
 _KILLS_TO_WAIT = 4
 """So many early deaths lead to a delay of half a second."""
-_RING_S = 3.0
-"""After so long without a capture that lives to read the ring no kill comes before it was read."""
 _RESTART_S = 12.0
 """More than the longest restart delay and a start."""
 _TARGETS: dict[tuple[Role, ...], float] = {
@@ -51,11 +50,16 @@ class Story:
 
     title: str
     said: list[str] = field(default_factory=list)
-    """What the recorder said on stderr at last."""
+    """What the recorder said on stderr at last, and what the journal told; for whoever looks for what is wrong."""
     done: list[str] = field(default_factory=list)
     """What was done, and what it showed."""
     problems: list[str] = field(default_factory=list)
     """What should not be; empty: it is proven."""
+
+    def explain(self, chronicle: Chronicle) -> None:
+        """Take over what the journal told."""
+        self.done.append(chronicle.summary())
+        self.said += chronicle.details()
 
     def show(self, proof: Proof) -> None:
         """Take over what a comparison found."""
@@ -106,7 +110,7 @@ def _harmed(
     with span() as where, Recorder(where, archive) as recorder, Sender(where, plan, archive.parent) as sender:
         recorder.start()
         recorder.wait_ready()
-        with Watcher(archive) as watcher:
+        with Watcher(archive) as watcher, Chronicle(archive) as chronicle:
             sender.begin()
             time.sleep(_BEFORE_S)
             harm(recorder)
@@ -122,7 +126,8 @@ def _harmed(
             story.problems.append(f"{sender.frames} frames sent, {where.received()} arrived, {where.sent()} came back")
     story.problems += watcher.problems
     story.done.append(f"{len(watcher.seen)} files looked at as they appeared: all whole, none changed")
-    story.show(prove(archive, calls))
+    story.explain(chronicle)
+    story.show(prove(archive, calls, dropped=chronicle.dropped))
     if until_forgotten:
         story.done.append(f"{len(_numbers(archive))} files left in the journal")
     return story
@@ -178,36 +183,15 @@ INSTANTS: dict[str, Callable[[Recorder], None]] = {
 
 def _kill(recorder: Recorder, chance: random.Random, kills: int) -> Counter[Role]:
     counts: Counter[Role] = Counter()
-    journal = _Growth(recorder.archive)
     while counts.total() < kills:
         (targets,) = chance.choices(list(_TARGETS), list(_TARGETS.values()))
         wait_until(lambda: all(_own(recorder, role) for role in targets), "a process is not started again", _RESTART_S)  # noqa: B023
         time.sleep(chance.uniform(0, _EARLY_S if chance.random() < _EARLY else _LATER_S))
-        if journal.paused_s() > _RING_S:
-            wait_until(lambda: journal.paused_s() == 0, "capture does not go on")
         for role in targets:
             counts[role] += recorder.kill(role)
         if Role.SUPERVISOR in targets:
             recorder.start()
     return counts
-
-
-class _Growth:
-    """Whether the journal is written, and so the ring read: it holds fifteen seconds, and what is more is lost."""
-
-    def __init__(self, archive: Path) -> None:
-        self._archive = archive
-        self._end = (0, 0)
-        self._since_s = time.monotonic()
-
-    def paused_s(self) -> float:
-        """How long it has not grown; 0 when it has since this was last asked."""
-        number = max(_numbers(self._archive))
-        end = (number, _path(self._archive, number).stat().st_size)
-        if end != self._end:
-            self._end, self._since_s = end, time.monotonic()
-            return 0.0
-        return time.monotonic() - self._since_s
 
 
 def _own(recorder: Recorder, role: Role) -> bool:
@@ -229,34 +213,42 @@ def outage(folder: Path, plan: Plan, damage: str) -> Story:
     with span() as where, Recorder(where, archive) as recorder, Sender(where, plan, folder) as sender:
         recorder.start()
         recorder.wait_ready()
-        sender.begin()
-        time.sleep(plan.shortest_s / 2)
-        recorder.kill_all()
-        damaged = _damage(archive, damage)
-        time.sleep(DOWN_S)
-        recorder.start()
-        recorder.wait_ready()
-        sender.wait()
-        calls = sender.calls()
-        _wait_for_records(archive, len(calls))
-        told = [event for event in _events(archive) if event.kind == EventKind.TORN_TAIL]
-        _end(recorder, story)
-    # What assembly had seen, and kept its place in, is gone from the journal when its end is.
-    story.show(prove(archive, calls, outage=True, damaged=damage == "cut"))
-    found = [(event.detail["file"], event.detail["bytes"]) for event in told]
+        with Chronicle(archive) as chronicle:
+            sender.begin()
+            time.sleep(plan.shortest_s / 2)
+            recorder.kill_all()
+            damaged, lost = _damage(archive, damage)
+            time.sleep(DOWN_S)
+            recorder.start()
+            recorder.wait_ready()
+            sender.wait()
+            calls = sender.calls()
+            _wait_for_records(archive, len(calls))
+            _end(recorder, story)
+    story.explain(chronicle)
+    # What assembly had read, and kept its place in, the journal has lost with its end: that is damage, and by the time
+    # line the recorder's loss. What nobody had read is just missing.
+    story.show(prove(archive, calls, outage=True, damaged=lost))
+    told = [event.detail for event in chronicle.events if event.kind == EventKind.TORN_TAIL]
+    found = [(detail["file"], detail["bytes"]) for detail in told]
     if damage == "none":
         return story
-    story.done.append(f"told as torn: {found}")
+    story.done.append(f"told as torn: {found}; {'a state had' if lost else 'no state had'} what is gone")
     if len(found) != 1 or found[0][0] != damaged[0] or (damage == "appended" and found[0][1] != damaged[1]):
         story.problems.append(f"torn tails told: {found}, done: {damaged}")
     return story
 
 
-def _damage(archive: Path, damage: str) -> tuple[int, int]:
-    """Damage the newest file that holds something; return its number, and how many bytes were added or taken away."""
+def _damage(archive: Path, damage: str) -> tuple[tuple[int, int], bool]:
+    """Damage the newest file that holds something.
+
+    Returns:
+        Its number and how many bytes were added or taken away; whether media is gone that the kept state has read.
+    """
     number = max(n for n in _numbers(archive) if _path(archive, n).stat().st_size)
     path = _path(archive, number)
     before = path.stat().st_size
+    media = _media_blocks(archive, number)
     with path.open("r+b") as file:
         if damage == "appended":
             file.seek(before)
@@ -264,7 +256,26 @@ def _damage(archive: Path, damage: str) -> tuple[int, int]:
             file.write(path.read_bytes()[:30] + random.Random(number).randbytes(20_000))
         elif damage == "cut":
             file.truncate(before - 1000)
-    return number, abs(path.stat().st_size - before)
+    after = path.stat().st_size
+    gone = [begin for begin, end in media if end > after]
+    lost = bool(gone) and _kept_position(archive) > number << OFFSET_BITS | gone[0]
+    return (number, abs(after - before)), lost
+
+
+def _media_blocks(archive: Path, number: int) -> list[tuple[int, int]]:
+    """Where in a file its media blocks lie, which at the end is where the next block begins."""
+    found: list[tuple[int, int]] = []
+    with JournalReader(archive / "journal", number << OFFSET_BITS) as reader:
+        while (item := reader.next()) is not None:
+            if isinstance(item[1], MediaBlock):
+                found.append((item[0] & OFFSET_MASK, reader.position & OFFSET_MASK))
+    return found
+
+
+def _kept_position(archive: Path) -> int:
+    """Up to where assembly's kept state has read; 0 when none is kept."""
+    kept = archive / "spool" / SNAPSHOT
+    return int.from_bytes(kept.read_bytes()[:8], "little") if kept.exists() else 0
 
 
 def full(folder: Path, plan: Plan) -> Story:
@@ -276,7 +287,10 @@ def full(folder: Path, plan: Plan) -> Story:
     config.write_text("[storage]\nreserve_bytes = 0\n")
     archive = volume / "archive"
     with _small_volume(volume), span() as where, Sender(where, plan, folder) as sender:
-        with Recorder(where, archive, options=("--config", str(config))) as recorder:
+        with (
+            Recorder(where, archive, options=("--config", str(config))) as recorder,
+            Chronicle(archive) as chronicle,
+        ):
             recorder.start()
             recorder.wait_ready()
             sender.begin()
@@ -299,7 +313,8 @@ def full(folder: Path, plan: Plan) -> Story:
             ballast.unlink()
             _wait_for_records(archive, len(calls))
             _end(recorder, story)
-        story.show(prove(archive, calls))
+        story.explain(chronicle)
+        story.show(prove(archive, calls, dropped=chronicle.dropped))
     return story
 
 
@@ -324,7 +339,7 @@ def _end(recorder: Recorder, story: Story) -> None:
     # What a call still takes after its end has to be over.
     time.sleep(2)
     code = recorder.stop()
-    story.said = recorder.log.read_text().splitlines()[-_SAID_LINES:]
+    story.said += recorder.log.read_text().splitlines()[-_SAID_LINES:]
     if code != 0:
         story.problems.append(f"exit code {code}")
 
@@ -351,13 +366,3 @@ def _needless(archive: Path) -> list[int]:
 
 def _journal_bytes(archive: Path) -> int:
     return sum(_path(archive, number).stat().st_size for number in _numbers(archive))
-
-
-def _events(archive: Path) -> list[Event]:
-    """All that are in the journal."""
-    events: list[Event] = []
-    with JournalReader(archive / "journal") as reader:
-        while (item := reader.next()) is not None:
-            if isinstance(item[1], EventBlock):
-                events += item[1].events
-    return events

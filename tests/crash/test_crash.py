@@ -14,8 +14,13 @@ import soundfile
 
 from appliance.assembly import snapshot
 from appliance.assembly.state import AssemblyState
+from capture import journal
+from capture.events import EventKind
+from capture.journal import Event
+from capture.journalstore import JournalStore
 from tests.crash import rounds, soak
 from tests.crash.calls import Plan
+from tests.crash.chronicle import Chronicle, Restart
 from tests.crash.proof import SNAPSHOT, prove
 from tests.crash.recorder import Role, wait_until
 from tests.crash.soak import Use
@@ -75,9 +80,13 @@ class Stored:
             (archive / "calls" / f"{number}.json").write_text(json.dumps(self.record))
         wav = io.BytesIO()
         soundfile.write(wav, self.audio, 8000, format="WAV", subtype="PCM_16")
+        described = {
+            "started_at": "1970-01-01T00:00:01.000000000+00:00",
+            "channels": [{"streams": [each]} for each in self.streams],
+        }
         with zipfile.ZipFile(archive / "recordings" / "p01.zip", "w") as bundle:
             bundle.writestr("audio.wav", wav.getvalue())
-            bundle.writestr("call.json", json.dumps({"channels": [{"streams": [each]} for each in self.streams]}))
+            bundle.writestr("call.json", json.dumps(described))
         (archive / "spool" / SNAPSHOT).write_bytes(bytes(8) + snapshot.dump(AssemblyState()))
         return archive
 
@@ -93,7 +102,7 @@ def test_a_perfect_archive_is_proven(tmp_path: Path) -> None:
     [
         (lambda stored: stored.audio.__setitem__((500, 1), stored.audio[500, 1] ^ 1), ["1 samples differ"]),
         (lambda stored: stored.streams[0].update(ssrc="0x00000001"), ["0x00000001"]),
-        (lambda stored: stored.lose("capture_loss"), ["320 samples missing"]),
+        (lambda stored: stored.lose("capture_loss"), ["missing is [(0.2, 0.24), (0.2, 0.24)]", "recorded []"]),
         (lambda stored: stored.streams[0].update(too_late=1), ["packets, lost, capture_lost, too_late are"]),
         (lambda stored: stored.record.update(outcome="partly", reasons=["network_loss"]), ["partly ['network_loss']"]),
         (lambda stored: stored.record.update(parts=[]), ["0 parts", "in no call record"]),
@@ -111,11 +120,63 @@ def test_whatever_is_wrong_is_told(change: Callable[[Stored], None], told: list[
 def test_in_an_outage_only_the_recorder_is_to_blame(tmp_path: Path) -> None:
     stored = Stored(record={**Stored().record, "outcome": "partly", "reasons": ["capture_loss"]})
     whole = prove(stored.write(tmp_path / "whole"), [CALL], outage=True)
-    assert len(whole.problems) == 2  # nothing is missing on either side
+    assert len(whole.problems) == 2  # nothing is missing, and yet it says so
     stored.lose("capture_loss")
     assert prove(stored.write(tmp_path / "outage"), [CALL], outage=True).problems == []
     stored.lose("loss")
     assert len(prove(stored.write(tmp_path / "network"), [CALL], outage=True).problems) == 2
+
+
+def test_what_the_journal_has_lost_is_named(tmp_path: Path) -> None:
+    stored = Stored(record={**Stored().record, "outcome": "partly", "reasons": ["capture_loss", "journal_damaged"]})
+    stored.lose("capture_loss")
+    assert prove(stored.write(tmp_path / "lost"), [CALL], outage=True, damaged=True).problems == []
+    assert len(prove(stored.write(tmp_path / "kept"), [CALL], outage=True).problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("low_ms", "high_ms", "cause", "reasons", "problems"),
+    [
+        (1100, 1300, "capture_loss", ["capture_loss"], 0),
+        (1100, 1300, "loss", ["network_loss"], 3),
+        (1500, 1900, "capture_loss", ["capture_loss"], 1),
+        (1100, 1300, "capture_loss", ["capture_loss", "bye_not_seen"], 1),
+    ],
+    ids=["while the ring was full", "put down to the network", "at another time", "for more than one reason"],
+)
+def test_only_what_the_kernel_had_no_room_for_may_be_missing(
+    low_ms: int, high_ms: int, cause: str, reasons: list[str], problems: int, tmp_path: Path
+) -> None:
+    stored = Stored(record={**Stored().record, "outcome": "partly", "reasons": reasons})
+    stored.lose(cause)
+    dropped = [(low_ms * 1_000_000, high_ms * 1_000_000)]
+    assert len(prove(stored.write(tmp_path), [CALL], dropped=dropped).problems) == problems
+
+
+def test_a_chronicle_explains(tmp_path: Path) -> None:
+    def event(at_s: float, kind: str, **detail: int) -> Event:
+        return Event(ts_ns=round(at_s * 1e9), kind=kind, detail={"at_ns": round(at_s * 1e9), **detail})
+
+    def counters(at_s: float, drops: int) -> Event:
+        return event(at_s, EventKind.COUNTERS, drops=drops, freezes=int(drops > 0))
+
+    told = [
+        event(1, EventKind.START, continued=0, waiting=0, room=8),
+        *(event(2, EventKind.TICK), counters(2, 0)),
+        event(5, EventKind.START, continued=1, waiting=3, room=8),  # killed before it had read
+        event(7, EventKind.START, continued=1, waiting=5, room=8),
+        *(event(7.5, EventKind.TICK), counters(7.5, 4)),
+        *(event(8.5, EventKind.TICK), counters(8.5, 0)),
+    ]
+    with Chronicle(tmp_path) as chronicle, JournalStore(tmp_path / "journal") as store:
+        for each in told:
+            store.append(journal.serialize_events([each]))
+    assert chronicle.dropped == [(2_000_000_000, 7_500_000_000)]
+    assert chronicle.restarts == [Restart(unread_s=5.5, continued=True, waiting=5, room=8)]
+    assert chronicle.summary() == (
+        "capture began again 1 times: the ring was unread for 5.5 s (median), 5.5 s (longest),"
+        " 5 of 8 blocks full at most; 4 packets dropped, 1 freezes"
+    )
 
 
 def test_left_overs_are_told(tmp_path: Path) -> None:
