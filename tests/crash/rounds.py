@@ -206,7 +206,8 @@ def outage(folder: Path, plan: Plan, damage: str) -> Story:
     Args:
         folder: where to work.
         plan: one call a line, long enough to go on before and after.
-        damage: to the journal's newest file: `none`, `appended` (what is no block), `cut` (within a block).
+        damage: to the journal's newest file: `none`, `appended` (what is no block), `cut` (within a block), `lost`
+            (likewise, when assembly has read it and kept its place).
     """
     story = Story(title=f"all killed for {DOWN_S:g} s, the journal's end: {damage}")
     archive = folder / f"outage-{damage}"
@@ -216,7 +217,7 @@ def outage(folder: Path, plan: Plan, damage: str) -> Story:
         with Chronicle(archive) as chronicle:
             sender.begin()
             time.sleep(plan.shortest_s / 2)
-            recorder.kill_all()
+            _kill_all(recorder, spare_assembly=damage == "lost")
             damaged, lost = _damage(archive, damage)
             time.sleep(DOWN_S)
             recorder.start()
@@ -234,9 +235,21 @@ def outage(folder: Path, plan: Plan, damage: str) -> Story:
     if damage == "none":
         return story
     story.done.append(f"told as torn: {found}; {'a state had' if lost else 'no state had'} what is gone")
+    if damage == "lost" and not lost:
+        story.problems.append("nothing was cut off that assembly had read")
     if len(found) != 1 or found[0][0] != damaged[0] or (damage == "appended" and found[0][1] != damaged[1]):
         story.problems.append(f"torn tails told: {found}, done: {damaged}")
     return story
+
+
+def _kill_all(recorder: Recorder, *, spare_assembly: bool) -> None:
+    """Kill all at once; assembly, if it is spared, ends by itself: it reads what there is and keeps its state."""
+    if not spare_assembly:
+        recorder.kill_all()
+        return
+    for role in (Role.SUPERVISOR, Role.KEEPER, Role.CAPTURE):
+        recorder.kill(role)
+    wait_until(lambda: not recorder.pid(Role.ASSEMBLE), "assembly does not end")
 
 
 def _damage(archive: Path, damage: str) -> tuple[tuple[int, int], bool]:
@@ -254,7 +267,7 @@ def _damage(archive: Path, damage: str) -> tuple[tuple[int, int], bool]:
             file.seek(before)
             # What looks like the beginning of a block, and noise.
             file.write(path.read_bytes()[:30] + random.Random(number).randbytes(20_000))
-        elif damage == "cut":
+        elif damage in ("cut", "lost"):
             file.truncate(before - 1000)
     after = path.stat().st_size
     gone = [begin for begin, end in media if end > after]
