@@ -178,9 +178,10 @@ class CaptureDaemon:
         assembly must not pass over it.
         """
         start_ns = self._line.now_ns() if opened_ns is None else opened_ns
-        detail: Detail = {"continued": int(opened_ns is None)}
+        detail: Detail = {"continued": int(opened_ns is None), "at_ns": start_ns}
         detail |= {"waiting": self._ports.unread(), "room": self._ports.room()}
-        self._events.append(Event(ts_ns=start_ns, kind=EventKind.START, detail=detail))
+        read_ns = start_ns - SETTLED_NS if opened_ns is None else start_ns
+        self._events.append(Event(ts_ns=read_ns, kind=EventKind.START, detail=detail))
         last_ns = max((file.last_ns for file in store.files()), default=start_ns)
         self._ports.tell_standing(min(last_ns, start_ns) if opened_ns is None else start_ns)
         upkeep = self._keep_up(store)

@@ -2,7 +2,7 @@
 
 | kind            | when                                      | detail                                                |
 |-----------------|-------------------------------------------|-------------------------------------------------------|
-| `start`         | a capture begins or goes on               | `continued` (1: its ring outlived a restart),         |
+| `start`         | a capture begins or goes on               | `at_ns`, `continued` (1: its ring outlived a restart),|
 |                 |                                           | `waiting` and `room`: ring blocks that are full, all  |
 | `stop`          | a capture ends in good order              |                                                       |
 | `end_of_input`  | a capture file is read to its end         |                                                       |

@@ -85,7 +85,7 @@ class Outages:
         interface, at_ns = int(event.detail.get("interface", 0)), int(event.detail.get("at_ns", event.ts_ns))
         match event.kind:
             case EventKind.START:
-                self._start(event.ts_ns, continued=bool(event.detail.get("continued")))
+                self._start(at_ns, continued=bool(event.detail.get("continued")))
             case EventKind.TICK:
                 self.resume(event.ts_ns + UNTOLD_NS)
             case EventKind.COUNTERS:

@@ -35,7 +35,10 @@ def main() -> int:
         stories: list[Callable[[], Story]] = [
             lambda: rounds.killed(folder, plan, chosen.kills, until_forgotten=True),
             lambda: rounds.instants(folder, Plan(lines=10, seed=seed)),
-            *(lambda damage=damage: rounds.outage(folder, once, damage) for damage in ("none", "appended", "cut", "lost")),
+            *(
+                lambda damage=damage: rounds.outage(folder, once, damage)
+                for damage in ("none", "appended", "cut", "lost")
+            ),
             lambda: rounds.full(folder, once),
         ]
         return int(sum(not _is_proven(story) for story in stories) > 0)

@@ -24,6 +24,8 @@ from tests.crash.watch import Watcher
 
 DOWN_S = 3.0
 """How long nobody records when all are killed."""
+DAMAGES = ("none", "appended", "cut", "lost")
+"""What happens to the journal meanwhile, see `outage`."""
 _EARLY, _EARLY_S, _LATER_S = 0.4, 0.8, 4.0
 """How many kills come while a process begins, and up to how long after its begin the others come."""
 _SAID_LINES = 30
