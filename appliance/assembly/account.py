@@ -27,9 +27,7 @@ TOLERATED_GAP_SAMPLES = 1600
 TOLERATED_PACKETS = 10
 """Packets of another codec that do not make a call `partly`: 200 ms, or a gateway's own events."""
 UNEXPLAINED_SAMPLES = 16_000
-"""2 s: a side may pause between two streams by this much; also begin and end, where it is not known when it should."""
-PACKET_MS = 20
-"""Packet time where none was agreed to (RFC 3551 section 4.2)."""
+"""2 s: a side may begin, pause between two streams, and end by this much late or early."""
 ACK_NS = 32_000_000_000
 """An answer is repeated until it is acknowledged, for this long (RFC 3261 section 13.3.1.4)."""
 
@@ -76,7 +74,7 @@ def account(
     `clock_stepped`: the clock of the capture was set while it went on.
     """
     settings = publisher.settings_of(work)
-    sides = {side: _side(work, call, side, ending, outages, settings) for side in SIDES}
+    sides = {side: _side(work, call, side, ending, outages) for side in SIDES}
     outcome, reasons = _outcome(work, call, sides, ending)
     expected = sum(side.expected for side in sides.values())
     network, captured = (sum(getattr(side, name) for side in sides.values()) for name in ("network", "capture"))
@@ -144,9 +142,7 @@ def _percent(part: int, whole: int) -> float | None:
     return round(100 * max(0, part) / whole, 3) if whole else None
 
 
-def _side(
-    work: Work, call: SipCall | None, side: Side, ending: Ending, outages: Spans, settings: AssemblySettings
-) -> _SideAccount:
+def _side(work: Work, call: SipCall | None, side: Side, ending: Ending, outages: Spans) -> _SideAccount:
     """Hold one side against what was to be expected of it: answer to end, less hold."""
     begin_ns = _begin_ns(work, call)
     if begin_ns is None or not work.decision.wanted:
@@ -170,7 +166,7 @@ def _side(
     talking = _without([(begin, end)] if begin < end else [], held)
     if not totals.packets and not _should_speak(call if work.sip_key else None, side):
         return _SideAccount(expected=0, network=0, capture=0, silent=False)
-    unexplained = _unexplained(work, call, side, talking, settings)
+    unexplained = _unexplained(work, call, side, talking)
     network = [*_within(talking, _joined(totals.network_spans)), *_without(unexplained, outages)]
     missed = [*_within(talking, _joined(totals.capture_spans)), *_within(unexplained, outages)]
     return _SideAccount(
@@ -183,33 +179,17 @@ def _side(
     )
 
 
-def _unexplained(work: Work, call: SipCall | None, side: Side, talking: Spans, settings: AssemblySettings) -> Spans:
+def _unexplained(work: Work, call: SipCall | None, side: Side, talking: Spans) -> Spans:
     """Return where a side should have been heard and none of its streams reaches.
 
-    From the answer's ACK to the BYE a side sends all the time; to begin and to end takes it a moment. What is not known
-    so well, or of a side that is silent when nobody speaks, is given more room, as is the change of a stream.
+    A side may need a while to begin after the answer's ACK and may stop before its BYE, and nothing tells that a packet
+    was lost there. So short stretches count for nothing.
     """
-    totals = work.totals[side]
-    found = _without(talking, _joined(totals.spans))
-    if call is None or not work.sip_key or not totals.spans or not talking:
-        return [(low, high) for low, high in found if high - low > UNEXPLAINED_SAMPLES]
-    begin, end = talking[0][0], talking[-1][1]
-    brief = _moment(call, side, settings)
-    at_begin = brief if call.answer_seen and not totals.suppressed else UNEXPLAINED_SAMPLES
-    at_end = brief if call.bye_seen and not totals.suppressed else UNEXPLAINED_SAMPLES
-    out: Spans = []
-    for low, high in found:
-        room = at_begin if low == begin else at_end if high == end else UNEXPLAINED_SAMPLES
-        since = max(low, _heard_of_answer(work, call)) if low == begin else low
-        if high - since > room:
-            out.append((since, high))
-    return out
-
-
-def _moment(call: SipCall, side: Side, settings: AssemblySettings) -> int:
-    """Samples that a side may need to begin and to end: a call lingers so long, and a packet takes its time."""
-    agreed = [epoch.ptime_ms for epoch in call.media if epoch.side is side.other and epoch.ptime_ms]
-    return settings.linger_ns // SAMPLE_NS + 8 * max([PACKET_MS, *(min(each, 200) for each in agreed)])
+    found = _without(talking, _joined(work.totals[side].spans))
+    if call is not None and work.sip_key and found and talking and found[0][0] == talking[0][0]:
+        low, high = found[0]
+        found = [(max(low, min(high, _heard_of_answer(work, call))), high), *found[1:]]
+    return [(low, high) for low, high in found if high - low > UNEXPLAINED_SAMPLES]
 
 
 def _heard_of_answer(work: Work, call: SipCall) -> int:

@@ -6,8 +6,9 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from appliance import clocks
+from appliance import clocks, journalneeds
 from appliance.capturedaemon import CaptureDaemon, CaptureSettings
+from appliance.journalneeds import Needs
 from capture.bootline import ClockReading
 from capture.events import EventKind
 from capture.journal import Block, Event, EventBlock, MediaBlock
@@ -108,8 +109,10 @@ def test_the_journal_goes_on_in_boot_time(tmp_path: Path) -> None:
 
 @in_private_network
 def test_a_quiet_journal_is_forgotten_by_age(tmp_path: Path) -> None:
-    """Nothing is ever said to be done with: only age takes the oldest, and a new file begins with time alone."""
+    """All was read and nobody wants it: age takes the oldest, and a new file begins with time alone."""
     veth("s0", "p0")
+    (tmp_path / "run").mkdir()
+    journalneeds.write(tmp_path / "run", Needs(needed=0, wanted=1 << 60))
     settings = CaptureSettings(
         interfaces=("s0",),
         journal=tmp_path / "journal",

@@ -86,7 +86,7 @@ def without_media_of(packets: list[Packet], host: str, from_ns: int, until_ns: i
     ]
 
 
-@pytest.mark.parametrize(("missing_s", "is_lost"), [(0.4, False), (0.9, True), (1.8, True)])
+@pytest.mark.parametrize(("missing_s", "is_lost"), [(0.4, False), (1.8, False), (2.5, True), (3.5, True)])
 @pytest.mark.parametrize("at_end", [False, True])
 def test_a_side_that_is_not_heard_from_answer_to_end(
     tmp_path: Path, missing_s: float, is_lost: bool, at_end: bool
