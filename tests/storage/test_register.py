@@ -150,11 +150,11 @@ class Killed(Disk):
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_writer_killed_at_any_step_leaves_nothing_off_the_books(tmp_path, step, when):
+def test_a_writer_killed_at_any_step_leaves_nothing_off_the_books(memory_path, step, when):
     """The next writer, with nothing to do of its own, enters all that has a name."""
     deaths = 0
     for count in range(60):
-        root = tmp_path / str(count)
+        root = memory_path / str(count)
         if not dies(partial(_written_by, writer(root, Killed(step, when, count)))):
             break
         deaths += 1
@@ -209,9 +209,9 @@ class Full(Disk):
 
 
 @pytest.mark.parametrize("step", ["write_at", "fsync", "rename"])
-def test_a_disk_that_fails_once_costs_no_entry(tmp_path, step):
+def test_a_disk_that_fails_once_costs_no_entry(memory_path, step):
     for count in range(40):
-        root = tmp_path / str(count)
+        root = memory_path / str(count)
         failed = 0
         disk = Full(step)
         with writer(root, disk) as opened:

@@ -1,5 +1,8 @@
 """Any single byte of any file of the archive is changed, and found."""
 
+import json
+from zipfile import ZipFile
+
 import pytest
 
 from storage.archive import Archive
@@ -25,6 +28,23 @@ def flipped(path, places):
     assert path.read_bytes() == whole
 
 
+def places_in(path):
+    """Every byte around what is under a hash; of that, which is the same to each byte, every fifth."""
+    size = path.stat().st_size
+    hashed = [range(size)]
+    if path.suffix == ".zip":
+        with ZipFile(path) as bundle:
+            starts = {info.filename: (info.header_offset, info.file_size) for info in bundle.infolist()}
+        hashed = [
+            range(offset + 30 + len(name), offset + 30 + len(name) + length)
+            for name, (offset, length) in starts.items()
+        ]
+        assert all(path.read_bytes()[one.start : one.start + 4] in (b"RIFF", b'{\n "') for one in hashed)
+    inside = {place for one in hashed for place in one}
+    sampled = {place for one in hashed for place in (*one[::5], *one[:16], *one[-16:])}
+    return [place for place in range(size) if place not in inside or place in sampled]
+
+
 def test_every_byte_of_every_recording_and_call_record(made):
     scan = LedgerScan(made.root / "ledger", ())
     for _ in scan.read():
@@ -36,35 +56,52 @@ def test_every_byte_of_every_recording_and_call_record(made):
     assert len(made.records) == 4
     for path in (*made.parts, *made.records):
         assert list(check.one(path)) == []
-        for place in flipped(path, range(path.stat().st_size)):
+        for place in flipped(path, places_in(path)):
             found = {defect.kind.value for defect in check.one(path)}
             assert found == {"altered"}, (path.name, place)
     scan.close()
 
 
-SMALL = (
-    "checkpoint",
-    "checkpoints/2026-01-02.txt",
-    "checkpoints/key-16.txt",
-    "device.key",
-    "device.pub",
-    "../recordings/checkpoint.txt",
-    "../recordings/device-key.pem",
-)
-
-
 @pytest.mark.parametrize(
     ("name", "step", "kind"),
-    [("entries.jsonl", 5, "ledger"), ("hashes", 13, "ledger"), ("names", 13, "ledger")]
-    + [(name, 1, "signature") for name in SMALL],
+    [
+        ("hashes", 13, "ledger"),
+        ("names", 13, "ledger"),
+        ("checkpoint", 1, "signature"),
+        ("checkpoints/2026-01-02.txt", 3, "signature"),
+        ("checkpoints/key-16.txt", 2, "signature"),
+        ("device.key", 1, "signature"),
+        ("device.pub", 1, "signature"),
+        ("../recordings/checkpoint.txt", 3, "signature"),
+        ("../recordings/device-key.pem", 2, "signature"),
+    ],
 )
-def test_every_byte_of_ledger_checkpoints_and_keys(made, name, step, kind):
-    """Every byte of what is small; of the rest every fifth or so, wherever it falls in line, hash or row."""
+def test_every_byte_of_checkpoints_and_keys(made, name, step, kind):
+    """Every byte of each form once; of the copies and of the rest some, wherever they fall in line, hash or row."""
     path = made.root / "ledger" / name
     for place in flipped(path, range(0, path.stat().st_size, step)):
-        report = verified(made.root, since=NO_DAY)
-        assert kind in kinds(report), place
-        assert exit_code(report.defects)
+        found_in_ledger(made, kind, place)
+
+
+def test_bytes_of_every_line_of_the_ledger(made):
+    """Every seventh byte of the first line of each kind, every 31st of the others."""
+    path = made.root / "ledger/entries.jsonl"
+    places, seen, at = [], set(), 0
+    for line in path.read_bytes().splitlines(keepends=True):
+        kind = json.loads(line)["kind"]
+        places += range(at, at + len(line), 31 if kind in seen else 7)
+        seen.add(kind)
+        at += len(line)
+        places.append(at - 1)
+    assert seen == {"log", "part", "call", "late", "erasure", "key", "seal"}
+    for place in flipped(path, places):
+        found_in_ledger(made, "ledger", place)
+
+
+def found_in_ledger(made, kind, place):
+    report = verified(made.root, since=NO_DAY)
+    assert kind in kinds(report), place
+    assert exit_code(report.defects)
 
 
 @pytest.mark.parametrize("place", [0, 1, -1])
