@@ -22,6 +22,7 @@ UMASK = 0o027
 DRAFT_PATTERN = ".*.tmp-*"
 """What drafts are called in the spool, as `fnmatch` has it."""
 _COMPARE_BYTES = 1 << 20
+_KEPT_BYTES = 64 << 10
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 _serial = itertools.count()
 
@@ -208,7 +209,9 @@ class Draft:
         except OSError as error:
             raise from_os_error(error, f"write {self._subject}") from error
         # Nobody reads a recording right after it was made: its memory is worth more to the next one and to the journal.
-        os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        # What is as small as a record the index reads at once.
+        if self.size_bytes > _KEPT_BYTES:
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         return True
 
     def publish(self) -> None:

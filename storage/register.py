@@ -153,7 +153,9 @@ class Register:
 
     def is_erased(self, call_id: str, part: int = 0) -> bool:
         """Whether the part (0: the whole call) was erased, and must not come back."""
-        return self.ledger is not None and (self.ledger.is_erased(call_id, part) or self.ledger.is_erased(call_id))
+        if self.ledger is None:
+            return False
+        return self.ledger.is_erased(call_id) or (part > 0 and self.ledger.is_erased(call_id, part))
 
     @contextmanager
     def promised(self, path: Path, entry: Filed) -> Iterator[None]:

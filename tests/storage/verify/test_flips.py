@@ -86,7 +86,8 @@ def test_every_byte_of_checkpoints_and_keys(made, name, step, kind):
 def test_bytes_of_every_line_of_the_ledger(made):
     """Every seventh byte of the first line of each kind, every 31st of the others."""
     path = made.root / "ledger/entries.jsonl"
-    places, seen, at = [], set(), 0
+    places: list[int] = []
+    seen, at = set(), 0
     for line in path.read_bytes().splitlines(keepends=True):
         kind = json.loads(line)["kind"]
         places += range(at, at + len(line), 31 if kind in seen else 7)
