@@ -22,6 +22,7 @@ from capture.journalstore import JournalStore
 from capture.ring import RingSettings
 from tests.capture.private_network import in_private_network, ip, veth
 from tests.crash.calls import Plan
+from tests.journal_reading import events
 from tests.live import recording, wait_until
 
 _FRAMES = [octets for _, octets in Plan(lines=1, seed=1).call(0, 0).frames(0)]
@@ -143,6 +144,31 @@ def test_a_ring_that_nobody_has_told_of_is_told_of_by_the_next_capture(tmp_path:
     )
     assert (told.detail["continued"], again.detail["continued"]) == (0, 1)
     assert before_ns < told.ts_ns <= after_ns < told.ts_ns + 500_000_000
+
+
+@in_private_network
+def test_a_port_whose_new_ring_nobody_has_told_of_was_deaf_before_it(tmp_path: Path) -> None:
+    """Beside a port that went on: the first capture that has both is killed before it says so."""
+    make_port()
+    archive = tmp_path / "archive"
+    with recording(archive, "--interface", "s0", "--interface", "s1") as recorder:
+        first = recorder.pid("capture")
+        recorder.process.send_signal(signal.SIGSTOP)
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: Path(f"/proc/{first}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+        journal_lock = journallock.take(archive / "journal", 1)
+        veth("s1", "p1")
+        recorder.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: len(untold(recorder.pid("keeper"))) == 1)
+        second_ns, second = time.time_ns(), recorder.pid("capture")
+        time.sleep(1)
+        os.kill(second, signal.SIGKILL)
+        os.close(journal_lock)
+        wait_until(lambda: len(starts(blocks(archive))) == 2)
+        told = events(archive / "journal", EventKind.INTERFACE)
+    of_third = [each.detail for each in told if each.ts_ns > second_ns and each.detail["change"] in ("missed", "start")]
+    assert [(each["interface"], each["change"]) for each in of_third] == [(0, "start"), (1, "missed"), (1, "start")]
+    assert int(of_third[1]["at_ns"]) < int(of_third[2]["at_ns"]) < second_ns
 
 
 def kill_and_unlock(archive: Path, journal_lock: int) -> None:
