@@ -85,7 +85,8 @@ class Proof:
         reasons = ["capture_loss"] * bool(missing) + ["journal_damaged"] * damaged
         expected = ("partly", reasons) if reasons else ("recorded", [])
         if (found := (record["outcome"], record["reasons"])) != expected:
-            self._tell(call, f"{found[0]} {found[1]}, expected was {expected[0]} {expected[1]}")
+            figures = [(side["network_lost_samples"], side["longest_gap_ms"]) for side in record.get("sides", ())]
+            self._tell(call, f"{found[0]} {found[1]}, expected was {expected[0]} {expected[1]}; sides' loss: {figures}")
 
     def _compare(self, call: Call, side: int, stream: dict[str, Any], audio: Any) -> Spans:
         """Hold a side against what was sent, and return what is missing of it, samples of the part."""

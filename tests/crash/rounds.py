@@ -58,9 +58,9 @@ class Story:
     problems: list[str] = field(default_factory=list)
     """What should not be; empty: it is proven."""
 
-    def explain(self, chronicle: Chronicle) -> None:
-        """Take over what the journal told."""
-        self.done.append(chronicle.summary())
+    def explain(self, chronicle: Chronicle, sender: Sender) -> None:
+        """Take over what the journal told, and whether the calls themselves were in time."""
+        self.done += [chronicle.summary(), f"frames were sent at most {sender.latest_ms} ms late"]
         self.said += chronicle.details()
 
     def show(self, proof: Proof) -> None:
@@ -128,7 +128,7 @@ def _harmed(
             story.problems.append(f"{sender.frames} frames sent, {where.received()} arrived, {where.sent()} came back")
     story.problems += watcher.problems
     story.done.append(f"{len(watcher.seen)} files looked at as they appeared: all whole, none changed")
-    story.explain(chronicle)
+    story.explain(chronicle, sender)
     story.show(prove(archive, calls, dropped=chronicle.dropped))
     if until_forgotten:
         story.done.append(f"{len(_numbers(archive))} files left in the journal")
@@ -228,7 +228,7 @@ def outage(folder: Path, plan: Plan, damage: str) -> Story:
             calls = sender.calls()
             _wait_for_records(archive, len(calls))
             _end(recorder, story)
-    story.explain(chronicle)
+    story.explain(chronicle, sender)
     # What assembly had read, and kept its place in, the journal has lost with its end: that is damage, and by the time
     # line the recorder's loss. What nobody had read is just missing.
     story.show(prove(archive, calls, outage=True, damaged=lost))
@@ -328,7 +328,7 @@ def full(folder: Path, plan: Plan) -> Story:
             ballast.unlink()
             _wait_for_records(archive, len(calls))
             _end(recorder, story)
-        story.explain(chronicle)
+        story.explain(chronicle, sender)
         story.show(prove(archive, calls, dropped=chronicle.dropped))
     return story
 

@@ -117,6 +117,11 @@ class Sender:
         """How many frames that were."""
         return int(json.loads(self._log.read_bytes())["frames"])
 
+    @property
+    def latest_ms(self) -> int:
+        """How late a frame was sent at most: what a call's sides do not do then looks like a network's doing."""
+        return int(json.loads(self._log.read_bytes())["latest_ms"])
+
     def __enter__(self) -> "Sender":
         return self
 
