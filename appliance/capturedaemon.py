@@ -28,7 +28,7 @@ from appliance import clocks, configtexts, journalneeds, orphan, servicenotify, 
 from appliance.mirrorports import Detail, MirrorPorts
 from appliance.orphan import Parent
 from appliance.telling import Teller
-from capture import kernelfilter
+from capture import journalend, kernelfilter
 from capture.background import Background
 from capture.bootline import BootLine, ReadClocks
 from capture.errors import JournalWriteError
@@ -110,6 +110,8 @@ class CaptureDaemon:
     def __init__(self, settings: CaptureSettings, read_clocks: ReadClocks = clocks.read) -> None:
         self._settings = settings
         self._line = BootLine(read_clocks)
+        self._last_ns = 0
+        """Latest time in the journal before this process; 0: there is none."""
         self._teller = Teller("rokubox-capture")
         self._ports = MirrorPorts(
             settings.interfaces,
@@ -148,6 +150,9 @@ class CaptureDaemon:
             CaptureError: no port can be captured from, or another capture owns the journal.
         """
         try:
+            left = journalend.read(self._settings.journal)
+            self._line.go_on(left)
+            self._last_ns = left.last_ns
             opened_ns = self._ports.begin()
             if orphan.is_daemon(self._settings.take_over, "capture"):
                 # Our rings fill while it ends; what both of them saw, assembly takes once.
@@ -180,10 +185,11 @@ class CaptureDaemon:
         start_ns = self._line.now_ns() if opened_ns is None else opened_ns
         detail: Detail = {"continued": int(opened_ns is None), "at_ns": start_ns}
         detail |= {"waiting": self._ports.unread(), "room": self._ports.room()}
+        mark = self._line.mark()  # from before there were rings
+        detail |= {**mark.facts(), "since_ns": mark.at_ns}
         read_ns = start_ns - SETTLED_NS if opened_ns is None else start_ns
         self._events.append(Event(ts_ns=read_ns, kind=EventKind.START, detail=detail))
-        last_ns = max((file.last_ns for file in store.files()), default=start_ns)
-        self._ports.tell_standing(min(last_ns, start_ns) if opened_ns is None else start_ns)
+        self._ports.tell_standing(min(self._last_ns or start_ns, start_ns) if opened_ns is None else start_ns)
         upkeep = self._keep_up(store)
         self._take_in(upkeep)
         if store.torn is not None:
@@ -225,7 +231,7 @@ class CaptureDaemon:
             self._settled_s = time.monotonic()
             self._behind = journal.read()
             if not self._behind:  # else there are packets that are older than now
-                self._note(EventKind.TICK, boot_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+                self._note(EventKind.TICK, **self._line.mark().facts())
             self._count()
             journal.tell(self._take_events(journal))
             self._ports.told()

@@ -2,6 +2,7 @@
 
 import ctypes
 import time
+from functools import cache
 from pathlib import Path
 
 from capture.bootline import ClockReading
@@ -19,13 +20,13 @@ _TOGETHER_NS = 20_000
 
 def read() -> ClockReading:
     """Read real time and boot time at one moment: again when something came between."""
-    closest_ns, reading = None, ClockReading(0, 0)
+    closest_ns, reading = None, ClockReading(0, 0, _boot_id())
     for _ in range(_TRIES):
         before_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         real_ns = time.time_ns()
         apart_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - before_ns
         if closest_ns is None or apart_ns < closest_ns:
-            closest_ns, reading = apart_ns, ClockReading(real_ns, before_ns + apart_ns // 2)
+            closest_ns, reading = apart_ns, reading._replace(real_ns=real_ns, boot_ns=before_ns + apart_ns // 2)
         if closest_ns < _TOGETHER_NS:
             break
     return reading
@@ -35,11 +36,16 @@ def sighting() -> Sighting:
     """Read everything that retention wants to know of time."""
     reading = read()
     return Sighting(
-        boot_id=_BOOT_ID.read_text("ascii").strip(),
+        boot_id=reading.boot_id,
         boot_ns=reading.boot_ns,
         wall_ns=reading.real_ns,
         synchronised=is_synchronised(),
     )
+
+
+@cache
+def _boot_id() -> str:
+    return _BOOT_ID.read_text("ascii").strip()
 
 
 def is_synchronised() -> bool:

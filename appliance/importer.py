@@ -5,7 +5,7 @@ Several files are one input, in the order of their packets: files that overlap i
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +134,8 @@ class _Feed:
     lines: Sequence[ClockLine]
     """Where steps of the files' clocks are found."""
     last_ns: int | None = None
+    _shifts: dict[int, int] = field(default_factory=dict)
+    """How far the clocks of files that were set are ahead of the line."""
     _blocks: int = 0
 
     def batch(self, batch: RecordBatch) -> None:
@@ -148,10 +150,16 @@ class _Feed:
             self._window(window)
 
     def _tell_steps(self, now_ns: int) -> None:
-        """Tell of steps before anything behind them is assembled."""
-        for line in self.lines:
+        """Tell of steps before anything behind them is assembled.
+
+        Of several files that share the line, those whose clocks were set least are right.
+        """
+        for number, line in enumerate(self.lines):
             for step in line.steps:
-                self._event(now_ns, EventKind.CLOCK_STEP, step_ns=step.step_ns, at_ns=step.at_ns)
+                self._shifts[number] = self._shifts.get(number, 0) + step.step_ns
+                shift_ns = min((self._shifts.get(each, 0) for each in range(len(self.lines))), key=abs)
+                facts = {"step_ns": step.step_ns, "at_ns": step.at_ns, "since_ns": step.at_ns, "shift_ns": shift_ns}
+                self._event(now_ns, EventKind.CLOCK_STEP, **facts)
             line.steps.clear()
 
     def _window(self, window: Window) -> None:

@@ -5,11 +5,19 @@
 While nobody sets the real-time clock both are the same. A change of real time against boot time by more than
 `LEAST_STEP_NS` is a step: packets stamped behind it are shifted back by it. They may come long after the step was
 noticed, behind others that wait in the ring; where they begin shows in their stamps, which jump there by the step.
+
+| what the journal says of the line before (`Left`) | the line                                                     |
+|---------------------------------------------------|--------------------------------------------------------------|
+| nothing                                           | begins as above, but not behind the journal's last time      |
+| it is of the same boot                            | goes on, with the steps that its packets may lie behind      |
+| it is of an earlier boot                          | begins anew; the machine began after the journal's last time |
+
+How far real time is ahead of the line (`shift_ns`) is told with every start, step and tick.
 """
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -34,13 +42,15 @@ class ClockReading(NamedTuple):
     """CLOCK_REALTIME."""
     boot_ns: int
     """CLOCK_BOOTTIME."""
+    boot_id: str = ""
+    """Another one with each boot of the machine."""
 
 
 ReadClocks = Callable[[], ClockReading]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Setting:
+class Setting(ClockStep):
     """The real-time clock was set."""
 
     since_ns: int
@@ -49,19 +59,84 @@ class _Setting:
     """How far real time is ahead of the line since."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Where the line was at one moment: what it takes to go on with it."""
+
+    boot_id: str
+    boot_ns: int
+    real_ns: int
+    base_ns: int
+    """The line's time when the machine began; never changes within a boot."""
+    shift_ns: int
+    """How far real time is ahead of the line, but for less than a step."""
+
+    @property
+    def at_ns(self) -> int:
+        """When, on the line."""
+        return self.boot_ns + self.base_ns
+
+    def facts(self) -> dict[str, str | int]:
+        """Return it as an event tells it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What a journal says of the line that it was written on."""
+
+    last_ns: int = 0
+    """The latest time in it."""
+    mark: Mark | None = None
+    """The last one told."""
+    settings: list[Setting] = field(default_factory=list)
+    """Of the same boot, in order: those that packets in the rings may lie behind, or before."""
+
+
 class BootLine:
-    """The line of one capture, from its start on."""
+    """The line of one capture, from its start on, or from that of an earlier one."""
 
     def __init__(self, read_clocks: ReadClocks) -> None:
-        self.steps: list[ClockStep] = []
+        self.steps: list[Setting] = []
         """Steps noticed; whoever writes them down takes them out."""
         self._read = read_clocks
-        reading = read_clocks()
+        self._looked = reading = read_clocks()
         self._base_ns = reading.real_ns - reading.boot_ns
         self._looked_ns = reading.real_ns
         self._shift_ns = 0
-        self._settings: deque[_Setting] = deque(maxlen=_MAX_WAITING)
+        self._first_shift_ns = 0
+        """That of a port's first packets, if they lie behind none of the settings."""
+        self._settings: deque[Setting] = deque(maxlen=_MAX_WAITING)
         self._ports: dict[int, _PortLine] = {}
+
+    def go_on(self, left: Left) -> None:
+        """Go on behind an earlier capture; to be called before anything is put on the line."""
+        mark, begun = left.mark, self._looked
+        if mark is not None and mark.boot_id == begun.boot_id:
+            self._base_ns, self._shift_ns, self._looked_ns = mark.base_ns, mark.shift_ns, mark.at_ns
+            self._settings.extend(left.settings)
+            self._first_shift_ns = mark.shift_ns
+            if left.settings:
+                self._shift_ns = left.settings[-1].shift_ns
+                self._looked_ns = max(mark.at_ns, left.settings[-1].at_ns)
+                self._first_shift_ns = left.settings[0].shift_ns - left.settings[0].step_ns
+        else:
+            least_ns = left.last_ns if mark is not None else left.last_ns - begun.boot_ns
+            self._base_ns = max(begun.real_ns - begun.boot_ns, least_ns)
+            self._looked_ns = begun.boot_ns + self._base_ns
+            self._shift_ns = self._first_shift_ns = begun.real_ns - self._looked_ns
+        self.look()
+
+    def mark(self) -> Mark:
+        """Return where the line was when the clocks were looked at last."""
+        looked = self._looked
+        return Mark(
+            boot_id=looked.boot_id,
+            boot_ns=looked.boot_ns,
+            real_ns=looked.real_ns,
+            base_ns=self._base_ns,
+            shift_ns=self._shift_ns,
+        )
 
     def now_ns(self) -> int:
         """Return the time on the line."""
@@ -69,13 +144,13 @@ class BootLine:
 
     def look(self) -> None:
         """Notice whether the clock was set; to be called between taking packets from the rings and `even`."""
-        reading = self._read()
+        self._looked = reading = self._read()
         now_ns = reading.boot_ns + self._base_ns
         step_ns = reading.real_ns - now_ns - self._shift_ns
         if abs(step_ns) > LEAST_STEP_NS:
             self._shift_ns += step_ns
-            self.steps.append(ClockStep(at_ns=now_ns, step_ns=step_ns))
-            setting = _Setting(since_ns=self._looked_ns, shift_ns=self._shift_ns)
+            setting = Setting(at_ns=now_ns, step_ns=step_ns, since_ns=self._looked_ns, shift_ns=self._shift_ns)
+            self.steps.append(setting)
             for waiting in (self._settings, *(port.waiting for port in self._ports.values())):
                 waiting.append(setting)
         self._looked_ns = now_ns
@@ -84,7 +159,7 @@ class BootLine:
         """Put a port's next packets, at least one, on the line."""
         line = self._ports.get(port)
         if line is None:
-            line = self._ports[port] = _PortLine(self._settings)
+            line = self._ports[port] = _PortLine(self._settings, self._first_shift_ns)
         times = line.times(batch.ts_ns, self._looked_ns)
         return batch if times is batch.ts_ns else replace(batch, ts_ns=times)
 
@@ -92,10 +167,10 @@ class BootLine:
 class _PortLine:
     """Where one port's packets have got to."""
 
-    def __init__(self, settings: deque[_Setting]) -> None:
+    def __init__(self, settings: deque[Setting], shift_ns: int) -> None:
         self.waiting = settings.copy()
         """Settings of the clock that no packet is known to be behind."""
-        self._shift_ns = 0
+        self._shift_ns = shift_ns
         self._last_ns: int | None = None
         """Latest stamp."""
 

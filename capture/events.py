@@ -3,13 +3,14 @@
 | kind            | when                                      | detail                                                |
 |-----------------|-------------------------------------------|-------------------------------------------------------|
 | `start`         | a capture begins or goes on               | `at_ns`, `continued` (1: its ring outlived a restart),|
-|                 |                                           | `waiting` and `room`: ring blocks that are full, all  |
+|                 |                                           | `waiting` and `room`: ring blocks that are full, all; |
+|                 |                                           | `bootline.Mark` and `since_ns`                        |
 | `stop`          | a capture ends in good order              |                                                       |
 | `end_of_input`  | a capture file is read to its end         |                                                       |
-| `tick`          | twice a second: all before has been read  | `boot_ns`, boot-time clock                            |
+| `tick`          | twice a second: all before has been read  | both clocks and the line: `bootline.Mark`             |
 | `counters`      | each second while the disk writes, by port| `interface`, `at_ns`, increments: `Counted`           |
 | `interface`     | a mirror port changes                     | `interface`, `name`, `at_ns`, `change`, `up` (1 or 0) |
-| `clock_step`    | the real-time clock was set               | `step_ns`, `at_ns`                                    |
+| `clock_step`    | the real-time clock was set               | `step_ns`, `at_ns`, `since_ns`, `shift_ns`            |
 | `torn_tail`     | a journal file ended within a block       | `file`, `offset`, `bytes`                             |
 | `raw`           | a ring block did not parse, kept as it is | `interface`                                           |
 | `configuration` | a capture begins, behind its `start`      | `digest` of the text in force; empty without a file   |
@@ -19,6 +20,9 @@
 `up` is whether the port hears: set up, with a carrier, and a ring on it. Every start tells it of every port. `change`
 is `start`, `missed` (not heard since `at_ns`, before the start), `refused` (with `reason`), `deaf`, `opened`, or what
 `linkstate` calls it.
+
+`shift_ns` is how far real time is ahead of the line that all times are on: what is to be added to a time before it is
+shown. It holds from `since_ns` on, or else from the event's own time; without any it is 0.
 
 An event's own time is that up to which everything has been read; `at_ns` is when it happened, a moment later. No event
 holds callers' numbers.

@@ -14,7 +14,7 @@ is.
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -148,7 +148,7 @@ class LiveJournal:
             Event(
                 ts_ns=self._told_ns or step.at_ns,
                 kind=EventKind.CLOCK_STEP,
-                detail={"step_ns": step.step_ns, "at_ns": step.at_ns},
+                detail=asdict(step),
             )
             for step in self._line.steps
         ]

@@ -13,7 +13,6 @@ from dsp import quality
 from dsp.timeline import SAMPLE_NS
 from storage.call_record import CallRecord, SideSummary, TooLate
 from storage.records import Links
-from storage.timestamps import rfc3339
 from storage.vocabulary import Direction, Flag, Outcome, Reason
 from storage.vocabulary import EndCause as StoredEndCause
 from storage.vocabulary import Side as StoredSide
@@ -101,10 +100,10 @@ def account(
         rule=work.decision.rule or None,
         end_cause=StoredEndCause(ending.cause.value),
         clock=publish.IMPORT_CLOCK,
-        started_at=rfc3339(work.first_ns, zone),
-        answered_at=publish.optional_time(call.answered_ns if call else None, zone),
-        ended_at=rfc3339(ending.ended_ns, zone),
-        origin_at=publish.optional_time(work.origin_ns if work.parts else None, zone),
+        started_at=work.shown(work.first_ns, zone),
+        answered_at=work.shown_if(call.answered_ns if call else None, zone),
+        ended_at=work.shown(ending.ended_ns, zone),
+        origin_at=work.shown_if(work.origin_ns if work.parts else None, zone),
         duration_s=0.0 if begin_ns is None else round(max(0, ending.ended_ns - begin_ns) / 1e9, 3),
         expected_samples=expected,
         network_lost_samples=network,
@@ -297,7 +296,8 @@ def _summary(work: Work, side: Side, sides: dict[Side, _SideAccount]) -> SideSum
 
 def _too_late(work: Work, settings: AssemblySettings) -> Iterable[TooLate]:
     for (_, _, ssrc), (packets, first_ns, last_ns) in work.too_late.items():
-        yield TooLate(f"0x{ssrc:08x}", packets, rfc3339(first_ns, settings.zone), rfc3339(last_ns, settings.zone))
+        first_at, last_at = (work.shown(ns, settings.zone) for ns in (first_ns, last_ns))
+        yield TooLate(f"0x{ssrc:08x}", packets, first_at, last_at)
 
 
 def _joined(spans: Iterable[tuple[int, int]]) -> Spans:

@@ -84,6 +84,8 @@ class Assembly:
                         self.state.storage_full = bool(event.detail.get("full"))
                     if event.kind == EventKind.CLOCK_STEP:
                         self.state.note_clock_step(int(event.detail.get("at_ns", event.ts_ns)))
+                    if (shift_ns := event.detail.get("shift_ns")) is not None:
+                        self.state.note_shift(int(event.detail.get("since_ns", event.ts_ns)), int(shift_ns))
                     if event.kind == EventKind.END_OF_INPUT:
                         self._end_of_input(event.ts_ns)
         self.state.outages.see(block.last_ns)

@@ -22,7 +22,6 @@ from capture.sipcall import Side, SipCall
 from capture.srtp import looks_protected
 from storage.call_record import UnrecordedStream
 from storage.records import Link, Links
-from storage.timestamps import rfc3339
 from storage.vocabulary import Reason
 
 LEGACY_COMFORT_NOISE = 19
@@ -91,13 +90,14 @@ def begun_ns(group: list[Run]) -> int:
     return min(_free_from(run) for run in group)
 
 
-def begin(group: list[Run], decision: Decision, config: str | None) -> Work:
+def begin(group: list[Run], decision: Decision, config: str | None, shift_ns: int) -> Work:
     """Open a recording: the sender of the first packet is its caller."""
     first = min(group, key=_appearance)
     first_ns = _free_from(first)
     return Work(
         call_id=medium_id(first.key, first_ns),
         first_ns=first_ns,
+        shift_ns=shift_ns,
         decision=decision,
         config=config,
         runs=sorted(run.number for run in group),
@@ -177,8 +177,8 @@ def note_protected(work: Work, members: list[BoundStream], zone: ZoneInfo) -> No
                 payload_type=None,
                 codec="",
                 packets=sum(run.rows for run in stream.runs),
-                first_at=rfc3339(stream.runs[0].first_ns, zone),
-                last_at=rfc3339(stream.runs[-1].last_ns, zone),
+                first_at=work.shown(stream.runs[0].first_ns, zone),
+                last_at=work.shown(stream.runs[-1].last_ns, zone),
                 reason=Reason.ENCRYPTED,
             )
         )

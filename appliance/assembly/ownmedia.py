@@ -143,8 +143,8 @@ class OwnMedia:
         return work
 
     def _begun(self, group: list[Run]) -> Work:
-        first_ns = media.begun_ns(group)
-        return media.begin(group, self._decide(first_ns), self._state.configuration_at(first_ns))
+        first_ns, state = media.begun_ns(group), self._state
+        return media.begin(group, self._decide(first_ns), state.configuration_at(first_ns), state.shift_at(first_ns))
 
     def _decide(self, first_ns: int) -> Decision:
         settings = self._settings_at(first_ns)
@@ -209,7 +209,7 @@ class OwnMedia:
             counters.not_wanted += len(times)
         else:
             counters.too_late += len(times)
-            self._recorder.late(run, claim.by, times)
+            self._recorder.late(run, claim, times)
 
     def _drop(self, run: Run) -> None:
         if not run.claimed:

@@ -20,7 +20,7 @@ from storage.layout import part_stem
 from storage.part_record import Channel, PartRecord
 from storage.partfile import WrittenPart
 from storage.records import Clock, Dtmf, Hold, Links, Party, Sip, masked
-from storage.timestamps import local_time, rfc3339
+from storage.timestamps import local_time
 from storage.vocabulary import Direction, DtmfSource, Flag, Law, Pcm
 from storage.vocabulary import Side as StoredSide
 from storage.wavfile import Sound, WavInfo
@@ -78,7 +78,7 @@ class Publisher:
         """
         settings = self.settings_of(work)
         assert work.origin_ns is not None
-        start_ns = work.origin_ns + rendered.first * SAMPLE_NS
+        start_ns = work.origin_ns + rendered.first * SAMPLE_NS + work.shift_ns
         started = local_time(start_ns, settings.zone)
         stem = self._stem(work, call, start_ns, rendered.number)
         law = self._exact_law(work, rendered)
@@ -192,10 +192,10 @@ class Publisher:
             part=rendered.number,
             parts_so_far=rendered.number,
             clock=IMPORT_CLOCK,
-            started_at=rfc3339(work.first_ns, zone),
-            answered_at=optional_time(call.answered_ns if call else None, zone),
-            ended_at=optional_time(ended_ns, zone),
-            origin_at=rfc3339(work.origin_ns, zone),
+            started_at=work.shown(work.first_ns, zone),
+            answered_at=work.shown_if(call.answered_ns if call else None, zone),
+            ended_at=work.shown_if(ended_ns, zone),
+            origin_at=work.shown(work.origin_ns, zone),
             first_sample=first,
             samples=rendered.samples,
             form=settings.form,
@@ -268,11 +268,6 @@ def _laws(rendered: RenderedPart) -> tuple[Law, ...]:
         for begin, _, law in rendered.channels[side].laws
     )
     return tuple(dict.fromkeys(Law(law) for _, _, law in uses))
-
-
-def optional_time(ns: int | None, zone: object) -> str | None:
-    """RFC 3339, or null."""
-    return None if ns is None else rfc3339(ns, zone)  # type: ignore[arg-type]
 
 
 def numbers(call: SipCall | None) -> tuple[str, str]:

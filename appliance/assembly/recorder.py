@@ -15,7 +15,7 @@ from appliance.assembly.work import Work
 from capture import binding
 from capture.binding import BoundStream
 from capture.packets import IntArray, ReadInto
-from capture.runs import PAUSE_NS, Run
+from capture.runs import PAUSE_NS, Claim, Run
 from capture.sipcall import Side, SipCall
 from dsp.timeline import SAMPLE_NS
 from storage.errors import ConflictError, SoundError, StorageError
@@ -246,20 +246,20 @@ class Recorder:
         except ConflictError:
             work.failed = work.failed or Reason.DECODE_FAILED
 
-    def late(self, run: Run, call_id: str, times: IntArray) -> None:
-        """Write that packets of a call came after its end."""
+    def late(self, run: Run, claim: Claim, times: IntArray) -> None:
+        """Write that packets came after the end of the call whose claim lies before them."""
         settings = self._book.of(self._state.configuration_at(run.first_ns))
-        zone = settings.zone
+        zone, shift_ns = settings.zone, self._state.shift_at(claim.low_ns)
         self._publisher.late(
             LateRecord(
                 software=settings.software,
-                call_id=call_id,
+                call_id=claim.by,
                 ssrc=f"0x{run.ssrc:08x}",
                 source=str(run.source),
                 destination=str(run.destination),
                 packets=len(times),
-                first_at=rfc3339(int(times.min()), zone),
-                last_at=rfc3339(int(times.max()), zone),
+                first_at=rfc3339(int(times.min()) + shift_ns, zone),
+                last_at=rfc3339(int(times.max()) + shift_ns, zone),
             )
         )
 

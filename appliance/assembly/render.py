@@ -22,7 +22,6 @@ from dsp.timeline import SAMPLE_NS
 from storage.call_record import UnrecordedStream
 from storage.part_record import StreamRecord
 from storage.records import Link
-from storage.timestamps import rfc3339
 from storage.vocabulary import Reason
 from storage.vocabulary import Side as StoredSide
 
@@ -269,6 +268,7 @@ class Renderer:
             other = Work(
                 call_id=medium_id(rival.stream.key, first_ns),
                 first_ns=first_ns,
+                shift_ns=work.shift_ns,
                 decision=work.decision,
                 config=work.config,
                 second_leg_of=link,
@@ -374,8 +374,8 @@ class Renderer:
             payload_type=payload_type,
             codec=codec,
             packets=packets,
-            first_at=rfc3339(first_ns, zone),
-            last_at=rfc3339(last_ns, zone),
+            first_at=work.shown(first_ns, zone),
+            last_at=work.shown(last_ns, zone),
             reason=reason,
         )
         for number, known in enumerate(work.unrecorded):

@@ -56,6 +56,7 @@ class SipCalls:
         work = Work(
             call_id=sip_call_id(call),
             first_ns=call.first_ns,
+            shift_ns=self._state.shift_at(call.first_ns),
             decision=self._decide(call, settings),
             config=config,
             sip_key=call.key,

@@ -65,6 +65,8 @@ class AssemblyState:
     outages: Outages = field(default_factory=Outages)
     clock_steps: list[int] = field(default_factory=list)
     """When the clock of the capture was set."""
+    shifts: list[tuple[int, int]] = field(default_factory=list)
+    """Since when real time has been how far ahead of the line that all times are on; in order."""
     configurations: list[tuple[int, str]] = field(default_factory=list)
     """Since when which configuration is in force, by digest; in order."""
     storage_full: bool = False
@@ -79,6 +81,16 @@ class AssemblyState:
         """The clock of the capture was set; times go on evenly."""
         self.clock_steps.append(at_ns)
         del self.clock_steps[:-MAX_CLOCK_STEPS]
+
+    def note_shift(self, since_ns: int, shift_ns: int) -> None:
+        """Real time is so far ahead of the line from a time on."""
+        if shift_ns != (self.shifts[-1][1] if self.shifts else 0):
+            self.shifts.append((since_ns, shift_ns))
+            del self.shifts[:-MAX_CLOCK_STEPS]
+
+    def shift_at(self, ns: int) -> int:
+        """Return how far real time was ahead of the line at a time on it."""
+        return next((shift_ns for since_ns, shift_ns in reversed(self.shifts) if since_ns <= ns), 0)
 
     def note_configuration(self, ns: int, digest: str) -> None:
         """A configuration is in force from a time on."""

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from zoneinfo import ZoneInfo
 
 from appliance.assembly.tracks import StreamState
 from capture.rules import Decision
@@ -10,6 +11,7 @@ from capture.sipcall import Side, SipCall
 from dsp.timeline import SAMPLE_NS
 from storage.call_record import PartEntry, UnrecordedStream
 from storage.records import Link
+from storage.timestamps import rfc3339
 from storage.vocabulary import Reason
 
 SIDES = (Side.CALLER, Side.CALLEE)
@@ -61,6 +63,8 @@ class Work:
     """SHA-256, hexadecimal."""
     first_ns: int
     """First packet of the call."""
+    shift_ns: int = 0
+    """How far real time was ahead of the line then: what is added to every time of the call before it is shown."""
     decision: Decision
     config: str | None = None
     """Digest of the configuration in force at its beginning; None: nobody has said."""
@@ -122,6 +126,7 @@ class Work:
         return Work(
             call_id=self.call_id,
             first_ns=self.first_ns,
+            shift_ns=self.shift_ns,
             decision=self.decision,
             config=self.config,
             sip_key=self.sip_key,
@@ -131,6 +136,14 @@ class Work:
             failed=self.failed,
             aside=self.aside,
         )
+
+    def shown(self, ns: int, zone: ZoneInfo) -> str:
+        """Return a time on the line as records show it, RFC 3339 in real time."""
+        return rfc3339(ns + self.shift_ns, zone)
+
+    def shown_if(self, ns: int | None, zone: ZoneInfo) -> str | None:
+        """Return the same, or null."""
+        return None if ns is None else self.shown(ns, zone)
 
     def latest(self, side: Side) -> StreamState | None:
         """Return the side's stream that spoke last in the parts so far."""
