@@ -142,13 +142,13 @@ class JournalStore:
             return self._synced
 
     def forget_before(self, address: int) -> None:
-        """Remove the files that lie wholly before `address`, never the newest.
+        """Remove the files that lie wholly before `address`, never the newest: it says where the time line was.
 
         Raises:
             JournalWriteError: one cannot be removed.
         """
-        for file in self.files():
-            if file.number < min(address >> OFFSET_BITS, self._number):
+        for file in self.files()[:-1]:
+            if file.number < address >> OFFSET_BITS:
                 self._remove(file.number)
 
     def forget_oldest(self) -> JournalFile | None:

@@ -3,6 +3,8 @@
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from appliance.journalneeds import Needs
 from capture.bootline import ClockReading
 from capture.events import EventKind
 from capture.journal import Block, Event, EventBlock, MediaBlock
+from capture.journalfile import OFFSET_BITS
 from capture.journalreader import JournalReader
 from capture.ring import RingSettings
 from tests.capture.private_network import in_private_network, ip, veth
@@ -27,12 +30,14 @@ _PATIENCE_S = 10
 class Clocks:
     """The machine's clocks; boot time can be put forward, as if real time had been set back an hour later."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, boot_id: str = "this", real_ahead_ns: int = 0) -> None:
         self.ahead_ns = 0
+        self._boot_id = boot_id
+        self._real_ahead_ns = real_ahead_ns
 
     def read(self) -> ClockReading:
         reading = clocks.read()
-        return ClockReading(reading.real_ns, reading.boot_ns + self.ahead_ns)
+        return ClockReading(reading.real_ns + self._real_ahead_ns, reading.boot_ns + self.ahead_ns, self._boot_id)
 
 
 def blocks(journal: Path) -> list[Block]:
@@ -76,22 +81,12 @@ def test_the_journal_goes_on_in_boot_time(tmp_path: Path) -> None:
         ring=RingSettings(ring_bytes=16 << 20, timeout_ms=20),
     )
     machine = Clocks()
-    woken, waking = socket.socketpair()
-    daemon = CaptureDaemon(settings, machine.read)
-    thread = threading.Thread(target=daemon.run, args=(woken,))
-    thread.start()
-    try:
+    with running(settings, machine):
         send_until(settings.journal, 0)
         time.sleep(1.0)  # the packets are in the journal: the step comes behind them
         before = media(settings.journal)
         machine.ahead_ns = HOUR_NS
         send_until(settings.journal, before)
-    finally:
-        daemon.stop()
-        waking.send(b"stop")
-        thread.join()
-        woken.close()
-        waking.close()
     found = blocks(settings.journal)
     traffic = [n for n, block in enumerate(found) if isinstance(block, MediaBlock)]
     leaps = [later for earlier, later in pairwise(traffic) if found[later].first_ns - found[earlier].last_ns > NS * 60]
@@ -105,6 +100,58 @@ def test_the_journal_goes_on_in_boot_time(tmp_path: Path) -> None:
     times = [int(event.detail.get("at_ns", event.ts_ns)) for event in told]
     assert EventKind.STOP in [event.kind for event in told]
     assert all(abs(ns - found[leap].first_ns) < HOUR_NS // 2 for ns in times)
+
+
+@in_private_network
+def test_a_restart_of_capture_goes_on_with_the_line(tmp_path: Path) -> None:
+    """The clock was set back an hour before the restart."""
+    veth("s0", "p0")
+    for port in ("s0", "p0"):
+        ip(f"link set dev {port} arp off up")
+    settings = CaptureSettings(
+        interfaces=("s0",),
+        journal=tmp_path / "journal",
+        run=tmp_path / "run",
+        volume=tmp_path,
+        sip_ports=frozenset((5060,)),
+        ring=RingSettings(ring_bytes=16 << 20, timeout_ms=20),
+    )
+    machine = Clocks()
+    with running(settings, machine):
+        send_until(settings.journal, 0)
+        machine.ahead_ns = HOUR_NS
+        wait_until(lambda: EventKind.CLOCK_STEP in [event.kind for event in events(blocks(settings.journal))])
+        send_until(settings.journal, media(settings.journal))
+    before = media(settings.journal)
+    last_ns = max(block.last_ns for block in blocks(settings.journal))
+    with running(settings, machine):
+        send_until(settings.journal, before)
+    found = blocks(settings.journal)
+    first, again = [event for event in events(found) if event.kind == EventKind.START]
+    assert again.detail["base_ns"] == first.detail["base_ns"]
+    assert abs(int(first.detail["shift_ns"])) < NS
+    assert abs(int(again.detail["shift_ns"]) + HOUR_NS) < NS
+    assert last_ns - NS < again.ts_ns < last_ns + 60 * NS
+    later = [block for block in found if isinstance(block, MediaBlock)][before:]
+    assert all(again.ts_ns - NS < block.first_ns < again.ts_ns + 60 * NS for block in later)
+    assert len([event for event in events(found) if event.kind == EventKind.CLOCK_STEP]) == 1
+
+
+@contextmanager
+def running(settings: CaptureSettings, machine: Clocks) -> Iterator[None]:
+    """A capture that runs within the context."""
+    woken, waking = socket.socketpair()
+    daemon = CaptureDaemon(settings, machine.read)
+    thread = threading.Thread(target=daemon.run, args=(woken,))
+    thread.start()
+    try:
+        yield
+    finally:
+        daemon.stop()
+        waking.send(b"stop")
+        thread.join()
+        woken.close()
+        waking.close()
 
 
 @in_private_network
@@ -123,20 +170,37 @@ def test_a_quiet_journal_is_forgotten_by_age(tmp_path: Path) -> None:
         journal_max_age_s=1800,
     )
     machine = Clocks()
-    woken, waking = socket.socketpair()
-    daemon = CaptureDaemon(settings, machine.read)
-    thread = threading.Thread(target=daemon.run, args=(woken,))
-    thread.start()
-    try:
+    with running(settings, machine):
         first = settings.journal / "00000000.rkj"
         wait_until(lambda: first.is_file() and first.stat().st_size > 0)
         machine.ahead_ns = HOUR_NS
         wait_until(lambda: not first.exists())
-    finally:
-        daemon.stop()
-        waking.send(b"stop")
-        thread.join()
-        woken.close()
-        waking.close()
     (kept,) = settings.journal.glob("*.rkj")
     assert kept != first
+
+
+@in_private_network
+def test_age_after_a_wrong_clock_takes_nothing_of_open_calls(tmp_path: Path) -> None:
+    """The machine boots with a clock that is years ahead; a call that is to be recorded began before."""
+    veth("s0", "p0")
+    run = tmp_path / "run"
+    run.mkdir()
+    settings = CaptureSettings(
+        interfaces=("s0",),
+        journal=tmp_path / "journal",
+        run=run,
+        volume=tmp_path,
+        sip_ports=frozenset((5060,)),
+        ring=RingSettings(ring_bytes=16 << 20, timeout_ms=20),
+    )
+    numbers = [settings.journal / f"{number:08d}.rkj" for number in range(2)]
+    for path in numbers:
+        with running(settings, Clocks()):
+            wait_until(lambda at=path: at.is_file() and at.stat().st_size > 0)  # type: ignore[misc]
+    # The first file's time is nobody's any more, the second holds a call that goes on.
+    journalneeds.write(run, Needs(needed=0, wanted=1 << OFFSET_BITS))
+    wrong = Clocks(boot_id="another", real_ahead_ns=24 * 365 * HOUR_NS)
+    with running(settings, wrong):
+        wait_until(lambda: not numbers[0].exists())
+        time.sleep(2.5)  # age is looked at each second
+    assert numbers[1].exists()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capture.bootline import BREAK_NS, LEAST_STEP_NS, BootLine, ClockReading
+from capture.bootline import BREAK_NS, LEAST_STEP_NS, BootLine, ClockReading, Left, Mark
 from tests.capture.batches import batch_of
 
 MS = 1_000_000
@@ -160,3 +160,31 @@ def test_now_is_on_the_line():
     line = BootLine(machine.read)
     machine.boot_ns = 6 * S
     assert line.now_ns() == BEGIN_NS + 6 * S
+
+
+def mark_of(boot_id: str, *, boot_ns: int, shift_ns: int = 0) -> Mark:
+    return Mark(boot_id=boot_id, boot_ns=boot_ns, real_ns=0, base_ns=BEGIN_NS, shift_ns=shift_ns)
+
+
+@pytest.mark.parametrize(
+    ("left", "line_ns", "shift_ns", "steps"),
+    [
+        (Left(), 60 * S, 0, []),
+        (Left(last_ns=BEGIN_NS - HOUR), 60 * S, 0, []),
+        (Left(last_ns=BEGIN_NS + HOUR), HOUR, 60 * S - HOUR, []),
+        (Left(last_ns=BEGIN_NS + 50 * S, mark=mark_of("this", boot_ns=50 * S)), 60 * S, 0, []),
+        (Left(mark=mark_of("this", boot_ns=50 * S, shift_ns=-HOUR)), 60 * S, 0, [(50 * S, HOUR)]),
+        (Left(last_ns=BEGIN_NS - HOUR, mark=mark_of("that", boot_ns=9 * S)), 60 * S, 0, []),
+        (Left(last_ns=BEGIN_NS + HOUR, mark=mark_of("that", boot_ns=9 * S)), 60 * S + HOUR, -HOUR, []),
+    ],
+    ids=["new", "no mark", "no mark, behind", "restart", "set meanwhile", "reboot", "reboot, behind"],
+)
+def test_going_on(left: Left, line_ns: int, shift_ns: int, steps: list[tuple[int, int]]) -> None:
+    """A minute after the machine began, by a clock that is right."""
+    line = BootLine(lambda: ClockReading(BEGIN_NS + 60 * S, 60 * S, "this"))
+    line.go_on(left)
+    assert line.now_ns() == line.mark().at_ns == BEGIN_NS + line_ns
+    assert line.mark().shift_ns == shift_ns
+    assert [(step.since_ns - BEGIN_NS, step.step_ns) for step in line.steps] == steps
+    (time_ns,) = line.even(0, batch_of([b"x"], times=[BEGIN_NS + 60 * S])).ts_ns.tolist()
+    assert time_ns == BEGIN_NS + line_ns
