@@ -87,6 +87,10 @@ def test_only_calls_in_progress_are_flagged(tmp_path: Path) -> None:
     assert [found.call(name)["flags"] for name in ("first", "second", "third")] == [[], ["clock_step"], []]
     assert {record["outcome"] for record in found.records} == {"recorded"}
     assert len(found.records) == 3
+    # Each has the time of the file at its first packet.
+    begun = [found.call(name)["started_at"] for name in ("first", "second", "third")]
+    shown = [each.packets[0].ts_ns for each in (first, second, third)]
+    assert [nanoseconds(at) for at in begun] == [*shown[:2], shown[2] - HOUR_NS]
 
 
 def test_only_the_part_in_which_the_clock_was_set_is_flagged(played: PlayedCall, tmp_path: Path) -> None:
