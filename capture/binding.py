@@ -167,20 +167,18 @@ def crypto(call: SipCall, key: StreamKey) -> list[tuple[str, bytes]]:
     return list(dict.fromkeys(keys))
 
 
-def silent_since(call: SipCall, runs: RunTable, from_ns: int, pause_ns: int) -> int:
-    """Return the capture time after which the call's media first paused for more than `pause_ns`, or its last packet so
-    far.
+def silent_since(spans: Iterable[tuple[int, int]], from_ns: int, pause_ns: int) -> int:
+    """Return the capture time after which media first paused for more than `pause_ns`, or of its last packet so far.
 
-    `pause_ns` must not be less than `PAUSE_NS`: shorter pauses are not seen.
+    Args:
+        spans: capture times of first and last packet of stretches of media, in order.
+        from_ns: what ended before does not count.
+        pause_ns: must not be less than `PAUSE_NS`: shorter pauses are not seen.
     """
-    spans = sorted(
-        (run.first_ns, run.last_ns)
-        for endpoint in endpoints(call)
-        for run in runs.at(endpoint)
-        if run.last_ns >= from_ns
-    )
     last = from_ns
     for first_ns, last_ns in spans:
+        if last_ns < from_ns:
+            continue
         if first_ns > last + pause_ns:
             break
         last = max(last, last_ns)

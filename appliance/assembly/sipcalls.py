@@ -3,7 +3,7 @@
 from dataclasses import replace
 from itertools import islice
 
-from appliance.assembly import sharing
+from appliance.assembly import sharing, turns
 from appliance.assembly.account import Ending
 from appliance.assembly.recorder import Recorder
 from appliance.assembly.settings import NS, AssemblySettings, Legs, Record, SettingsBook
@@ -135,7 +135,8 @@ class SipCalls:
         """Return the time after which the call's media paused for more than `pause_ns`, holds that are over aside."""
         assert call.answered_ns is not None
         since = max([call.answered_ns, *(hold.end_ns for hold in call.holds if hold.end_ns is not None)])
-        return binding.silent_since(call, self._state.runs, since, pause_ns)
+        spans = turns.heard(self._state, self._state.works[call.key], call)
+        return binding.silent_since(spans, since, pause_ns)
 
     def _idles_on_hold(self, call: SipCall, work: Work) -> bool:
         """Whether a call is on hold and nothing of it came since its last part: there may never be a next one."""
@@ -174,7 +175,18 @@ class SipCalls:
             cause = call.end_cause if call.is_over and call.end_cause else EndCause.CAPTURE_ENDED
             if call.failure is not None and not call.is_over and call.answered_ns is None:
                 cause = call.failure.cause
+            last = self._superseded_at(call)
+            if last is not None:
+                cause, ended = EndCause.MEDIA_TIMEOUT, last
             self._finish(call, Ending(cause=cause, ended_ns=ended, joined_late=call.joined_late))
+
+    def _superseded_at(self, call: SipCall) -> int | None:
+        """Return when a call whose BYE was not seen was heard last before others took its ports; None: none did."""
+        if call.is_over or call.answered_ns is None or any(hold.end_ns is None for hold in call.holds):
+            return None
+        work = self._state.works[call.key]
+        last = max(self._heard_until(call, self._settings_of(call).media_timeout_ns), call.last_ns)
+        return last if turns.is_past(self._state, work, call, last) else None
 
     def weigh_expiry(self, call: SipCall) -> None:
         """A session that ran out while media flow goes on; otherwise the media tell when it really ended."""
@@ -271,6 +283,7 @@ class SipCalls:
         calls, announced = self._state.signalling.dialogs.calls, self._state.announced
         for stream in streams:
             keys = {key for end in stream.key[:2] for key in announced.get(end, ())} - {call.key}
+            keys -= {rival.sip_key for rival in turns.rivals(self._state, work, stream.key)}
             begins = [calls[key].first_ns for key in keys if key in calls]
             if not begins:
                 others = [run for run in stream.runs if not any(c.recorded for c in run.claimed)]
@@ -292,6 +305,7 @@ class SipCalls:
 
     def _claim(self, work: Work, stream: BoundStream, until_ns: int, *, recorded: bool) -> None:
         """Let nobody but other legs of the call have a stream's packets up to a time."""
+        until_ns = min(until_ns, stream.until_ns)
         claim = Claim(stream.from_ns, until_ns, work.call_id, work.family, stream.ends, recorded)
         if stream.from_ns <= until_ns:
             for run in stream.runs:
