@@ -58,7 +58,7 @@ test-crash: setup  ## as root: the recorder killed 50 times under 50 calls, ever
 soak: setup  ## as root: 200 calls at a time for SOAK_MINUTES (60), memory, files, drops and every sample watched
 	$(BIN)/python -m tests.crash.soak --minutes $(SOAK_MINUTES)
 
-demo: setup  ## make a capture of a few calls, import it, verify the recordings and show them
+demo: setup  ## make a capture of a few calls, import it, search and verify the recordings
 	$(BIN)/python -m tests.demo --output demo-out
 
 bench: setup  ## measure the import of 500 calls x 60 s beside tshark, and what finishing a recording costs

@@ -32,6 +32,10 @@ def show(archive: Archive, *, as_json: bool) -> int:
         if calls:
             console.print(table(calls, console.width))
         console.print(f"{len(calls):,} call{'s' * (len(calls) != 1)}")
+        late = archive.late_records(damaged.append)
+        packets = sum(record.packets for record in late)
+        if packets:
+            console.print(printable(f"{packets:,} packet(s) came after the end of their call: {archive.late}"))
     for error in damaged:
         terminal.errors().print(f"rokubox: {printable(str(error))}")
     return len(damaged)

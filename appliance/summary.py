@@ -19,8 +19,6 @@ def show(console: Console, report: ImportReport, archive: Archive) -> None:
     for file in report.files:
         for line in _remarks(file):
             console.print(printable(line))
-    for trouble in report.assembly.isolation.told:
-        console.print(printable(trouble))
     for conflict in report.publisher.conflicts:
         console.print(f"kept what was there: {conflict}")
     console.print(printable(f"recordings: {archive.recordings}"))

@@ -83,6 +83,15 @@ class Archive:
             found = [record for path in paths if (record := _read(path, report)) is not None]
             yield from sorted(found, key=lambda record: (instant_ns(record.started_at), record.call_id))
 
+    def late_records(self, report: Callable[[DamagedRecordError], None]) -> Iterator[LateRecord]:
+        """Every record of packets after the end of a call, by day and name; damaged ones as in `calls`."""
+        for day in dated(self.late):
+            for path in _listing(day, lambda path: path.suffix == ".json" and not path.name.startswith(".")):
+                try:
+                    yield read_late_record(path)
+                except DamagedRecordError as error:
+                    report(error)
+
 
 def dated(folder: Path) -> Iterator[Path]:
     """The day folders below `calls/` or `recordings/`, in order. Raises ArchiveError."""
@@ -105,6 +114,18 @@ def read_record(path: Path) -> CallRecord:
     if record.call_id != path.stem:
         raise DamagedRecordError(f"{subject}: holds call {record.call_id[:ID_DIGITS]}")
     return record
+
+
+def read_late_record(path: Path) -> LateRecord:
+    """One record of packets after the end of a call, from its file. Raises DamagedRecordError."""
+    subject = f"late packets of call {path.stem[:ID_DIGITS]}"
+    try:
+        with path.open("rb") as stored:
+            return from_json(stored.read(MAX_RECORD_BYTES + 1), LateRecord)
+    except OSError as error:
+        raise DamagedRecordError(f"{subject}: {error.strerror}") from error
+    except DamagedRecordError as error:
+        raise DamagedRecordError(f"{subject}: {error}") from error
 
 
 def _read(path: Path, report: Callable[[DamagedRecordError], None]) -> CallRecord | None:

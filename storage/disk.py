@@ -115,7 +115,7 @@ class Directories:
             try:
                 self._disk.make_directory(folder)
             except OSError as error:
-                raise from_os_error(error, "make a directory of the archive") from error
+                raise from_os_error(error, f"make the directory {folder}") from error
             self.note(folder.parent)
 
     def note(self, folder: Path) -> None:

@@ -9,6 +9,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from appliance.cli import main
 from storage.schema_export import SCHEMA_DIRECTORY
 from tests.recorded_truth import differences, nanoseconds
 from tests.scenario import (
@@ -672,6 +673,8 @@ def test_media_after_the_bye_is_left_out_and_counted(tmp_path: Path, capsys: pyt
     printed = capsys.readouterr().out
     assert f"too late {left_out} " in " ".join(printed.split()) + " "
     assert "of no known fate" not in printed
+    assert main(["calls", "--archive", str(found.archive)]) == 0
+    assert f"{left_out} packet(s) came after the end of their call:" in capsys.readouterr().out
     (listed,) = late_records(found.archive)
     assert (listed["call_id"], listed["packets"]) == (found.only["call_id"], left_out)
     assert (listed["ssrc"], listed["source"], listed["destination"]) == (

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from appliance.cli import main
-from tests.archive_reading import call_records
-from tests.recorded_truth import differences, nanoseconds
+from tests.archive_reading import call_records, pieces
+from tests.recorded_truth import differences, key_of, nanoseconds
 from tests.scenario import SECOND_NS, Imported, call, do_import, streams
 from tests.traffic.calls import PlayedCall, play, together
 from tests.traffic.pcapwriter import Address, Frame, Packet, frames_of, write_pcap
@@ -75,6 +76,21 @@ def test_a_clock_set_back_while_they_talk(by_ns: int, played: PlayedCall, tmp_pa
     assert [stream["fill"] for side in (0, 1) for stream in streams(found.part, side)] == [[], []]
     assert record["network_lost_samples"] == record["capture_lost_samples"] == 0
     assert record["duration_s"] == pytest.approx(TALK_S, abs=0.1)
+
+
+@pytest.mark.parametrize("by_ns", [HOUR_NS, 10 * SECOND_NS, 24 * HOUR_NS])
+def test_a_clock_set_forward_costs_no_speech(by_ns: int, played: PlayedCall, tmp_path: Path) -> None:
+    """Like a pause: up to the timeout of media the call goes on, beyond it the rest is a medium of its own."""
+    frames = frames_of(played.packets)
+    found = do_import(tmp_path, set_back(frames, -by_ns, len(frames) // 2))
+    assert len(found.records) == 1 + (by_ns > 60 * SECOND_NS)
+    if len(found.records) > 1:
+        assert found.call(played.script.call_id)["reasons"] == ["bye_not_seen"]
+        assert [(each["outcome"], each["reasons"]) for each in found.media] == [("partly", ["capture_ended"])]
+    heard = pieces(found.archive)
+    for truth in (each for truths in played.truths.values() for each in truths):
+        samples = np.concatenate([piece.spoken for piece in heard[key_of(truth)]])
+        np.testing.assert_array_equal(samples, truth.pcm)
 
 
 def test_only_calls_in_progress_are_flagged(tmp_path: Path) -> None:

@@ -1,15 +1,17 @@
 """The same call by way of a remote mirror: the recording is the one a mirror port gives."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from appliance.cli import main
 from tests.recorded_truth import differences
 from tests.scenario import CALLEE, CALLER, Imported, call, do_import, media, moved
 from tests.traffic.calls import PlayedCall, play
 from tests.traffic.media import impaired
 from tests.traffic.mirror import Tunnel, mirrored
-from tests.traffic.pcapwriter import Frame, Transport, Wire, frames_of
+from tests.traffic.pcapwriter import Frame, Transport, Wire, frames_of, write_pcap
 
 FULL_SIZE_INVITE = (("Subject", "x" * 732),)
 """Makes an INVITE that fits a frame, and does not fit one any more when a tunnel is put around it."""
@@ -43,6 +45,17 @@ def test_every_tunnel(tunnel: Tunnel, transport: Transport, tmp_path: Path) -> N
     assert len(seen) > len(plain)
     found = do_import(tmp_path, seen)
     assert_recorded(found, sent)
+
+
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
+@pytest.mark.parametrize("tunnel", [Tunnel.VXLAN, Tunnel.VXLAN_LINUX])
+def test_audit_sees_into_the_tunnel(tunnel: Tunnel, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capture = tmp_path / "capture.pcap"
+    write_pcap(capture, mirrored(frames_of(played().packets), tunnel))
+    assert main(["audit", str(capture)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "answered calls 1 1 RTP streams 2 2 RTP packets 589 589 RTP packets lost 6 6" in printed
+    assert "no differences" in printed
 
 
 @pytest.mark.parametrize("tunnel", [Tunnel.ERSPAN_2, Tunnel.VXLAN])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from appliance.cli import main
-from tests.archive_reading import call_records, stored_parts
+from tests.archive_reading import call_records, evidence_digest, stored_parts
 from tests.recorded_truth import differences
 from tests.scenario import CALLEE, CALLER, SECOND_NS, call, causes, do_import, media, moved, streams
 from tests.traffic.calls import PlayedCall, play
@@ -115,6 +115,24 @@ def test_copies_in_two_files(tmp_path: Path) -> None:
     (record,) = call_records(archive)
     assert [side["lost"] for side in record["sides"]] == [0, 0]
     assert record["outcome"] == "recorded"
+
+
+@pytest.mark.parametrize("transport", Transport)
+def test_a_capture_in_several_files_is_one(transport: Transport, tmp_path: Path) -> None:
+    """As `tcpdump -C` and `dumpcap -b` write it: cut anywhere, also within a message and within fragments."""
+    played = damaged(transport=transport, headers=LONG_INVITE)
+    frames = frames_of(played.packets, Wire(tcp_segment_bytes=500, mtu=1000))
+    invite = next(place for place, frame in enumerate(frames) if b"INVITE sip:" in frame.octets)
+    places = [0, invite + 1, 100, 101, len(frames) // 2, len(frames)]
+    files = [tmp_path / f"{place}.pcap" for place in places[:-1]]
+    for file, low, high in zip(files, places, places[1:], strict=False):
+        write_pcap(file, frames[low:high])
+    write_pcap(tmp_path / "whole.pcap", frames)
+    whole, pieces = tmp_path / "whole", tmp_path / "pieces"
+    assert main(["import", str(tmp_path / "whole.pcap"), "--output", str(whole)]) == 0
+    assert main(["import", *map(str, reversed(files)), "--output", str(pieces)]) == 0
+    assert evidence_digest(pieces) == evidence_digest(whole)
+    assert differences(pieces, [played]) == []
 
 
 def test_snap_length_is_capture_loss(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from appliance.failures import INPUT, OK
 from storage.archive import Archive
 
 EPILOG = """\
-The table shows more figures in a wide terminal; --json shows everything.
+The table shows more figures in a wide terminal; --json shows everything. Packets that came after the end of their call
+are counted below the table; the files under late/ of the archive tell more.
 
 examples:
   rokubox calls --archive archive

@@ -3,6 +3,7 @@
 import argparse
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from appliance import terminal
 from appliance.assembly.settings import Record
@@ -15,14 +16,18 @@ from appliance.commands.arguments import (
     output_argument,
     tell,
 )
-from appliance.failures import INPUT, OK, OUTPUT
+from appliance.failures import INPUT, INTERNAL, OK, OUTPUT
 from appliance.version import software
 from storage.archive import Archive
 from storage.vocabulary import Form
 
+if TYPE_CHECKING:
+    from appliance.importer import ImportReport
+
 EPILOG = """\
 Several files are one input, merged by packet time. A damaged file gives exit code 3, and what lies before the damage is
-imported. Importing the same files again changes nothing.
+imported. A call that could not be made into a recording (decode_failed) gives 1, and all others are imported.
+Importing the same files again changes nothing.
 
 examples:
   rokubox import monday.pcapng.gz --output archive
@@ -74,9 +79,17 @@ def _run(arguments: argparse.Namespace) -> int:
     with shown("importing") as progress:
         report = import_files(arguments.files, output, settings, configuration.sip_ports, progress, books)
     summary.show(terminal.output(), report, Archive(output))
+    return conclude(report)
+
+
+def conclude(report: "ImportReport") -> int:
+    """Tell what was not imported as it should be, on stderr; return the exit code."""
     if report.alarm:
         tell(f"alarm: {report.alarm}")
-    for file in report.files:
-        if file.damage:
-            tell(f"{file.path}: {file.damage}; what lies before it was imported")
-    return INPUT if any(file.damage for file in report.files) else OK
+    damaged = [file for file in report.files if file.damage]
+    for file in damaged:
+        tell(f"{file.path}: {file.damage}; what lies before it was imported")
+    failed = report.assembly.isolation.told
+    for line in failed:
+        tell(f"internal error: {line}; please report it, the other calls were imported")
+    return INTERNAL if failed else INPUT if damaged else OK

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import jsonschema
@@ -267,7 +268,19 @@ def test_the_output_is_a_file(capture: Path, tmp_path: Path, capsys: pytest.Capt
 
 def test_the_output_lies_under_a_file(capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("mine")
-    assert refused(capsys, "import", capture, "--output", tmp_path / "file" / "archive")[0] == failures.OUTPUT
+    assert refused(capsys, "import", capture, "--output", tmp_path / "file" / "archive") == (
+        failures.OUTPUT,
+        f"cannot make the directory {tmp_path / 'file'}: File exists",
+    )
+
+
+def test_the_disk_is_read_only(capture: Path, tmp_path: Path) -> None:
+    place = tmp_path / "disk"
+    place.mkdir()
+    with mounted(place, "ro"):
+        done = run("import", capture, "--output", place / "archive")
+    told = f"rokubox: cannot make the directory {place / 'archive'}: Read-only file system\n"
+    assert (done.returncode, done.stdout, done.stderr) == (failures.OUTPUT, "", told)
 
 
 def test_the_archive_is_locked(archive: Path, capture: Path) -> None:
@@ -284,15 +297,24 @@ def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]
     """A file system without room for the journal, or without room for the part."""
     place = tmp_path / "disk"
     place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(place)]
+    with mounted(place, f"size={request.param}"):
+        yield place
+
+
+@contextmanager
+def mounted(place: Path, options: str) -> Iterator[None]:
+    """A file system of its own at a place."""
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
     try:
-        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+        done = subprocess.run(command, capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
-        mounted = False
-    if not mounted:
+        done = False
+    if not done:
         pytest.skip("no file system can be mounted here (not root?)")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
 
 
 def test_the_disk_is_full(capture: Path, small_disk: Path) -> None:
@@ -341,7 +363,7 @@ def test_a_configuration_that_may_not_be_read(secret: Path, capsys: pytest.Captu
 def test_an_output_that_may_not_be_written(refusing_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capture, archive = refusing_folder / "call.pcap", refusing_folder / "archive"
     told = refused_to_somebody(capsys, "import", capture, "--output", archive)
-    assert told == (failures.PERMISSION, "cannot make a directory of the archive: Permission denied")
+    assert told == (failures.PERMISSION, f"cannot make the directory {archive}: Permission denied")
 
 
 # --- calls ---

@@ -2,9 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
+from appliance import failures
 from appliance.assembly.fold import Assembly
 from appliance.assembly.publish import Publisher
 from appliance.assembly.settings import AssemblySettings
+from appliance.commands import capture_import
+from appliance.importer import ImportReport
+from capture.intake import Intake
 from capture.journalreader import JournalReader
 from storage.archive import Archive
 from storage.writer import ArchiveWriter
@@ -44,6 +50,23 @@ def test_a_call_and_a_medium_that_nobody_announced(tmp_path: Path) -> None:
     told = "\n".join(assembly.isolation.told)
     assert "KeyError at" in told
     assert "0312345678" not in told
+
+
+def test_an_import_with_a_call_that_failed_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assembly = assembled(tmp_path, play(call()).packets, AssemblySettings())
+    (record,) = call_records(tmp_path)
+    report = ImportReport(
+        files=(),
+        assembly=assembly,
+        intake=Intake(frozenset()),
+        publisher=Publisher(settings=AssemblySettings(), writer=ArchiveWriter(Archive(tmp_path))),
+        first_ns=None,
+        last_ns=None,
+    )
+    assert capture_import.conclude(report) == failures.INTERNAL
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"rokubox: internal error: call {record['call_id'][:10]} is set aside: KeyError at ")
+    assert line.endswith("; please report it, the other calls were imported")
 
 
 def test_a_long_call_that_fails_at_a_cut_still_ends_as_one_record(tmp_path: Path) -> None:

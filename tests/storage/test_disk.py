@@ -128,10 +128,10 @@ def test_directories_are_synced_once_and_stay_noted_when_that_fails(tmp_path):
 
 
 def test_a_directory_that_cannot_be_made(tmp_path):
-    with pytest.raises(DiskFullError, match="cannot make a directory"):
+    with pytest.raises(DiskFullError, match="cannot make the directory"):
         Directories(FailingDisk("make_directory", 1, errno.ENOSPC)).make(tmp_path / "a")
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(ArchiveError, match="cannot make a directory"):
+    with pytest.raises(ArchiveError, match="cannot make the directory"):
         Directories(Disk()).make(tmp_path / "file" / "a")
 
 
