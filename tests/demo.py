@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.archive_reading import stored_parts
+from tests.archive_reading import call_records, stored_parts
 from tests.demo_calls import demo_calls
 from tests.recorded_truth import differences
 from tests.traffic.calls import PlayedCall, together
@@ -59,12 +59,22 @@ def main() -> int:
         _step(number, english, japanese)
         if not _run(*arguments):
             return _verdict([f"rokubox {arguments[0]} failed"])
-    _step(6, "The recordings (left: caller, right: callee)", "録音ファイル（左: 発信者、右: 着信者）")
+    _step(6, "One call in full, also as a picture", "1 通話の詳細と図（両チャネルの波形、保留、欠落）")
+    picture = output / "call.svg"
+    if not _run("show", _held(archive), *there, "--svg", str(picture)):
+        return _verdict(["rokubox show failed"])
+    print(f"   {picture}")
+    _step(7, "The recordings (left: caller, right: callee)", "録音ファイル（左: 発信者、右: 着信者）")
     for part in stored_parts(archive):
         print(f"   {part.path}")
-    _step(7, "Held against what was sent, sample by sample", "送信した音声との全サンプル照合")
+    _step(8, "Held against what was sent, sample by sample", "送信した音声との全サンプル照合")
     _print_figures([truth for call in calls for truths in call.truths.values() for truth in truths])
     return _verdict(differences(archive, calls), calls)
+
+
+def _held(archive: Path) -> str:
+    """The beginning of the id of the call with music on hold."""
+    return next(str(record["call_id"])[:10] for record in call_records(archive) if record["holds"])
 
 
 def _step(number: int, english: str, japanese: str) -> None:

@@ -1,5 +1,6 @@
 """`rokubox show`: calls that the importer recorded, as text and as a picture."""
 
+import io
 import itertools
 import re
 import shutil
@@ -11,9 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from appliance.cli import main
-from appliance.show import gathering, picture, svg
+from appliance.show import gathering, picture, sheet, svg
 from appliance.show.finding import find
 from appliance.show.labels import Language, Term, Words, label
 from appliance.show.scale import Scale, clock
@@ -167,6 +169,20 @@ def test_text_tells_what_the_record_does(capsys, archive):
     assert "\u202e" not in told
     assert "partly recorded" not in shown(capsys, archive, record["call_id"], "--lang", "ja")
     assert "一部録音" not in shown(capsys, archive, record["call_id"], "--lang", "en")
+
+
+@pytest.mark.parametrize("language", Language)
+def test_a_terminal_of_80_columns_shows_every_figure(archive, language):
+    """Nothing is cut short, and no line is broken but the 64 digits of the id."""
+    told = io.StringIO()
+    sheet.show(Console(file=told, width=80, markup=False, highlight=False), view_of(archive), language)
+    assert "…" not in told.getvalue()
+    record = only(archive)
+    for name, figure in (("packets", "packets"), ("lost", "lost"), ("late", "too_late")):
+        (line,) = [line for line in told.getvalue().splitlines() if line.startswith(f"{name} ")]
+        assert line.split()[-2:] == [f"{side[figure]:,}" for side in record["sides"]]
+    (line,) = [line for line in told.getvalue().splitlines() if line.startswith("MOS ")]
+    assert line.split()[-2:] == [f"{side['mos']:.2f}" for side in record["sides"]]
 
 
 def test_legal_holds_and_later_calls_are_told(capsys, archive):

@@ -17,6 +17,18 @@ from storage.vocabulary import SAMPLE_RATE_HZ, FillCause, Side
 
 MOST_LISTED = 20
 """Holds and the like; the picture has them all."""
+FIGURES = (
+    "packets パケット",
+    "lost 網内損失",
+    "capture lost 記録側損失",
+    "late 遅延",
+    "jitter ジッター",
+    "gap 最長欠落",
+    "MOS",
+    "silence 無音",
+    "clipping クリップ",
+)
+"""Names of what is told of each side."""
 _Rows = Iterator[tuple[str, str]]
 
 
@@ -91,12 +103,13 @@ def _time(text: str) -> str:
 
 
 def _sides(record: CallRecord, language: Language) -> Table:
+    """A row for each figure: both languages of all names do not fit a terminal side by side."""
     shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     shown.add_column("", no_wrap=True)
-    for name in ("packets", "lost", "capture lost", "late", "jitter", "gap", "MOS", "silence", "clipping"):
-        shown.add_column(name, justify="right", no_wrap=True)
     for side in record.sides:
-        shown.add_row(label(side.side, language), *_figures(side))
+        shown.add_column(label(side.side, language), justify="right", no_wrap=True)
+    for name, *figures in zip(FIGURES, *(_figures(side) for side in record.sides), strict=True):
+        shown.add_row(name, *figures)
     return shown
 
 
