@@ -114,6 +114,17 @@ def test_a_short_call_within_a_long_one(tmp_path: Path) -> None:
     assert len(found.records) == 2
 
 
+def test_many_calls_at_once(tmp_path: Path) -> None:
+    """A stream is of the call that was described last before it began."""
+    calls = [
+        play(replace(row(n + 1, 0, same=False, talk_s=5.0)[n].script, start_ns=call().start_ns + n * 100 * MS))
+        for n in range(8)
+    ]
+    found = do_import(tmp_path, together(calls))
+    check(found, calls)
+    assert [record["outcome"] for record in found.records] == ["recorded"] * 8
+
+
 def test_a_call_that_no_rule_wants_leaves_nothing_in_the_one_whose_bye_was_lost(tmp_path: Path) -> None:
     """The line of the second call is not contracted; the first one is still open when it speaks."""
     config = '[[enterprise]]\nid = "A"\nlines = [{ number = "0335550100" }]\n'

@@ -4,9 +4,9 @@ Two calls take turns when they announced the same ends of a stream, go between t
 one call. What counts is which of them is in progress, not which one ends first:
 
     the stream began                                             | is the later call's
-    before the later call, and the earlier one is over           | from its answer, or half a second after that end
+    before the later call, answered after the earlier one's end  | from its answer, at most half a second after that end
     before the later call, which has a stream of its own         | never
-    before the later call, and the earlier one's BYE was lost    | from its answer
+    before the later call, which is answered all the same        | from its answer: the earlier one's BYE was lost
     in the later call, after its description or the earlier end  | whole
     in the later call, before both                               | as if it had begun before
 
@@ -14,6 +14,7 @@ A call that is finished has claimed its share; the one that is still open has th
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 from appliance.assembly.state import AssemblyState
 from appliance.assembly.work import Work
@@ -22,11 +23,13 @@ from capture.binding import BoundStream
 from capture.runs import Run, StreamKey
 from capture.sipcall import Side, SipCall
 
-_OVERTAKES_NS = 200_000_000
+_OVERTAKES_NS = 20_000_000
 """So much earlier than the description of who sends it speech may be seen."""
 _LINGER_NS = 500_000_000
 """Speech of a call that is over may come so much later."""
 _NEVER = 1 << 63
+MAX_RIVALS = 64
+"""Calls at one pair of ports that are looked at: more at once are told apart by nothing."""
 
 
 def narrow(state: AssemblyState, work: Work, stream: BoundStream) -> bool:
@@ -86,7 +89,7 @@ def rivals(state: AssemblyState, work: Work, key: StreamKey) -> Iterator[Work]:
     calls = state.signalling.dialogs.calls
     mine = calls.get(work.sip_key)
     ends = announced_ends(state, key, work)
-    for other in announcers(state, key):
+    for other in islice(announcers(state, key), MAX_RIVALS):
         theirs = calls.get(other.sip_key)
         if mine is None or theirs is None or other is work or other.family == work.family:
             continue
@@ -116,17 +119,18 @@ def _begins(state: AssemblyState, run: Run, earlier: Work, later: Work) -> int:
     calls = state.signalling.dialogs.calls
     before, after = calls[earlier.sip_key], calls[later.sip_key]
     over_ns = before.ended_ns if before.is_over and before.ended_ns is not None else _NEVER
-    if _began_in(run, after, over_ns):
+    begin_ns = _may_begin(after, over_ns)
+    if run.first_ns >= begin_ns:
         return run.first_ns
     answered_ns = _NEVER if after.answered_ns is None else after.answered_ns
-    if over_ns < _NEVER:
+    if over_ns < answered_ns:
         return max(after.first_ns, min(over_ns + _LINGER_NS, answered_ns))
-    others = (other for other in state.runs.at(run.destination) if other.source == run.source and other is not run)
-    return _NEVER if any(_began_in(other, after, over_ns) for other in others) else answered_ns
+    latest_ns = max(other.first_ns for other in state.runs.at(run.destination) if other.source == run.source)
+    return _NEVER if latest_ns >= begin_ns else answered_ns
 
 
-def _began_in(run: Run, call: SipCall, over_ns: int) -> bool:
-    """Whether a run began when a call was on and the one before it was over, or could not know of it."""
+def _may_begin(call: SipCall, over_ns: int) -> int:
+    """Return from when on a stream that begins is a call's: it is described, or the one before it is over."""
     described_ns = [epoch.ts_ns for epoch in call.media if epoch.side is Side.CALLEE]
     expected_ns = min(described_ns) - _OVERTAKES_NS if described_ns else _NEVER
-    return run.first_ns >= max(call.first_ns, min(over_ns, expected_ns))
+    return max(call.first_ns, min(over_ns, expected_ns))
