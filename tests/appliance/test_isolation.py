@@ -62,6 +62,7 @@ def test_an_import_with_a_call_that_failed_is_no_success(tmp_path: Path, capsys:
         publisher=Publisher(settings=AssemblySettings(), writer=ArchiveWriter(Archive(tmp_path))),
         first_ns=None,
         last_ns=None,
+        alarm="",
     )
     assert capture_import.conclude(report) == failures.INTERNAL
     (line,) = capsys.readouterr().err.splitlines()
