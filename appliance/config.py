@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from msgspec import Meta
 
-from appliance import configtexts
 from appliance.assembly.settings import NS, AssemblySettings, Legs, Record
+from appliance.capturing import configtexts
 from appliance.errors import ConfigurationError
 from appliance.tomltree import NOT_IN_FILE, Check, build, repeated
 from capture.numbers import canonical

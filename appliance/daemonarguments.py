@@ -51,7 +51,7 @@ def _run(name: str, purpose: str, start: Callable[[argparse.Namespace], int], ar
 
 
 def _capture(arguments: argparse.Namespace) -> int:
-    from appliance import capturedaemon  # what the other daemon needs is not loaded
+    from appliance.capturing import capturedaemon  # what the other daemon needs is not loaded
     from storage.volume import volume
 
     configuration = _configuration(arguments)
@@ -81,8 +81,8 @@ def _capture(arguments: argparse.Namespace) -> int:
 
 
 def _assemble(arguments: argparse.Namespace) -> int:
-    from appliance import assembledaemon
-    from appliance.archivekeeping import KeepingSettings
+    from appliance.assembling import assembledaemon
+    from appliance.custody.archivekeeping import KeepingSettings
 
     configuration = _configuration(arguments)
     record = Record(arguments.record) if arguments.record else None

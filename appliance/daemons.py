@@ -6,7 +6,8 @@ Whoever was killed is to be back at once: the ring of a busy mirror port is full
 import sys
 from collections.abc import Sequence
 
-from appliance import precedence, processmemory
+from appliance import processmemory
+from appliance.capturing import precedence
 
 processmemory.before_numpy()
 

@@ -18,10 +18,10 @@ import jsonschema
 import numpy as np
 import pytest
 
-from appliance import archiveaccount
-from appliance.audit import unexplained
+from appliance.auditing import archiveaccount
+from appliance.auditing.audit import unexplained
+from appliance.auditing.tsharkaccount import hold_against
 from appliance.cli import main
-from appliance.tsharkaccount import hold_against
 from storage.archive import Archive
 from tests.archive_reading import Key, Piece, Samples, call_records, evidence_digest, pcm_sha256, pieces, stored_parts
 from tests.corpus_truth import ABSENT, CAPTURES, CORPUS, TruthStream, frames_of, reference, truth

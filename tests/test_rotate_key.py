@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.archivesocket import NAME
 from appliance.cli import main
+from appliance.custody.archivesocket import NAME
 from storage.ledger.entries import Key, parse
 from tests.assembling import assembling
 from tests.live import wait_until

@@ -4,11 +4,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from appliance import config, terminal
+from appliance import config
 from appliance.assembly.settings import Record
 from appliance.config import Configuration
 from appliance.errors import ConfigurationError
-from appliance.terminal import printable
+from appliance.presentation import terminal
+from appliance.presentation.terminal import printable
 
 Commands = Any
 """What `add_subparsers` returns; argparse has no public name for it."""

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance import terminal
 from appliance.assembly.settings import Record
 from appliance.commands.arguments import Commands, command, configuration_of
 from appliance.failures import OUTPUT
+from appliance.presentation import terminal
 from appliance.version import software
 from storage.archive import Archive
 from storage.vocabulary import Form
 
 if TYPE_CHECKING:
-    from appliance.audit import Difference
+    from appliance.auditing.audit import Difference
 
 EPILOG = """\
 Nothing is kept of what the audit imports. Exit code 3 when a difference has no explanation.
@@ -50,9 +50,9 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from appliance import archiveaccount, auditreport, tsharkaccount
+    from appliance.auditing import archiveaccount, auditreport, tsharkaccount
     from appliance.importer import import_files
-    from appliance.progress import shown
+    from appliance.presentation.progress import shown
 
     tsharkaccount.tool()
     configuration = configuration_of(arguments)
@@ -71,7 +71,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _show_frames(capture: Path, differences: Sequence["Difference"]) -> None:
-    from appliance import auditreport, dissector, framefilter, tsharkaccount
+    from appliance.auditing import auditreport, dissector, framefilter, tsharkaccount
 
     console = terminal.output()
     for difference in differences:

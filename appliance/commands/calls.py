@@ -33,7 +33,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from appliance import callstable
+    from appliance.presentation import callstable
 
     archive = Archive(archive_of(arguments, configuration_of(arguments)))
     damaged = callstable.show(archive, as_json=arguments.json)

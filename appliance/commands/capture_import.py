@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance import terminal
 from appliance.assembly.settings import Record
 from appliance.commands.arguments import (
     Commands,
@@ -17,6 +16,7 @@ from appliance.commands.arguments import (
     tell,
 )
 from appliance.failures import INPUT, INTERNAL, OK, OUTPUT
+from appliance.presentation import terminal
 from appliance.version import software
 from storage.archive import Archive
 from storage.vocabulary import Form
@@ -63,9 +63,9 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from appliance import summary
     from appliance.importer import import_files
-    from appliance.progress import shown
+    from appliance.presentation import summary
+    from appliance.presentation.progress import shown
     from storage.volume import volume
 
     configuration = configuration_of(arguments)

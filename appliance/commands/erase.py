@@ -4,9 +4,9 @@ import argparse
 import time
 from pathlib import Path
 
-from appliance import attribution
 from appliance.commands import selection
 from appliance.commands.arguments import Commands, archive_argument, archive_of, command, configuration_of, tell
+from appliance.custody import attribution
 from appliance.failures import INPUT, OK, USAGE
 from storage.archive import Archive
 
@@ -47,8 +47,9 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from appliance import erasing, terminal
-    from appliance.archiveclient import asking
+    from appliance.custody import erasing
+    from appliance.custody.archiveclient import asking
+    from appliance.presentation import terminal
 
     configuration = configuration_of(arguments)
     archive = Archive(archive_of(arguments, configuration))

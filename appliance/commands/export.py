@@ -4,9 +4,9 @@ import argparse
 import time
 from pathlib import Path
 
-from appliance import attribution
 from appliance.commands import selection
 from appliance.commands.arguments import Commands, archive_argument, archive_of, command, configuration_of
+from appliance.custody import attribution
 from appliance.export.treatment import Encoding, Treatment
 from appliance.failures import INPUT, OK
 from storage.archive import Archive
@@ -74,8 +74,8 @@ def _treatment(arguments: argparse.Namespace) -> Treatment:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from appliance import exporting
-    from appliance.progress import shown
+    from appliance.export import exporting
+    from appliance.presentation.progress import shown
 
     configuration = configuration_of(arguments)
     archive = Archive(archive_of(arguments, configuration))

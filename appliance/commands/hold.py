@@ -2,9 +2,9 @@
 
 import argparse
 
-from appliance import attribution
 from appliance.commands import selection
 from appliance.commands.arguments import Commands, archive_argument, archive_of, command, configuration_of
+from appliance.custody import attribution
 from appliance.failures import INPUT, OK
 from storage.archive import Archive
 
@@ -46,8 +46,8 @@ def _name(text: str) -> str:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from appliance import holding
-    from appliance.archiveclient import asking
+    from appliance.custody import holding
+    from appliance.custody.archiveclient import asking
     from appliance.errors import ConfigurationError
 
     configuration = configuration_of(arguments)

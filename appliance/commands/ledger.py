@@ -3,8 +3,8 @@
 import argparse
 import time
 
-from appliance import attribution
 from appliance.commands.arguments import Commands, archive_argument, archive_of, command, configuration_of, tell
+from appliance.custody import attribution
 from appliance.failures import INPUT, OK
 from storage.archive import Archive
 

@@ -43,7 +43,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from appliance import recording
+    from appliance.supervision import recording
 
     configuration = configuration_of(arguments)
     archive = Archive(archive_of(arguments, configuration))

@@ -2,8 +2,8 @@
 
 import argparse
 
-from appliance import attribution
 from appliance.commands.arguments import Commands, archive_argument, archive_of, command, configuration_of, tell
+from appliance.custody import attribution
 from appliance.failures import INPUT, OK, OUTPUT
 from storage.archive import Archive
 
@@ -31,9 +31,9 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from appliance.archiveclient import asking, checked
-    from appliance.archiverequests import TakeIndex
-    from appliance.progress import counted
+    from appliance.custody.archiveclient import asking, checked
+    from appliance.custody.archiverequests import TakeIndex
+    from appliance.presentation.progress import counted
     from storage.errors import DamagedRecordError
     from storage.index.rebuild import rebuild
     from storage.ledger.view import LedgerView

@@ -4,8 +4,8 @@ import argparse
 import os
 import sys
 
-from appliance import attribution
 from appliance.commands.arguments import Commands, archive_argument, archive_of, command, configuration_of, tell
+from appliance.custody import attribution
 from appliance.failures import INPUT, OK
 from storage.archive import Archive
 
@@ -51,9 +51,10 @@ def _bytes(text: str) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from appliance import archiveclient, retentionrun, retentiontable, terminal
-    from appliance.archiverequests import ConfirmClock
+    from appliance.custody import archiveclient, retentionrun
+    from appliance.custody.archiverequests import ConfirmClock
     from appliance.errors import ConfigurationError
+    from appliance.presentation import retentiontable, terminal
 
     configuration = configuration_of(arguments)
     archive = Archive(archive_of(arguments, configuration))

@@ -2,8 +2,8 @@
 
 import argparse
 
-from appliance import attribution
 from appliance.commands.arguments import Commands, archive_argument, archive_of, command, configuration_of
+from appliance.custody import attribution
 from appliance.failures import INPUT, OK
 from storage.archive import Archive
 
@@ -32,8 +32,8 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from appliance.archiveclient import asking, checked
-    from appliance.archiverequests import RotateKey
+    from appliance.custody.archiveclient import asking, checked
+    from appliance.custody.archiverequests import RotateKey
 
     configuration = configuration_of(arguments)
     archive = Archive(archive_of(arguments, configuration))

@@ -111,7 +111,7 @@ def _figure(text: str) -> float:
 def _run(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from appliance import searchtable
+    from appliance.presentation import searchtable
     from storage.index import cursor
     from storage.index.reader import IndexReader
 

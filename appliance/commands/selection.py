@@ -12,7 +12,7 @@ from storage.archive import Archive
 from storage.errors import DamagedRecordError
 
 if TYPE_CHECKING:
-    from appliance.inventory import KnownCall
+    from appliance.custody.inventory import KnownCall
 
 LEAST_DIGITS = 8
 
@@ -39,7 +39,7 @@ def selected(arguments: argparse.Namespace, archive: Archive) -> "list[KnownCall
         ConfigurationError: nothing is selected, or an id fits no call, or several.
         ArchiveError: the archive cannot be read.
     """
-    from appliance.inventory import calls
+    from appliance.custody.inventory import calls
 
     if not is_given(arguments):
         raise ConfigurationError("which calls? give ids, --number, --line or --enterprise")

@@ -41,7 +41,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from appliance import terminal
+    from appliance.presentation import terminal
     from appliance.show import finding, gathering, picture, sheet
 
     archive = Archive(archive_of(arguments, configuration_of(arguments)))

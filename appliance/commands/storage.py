@@ -32,7 +32,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from appliance import storagereport, terminal
+    from appliance.presentation import storagereport, terminal
 
     configuration = configuration_of(arguments)
     report = storagereport.look(Archive(archive_of(arguments, configuration)), configuration)

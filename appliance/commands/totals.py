@@ -53,7 +53,7 @@ def _groups(text: str) -> tuple[str, ...]:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from appliance import totalstable
+    from appliance.presentation import totalstable
     from storage.index.numbers import searchable
     from storage.index.reader import IndexReader
     from storage.index.totals import Per, TotalsQuery

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from appliance.commands.arguments import Commands, archive_argument, archive_of, command, configuration_of, tell
 from appliance.errors import ConfigurationError
 from appliance.failures import INPUT
-from appliance.terminal import printable
+from appliance.presentation.terminal import printable
 
 if TYPE_CHECKING:
     from storage.verify.defects import Defect
@@ -91,7 +91,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _verified(arguments: argparse.Namespace, keys: tuple[bytes, ...]) -> "Report":
-    from appliance import progress
+    from appliance.presentation import progress
     from storage.verify.verification import Request, verify
 
     proofs = _proofs(arguments.paths)
@@ -149,7 +149,7 @@ def _checkpoint(path: Path) -> "Seen":
 
 
 def _show(report: "Report") -> None:
-    from appliance import terminal
+    from appliance.presentation import terminal
 
     console = terminal.output()
     for defect in report.defects:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
-from appliance.callstable import length_text
+from appliance.presentation.callstable import length_text
+from appliance.presentation.terminal import printable
 from appliance.show.labels import Language, Words, label
 from appliance.show.scale import clock
 from appliance.show.view import SIDES, CallView
-from appliance.terminal import printable
 from storage.call_record import CallRecord, SideSummary
 from storage.records import Party
 from storage.vocabulary import SAMPLE_RATE_HZ, FillCause, Side

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from appliance.assembledaemon import AssembleDaemon, AssembleSettings
+from appliance.assembling.assembledaemon import AssembleDaemon, AssembleSettings
 from appliance.assembly.settings import AssemblySettings
 from capture import journal, journalscan
 from capture.events import EventKind

@@ -17,8 +17,8 @@ REPOSITORY = Path(__file__).parents[2]
 SUPERVISOR = """
 import json, sys
 from pathlib import Path
-from appliance.service import Child, Patience
-from appliance.supervisor import run
+from appliance.supervision.service import Child, Patience
+from appliance.supervision.supervisor import run
 
 argument = json.loads(sys.argv[1])
 children = [Child(name=name, argv=argv, stop_order=order) for name, argv, order in argument["children"]]
@@ -28,7 +28,7 @@ sys.exit(run(children, Path(argument["run"]), on_ready=lambda: print("ready", fl
 
 CHILD = """
 import os, signal, socket, sys, time
-from appliance import servicenotify as manager
+from appliance.supervision import servicenotify as manager
 
 def log(*words):
     with open({log!r}, "a") as file:
@@ -104,7 +104,7 @@ class Supervised:
     def _kill_keeper(self) -> None:
         with suppress(OSError):
             pid = int((self.run / "keeper.pid").read_text())
-            if b"appliance.keeper" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"appliance.supervision.keeper" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 os.kill(pid, signal.SIGKILL)
 
     def _kill_orphan(self, name: str) -> None:

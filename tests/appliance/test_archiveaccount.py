@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.archiveaccount import read_account
-from appliance.audit import StreamKey
-from appliance.auditrules import StreamFigures
+from appliance.auditing.archiveaccount import read_account
+from appliance.auditing.audit import StreamKey
+from appliance.auditing.auditrules import StreamFigures
 from storage.archive import Archive
 from storage.call_record import CallRecord
 from storage.errors import DamagedRecordError

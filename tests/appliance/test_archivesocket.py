@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance import archiverequests
-from appliance.archiverequests import MAX_REQUEST_BYTES, Done, Erased, Refused
-from appliance.archivesocket import MAX_CONNECTIONS, NAME, ArchiveSocket, short_path
+from appliance.custody import archiverequests
+from appliance.custody.archiverequests import MAX_REQUEST_BYTES, Done, Erased, Refused
+from appliance.custody.archivesocket import MAX_CONNECTIONS, NAME, ArchiveSocket, short_path
 from storage.archive import Archive
 from tests.appliance.test_archivist import erase, hold
 from tests.storage.retention.archives import SEEN, call_id, erasures, finished, make, owned

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.archiverequests import ConfirmClock, Done, Erase, Erased, Hold, Refused
+from appliance.custody.archiverequests import ConfirmClock, Done, Erase, Erased, Hold, Refused
 from storage.archive import Archive
 from storage.disk import FILE_MODE, Disk
 from storage.errors import ErasedError

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from appliance import auditreport
-from appliance.audit import (
+from appliance.auditing import auditreport
+from appliance.auditing.audit import (
     Account,
     Difference,
     SipEvidence,
@@ -21,8 +21,8 @@ from appliance.audit import (
     differs,
     unexplained,
 )
-from appliance.auditrules import Recount, StreamFigures, TsharkStream
-from appliance.tsharkaccount import hold_against, read_account
+from appliance.auditing.auditrules import Recount, StreamFigures, TsharkStream
+from appliance.auditing.tsharkaccount import hold_against, read_account
 from tests.corpus_truth import ABSENT, CAPTURES, CORPUS, truth
 
 KEY = StreamKey(0x0000ABCD, "192.0.2.1:4000", "192.0.2.2:5000")

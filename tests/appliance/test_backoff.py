@@ -1,4 +1,4 @@
-from appliance.backoff import Backoff
+from appliance.supervision.backoff import Backoff
 
 
 def test_early_deaths_take_it_up_to_the_longest_delay() -> None:

@@ -7,8 +7,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from appliance import callstable
-from appliance.terminal import printable
+from appliance.presentation import callstable
+from appliance.presentation.terminal import printable
 from storage.call_record import CallRecord
 from storage.records import Party
 from storage.vocabulary import Outcome, Reason

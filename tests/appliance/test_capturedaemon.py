@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from appliance import journalneeds
+from appliance.assembling import journalneeds
+from appliance.assembling.journalneeds import Needs
 from appliance.assembly.outages import Outages
-from appliance.capturedaemon import CaptureDaemon, CaptureSettings
-from appliance.journalneeds import Needs
+from appliance.capturing.capturedaemon import CaptureDaemon, CaptureSettings
 from capture import journallock
 from capture.events import EventKind
 from capture.journal import Block, Event, EventBlock, MediaBlock, serialize_events

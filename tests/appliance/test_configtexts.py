@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance import configtexts
+from appliance.capturing import configtexts
 from capture.errors import JournalWriteError
 from capture.events import EventKind
 from capture.journal import EventBlock

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from appliance import config, configtexts
-from appliance.assembledaemon import AssembleDaemon, AssembleSettings
+from appliance import config
+from appliance.assembling.assembledaemon import AssembleDaemon, AssembleSettings
 from appliance.assembly.settings import AssemblySettings
+from appliance.capturing import configtexts
 from appliance.config import Configuration
 from storage.vocabulary import Source
 from tests.appliance.journals import write_journal

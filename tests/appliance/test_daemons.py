@@ -34,9 +34,9 @@ def told(code: str, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("modules", "spared"),
     [
-        ("appliance.daemonarguments, appliance.capturedaemon", _HEAVY),
-        ("appliance.__main__, appliance.recording", {*_HEAVY, "numpy"}),
-        ("appliance.keeper", {*_HEAVY, "numpy", "msgspec"}),
+        ("appliance.daemonarguments, appliance.capturing.capturedaemon", _HEAVY),
+        ("appliance.__main__, appliance.supervision.recording", {*_HEAVY, "numpy"}),
+        ("appliance.supervision.keeper", {*_HEAVY, "numpy", "msgspec"}),
     ],
     ids=["capture", "supervisor", "keeper"],
 )

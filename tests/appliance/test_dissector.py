@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.dissector import COUNT, Dissection, dissect
+from appliance.auditing.dissector import COUNT, Dissection, dissect
 from tests.scenario import call
 from tests.traffic.calls import play
 from tests.traffic.pcapwriter import frames_of, write_pcap
@@ -61,5 +61,6 @@ def test_a_dissection_that_takes_too_long_is_ended(capture: Path) -> None:
 
 
 def test_nothing_of_it_is_loaded_here() -> None:
-    program = "import sys; import appliance.commands.audit, appliance.dissector; sys.exit('pyshark' in sys.modules)"
+    loaded = "appliance.commands.audit, appliance.auditing.dissector"
+    program = f"import sys; import {loaded}; sys.exit('pyshark' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

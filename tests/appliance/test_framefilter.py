@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.audit import Difference, StreamKey, Subject
-from appliance.framefilter import display_filter
-from appliance.tsharkaccount import frames
-from appliance.tsharkoutput import MAX_FRAMES
+from appliance.auditing.audit import Difference, StreamKey, Subject
+from appliance.auditing.framefilter import display_filter
+from appliance.auditing.tsharkaccount import frames
+from appliance.auditing.tsharkoutput import MAX_FRAMES
 from tests.scenario import CALLEE, CALLER, call
 from tests.traffic.calls import play
 from tests.traffic.pcapwriter import Address, Packet, frames_of, write_pcap

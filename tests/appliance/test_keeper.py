@@ -15,8 +15,8 @@ from typing import Self
 
 import pytest
 
-from appliance import keeper
-from appliance.notifysocket import DescriptorStore, Notification, NotifySocket
+from appliance.supervision import keeper
+from appliance.supervision.notifysocket import DescriptorStore, Notification, NotifySocket
 from tests.appliance.supervised import WORKS, Supervised, is_running, until
 
 KEEPS = """
@@ -204,15 +204,15 @@ def test_a_folder_with_a_long_name(tmp_path: Path) -> None:
 ALONE = """
 import os, socket, sys, time
 from pathlib import Path
-from appliance import keeper
-from appliance.estate import Estate
-from appliance.spawn import spawn
+from appliance.supervision import keeper
+from appliance.supervision.estate import Estate
+from appliance.supervision.spawn import spawn
 
 estate = Estate(Path(sys.argv[1]), socket.socket(socket.AF_UNIX))
 memory = os.memfd_create("memory")
 os.write(memory, b"held")
 estate.keep("held", memory)
-program = "import sys; from appliance import keeper; sys.exit(keeper.main(float(sys.argv[1])))"
+program = "import sys; from appliance.supervision import keeper; sys.exit(keeper.main(float(sys.argv[1])))"
 pid, _ = spawn([sys.executable, "-c", program, sys.argv[2]], os.environ, estate.store.descriptors)
 estate.replace_keeper({})
 estate.keep("ordered", memory)

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-from appliance import clocks, journalneeds
-from appliance.capturedaemon import CaptureDaemon, CaptureSettings
-from appliance.journalneeds import Needs
+from appliance import clocks
+from appliance.assembling import journalneeds
+from appliance.assembling.journalneeds import Needs
+from appliance.capturing.capturedaemon import CaptureDaemon, CaptureSettings
 from capture.bootline import ClockReading
 from capture.events import EventKind
 from capture.journal import Block, Event, EventBlock, MediaBlock

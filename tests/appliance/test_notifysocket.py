@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from appliance.notifysocket import STORE_LIMIT, DescriptorStore, Notification, NotifySocket
+from appliance.supervision.notifysocket import STORE_LIMIT, DescriptorStore, Notification, NotifySocket
 
 
 @pytest.fixture

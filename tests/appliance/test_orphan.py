@@ -3,10 +3,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from appliance import orphan
-from appliance.orphan import Parent
+from appliance.supervision import orphan
+from appliance.supervision.orphan import Parent
 
-_ASKS = "import sys; from appliance.orphan import Parent; print(Parent(int(sys.argv[1])).gone_for_s() > 0)"
+_ASKS = "import sys; from appliance.supervision.orphan import Parent; print(Parent(int(sys.argv[1])).gone_for_s() > 0)"
 
 
 def test_the_parent_is_there() -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.inhand import Death, InHand
-from appliance.quarantine import TRIES, UNEXPLAINED_TRIES, Quarantine
+from appliance.assembling.inhand import Death, InHand
+from appliance.assembling.quarantine import TRIES, UNEXPLAINED_TRIES, Quarantine
 from capture import journal
 from capture.errors import JournalError
 from capture.journal import Event
@@ -30,7 +30,7 @@ REPOSITORY = Path(__file__).parents[2]
 POISONED = """
 import os, signal, sys, time
 from pathlib import Path
-from appliance.assembledaemon import AssembleDaemon, AssembleSettings
+from appliance.assembling.assembledaemon import AssembleDaemon, AssembleSettings
 from appliance.assembly.publish import Publisher
 from tests.appliance.journals import SETTINGS
 
@@ -158,8 +158,8 @@ def test_a_call_that_takes_the_process_with_it_is_set_aside_after_three_deaths(
 
 def test_the_watchdog_ends_what_hangs(archive: Path) -> None:
     supervisor = (
-        "import sys\nfrom pathlib import Path\nfrom appliance.service import Child, Patience\n"
-        "from appliance.supervisor import run\n"
+        "import sys\nfrom pathlib import Path\nfrom appliance.supervision.service import Child, Patience\n"
+        "from appliance.supervision.supervisor import run\n"
         "child = Child(name='assemble', argv=sys.argv[2:], stop_order=1)\n"
         "patience = Patience(watchdog_s=3, abort_s=2)\n"
         "sys.exit(run([child], Path(sys.argv[1]), on_ready=lambda: None, patience=patience))"
@@ -225,7 +225,7 @@ def is_held(folder: Path, address: int) -> bool:
 DYING = """
 import os, signal, sys
 from pathlib import Path
-from appliance.quarantine import Quarantine
+from appliance.assembling.quarantine import Quarantine
 from capture.journalreader import JournalReader
 
 folder, address, number = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
@@ -284,7 +284,8 @@ def test_the_disk_is_not_the_blocks_fault(place: tuple[Path, int]) -> None:
 
 def test_a_disk_that_stands_still_is_not_the_blocks_fault(tmp_path: Path) -> None:
     dying = (
-        "import os, signal, sys, threading, time\nfrom pathlib import Path\nfrom appliance.inhand import InHand\n"
+        "import os, signal, sys, threading, time\nfrom pathlib import Path\n"
+        "from appliance.assembling.inhand import InHand\n"
         "from storage.disk import Disk\nhand = InHand(Path(sys.argv[1]))\nhand.open()\n"
         "reading, writing = os.pipe()\n"
         "threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGABRT)).start()\n"

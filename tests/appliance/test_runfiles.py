@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import AlreadyRunningError
-from appliance.runfiles import RunFiles
+from appliance.supervision.runfiles import RunFiles
 
 
 def test_one_owner_at_a_time(tmp_path: Path) -> None:

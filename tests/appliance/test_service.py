@@ -7,9 +7,9 @@ from pathlib import Path
 LAST_WORDS = """
 import select, socket, sys, time
 from pathlib import Path
-from appliance.estate import Estate
-from appliance.runfiles import RunFiles
-from appliance.service import Child, Patience, Service
+from appliance.supervision.estate import Estate
+from appliance.supervision.runfiles import RunFiles
+from appliance.supervision.service import Child, Patience, Service
 
 def live():
     service.overdue(time.monotonic())
@@ -27,7 +27,7 @@ with RunFiles(Path(sys.argv[2])) as run_files:
 
 CHILD = """
 import os, signal, sys
-from appliance import servicenotify
+from appliance.supervision import servicenotify
 
 if stored := servicenotify.stored():
     sys.exit(int(os.pread(stored["memory"], 9, 0)))

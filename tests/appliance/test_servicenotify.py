@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance import servicenotify
-from appliance.notifysocket import NotifySocket
+from appliance.supervision import servicenotify
+from appliance.supervision.notifysocket import NotifySocket
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from tests.appliance.supervised import is_running, until
 
 SWAPPED = """
 import os, sys
-from appliance.spawn import spawn
+from appliance.supervision.spawn import spawn
 
 for number, content in ((3, b"second"), (4, b"first"), (5, b"third")):
     memory = os.memfd_create("memory")
@@ -29,7 +29,7 @@ def test_descriptors_that_lie_in_each_others_place() -> None:
 
 BLOCKED = """
 import os, signal, sys
-from appliance.spawn import spawn
+from appliance.supervision.spawn import spawn
 
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 signal.signal(signal.SIGUSR1, lambda *_: None)
@@ -50,7 +50,7 @@ def test_signals_are_as_for_a_new_program() -> None:
 def test_a_signal_that_comes_before_the_program_has_begun_ends_it() -> None:
     at_once = """
 import os, signal, sys
-from appliance.spawn import spawn
+from appliance.supervision.spawn import spawn
 
 signal.signal(signal.SIGTERM, lambda *_: None)
 for _ in range(50):
@@ -70,7 +70,7 @@ def has_ended(pid: int) -> bool:
 
 REGISTERED = """
 import os, sys
-from appliance.spawn import spawn
+from appliance.supervision.spawn import spawn
 
 def register(pid, pidfd):
     print(pid, flush=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.capturedaemon import CaptureDaemon, CaptureSettings
+from appliance.capturing.capturedaemon import CaptureDaemon, CaptureSettings
 from capture.events import Counted, EventKind
 from capture.journal import MediaBlock
 from capture.ring import RingSettings

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import AlreadyRunningError
-from appliance.supervisor import HASTE_AFTER_S, run
+from appliance.supervision.supervisor import HASTE_AFTER_S, run
 from tests.appliance.supervised import WORKS, Supervised, until
 
 AT_ONCE = (0.0,)

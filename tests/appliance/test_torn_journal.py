@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from appliance.assembledaemon import SNAPSHOT_NAME
+from appliance.assembling.assembledaemon import SNAPSHOT_NAME
 from capture.journalfile import OFFSET_MASK
 from capture.journalreader import JournalReader
 from tests.appliance.journals import assemble, write_journal

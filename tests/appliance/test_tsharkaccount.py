@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance import tsharkaccount, tsharkoutput
-from appliance.audit import Account, StreamKey
-from appliance.auditrules import StreamFigures
+from appliance.auditing import tsharkaccount, tsharkoutput
+from appliance.auditing.audit import Account, StreamKey
+from appliance.auditing.auditrules import StreamFigures
+from appliance.auditing.tsharkaccount import hold_against, read_account, recount
 from appliance.errors import ToolFailedError, ToolMissingError
-from appliance.tsharkaccount import hold_against, read_account, recount
 from tests import corpus_truth
 from tests.corpus_truth import ABSENT, CAPTURES, CORPUS
 from tests.traffic.pcapwriter import Address, Packet, Transport, frames_of, write_pcap

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from appliance import journalneeds
-from appliance.journalneeds import Needs
+from appliance.assembling import journalneeds
+from appliance.assembling.journalneeds import Needs
 from capture.journalfile import OFFSET_BITS
 from capture.journalstore import JournalStore
 from tests.capture.journalblocks import pieces

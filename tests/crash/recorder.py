@@ -24,7 +24,11 @@ class Role(StrEnum):
     KEEPER = "keeper"
 
 
-_COMMANDS = {Role.CAPTURE: b"appliance.daemons", Role.ASSEMBLE: b"appliance.daemons", Role.KEEPER: b"appliance.keeper"}
+_COMMANDS = {
+    Role.CAPTURE: b"appliance.daemons",
+    Role.ASSEMBLE: b"appliance.daemons",
+    Role.KEEPER: b"appliance.supervision.keeper",
+}
 """What the command line of a role's process holds."""
 
 

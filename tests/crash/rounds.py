@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance import journalneeds
+from appliance.assembling import journalneeds
 from capture import journalscan
 from capture.events import EventKind
 from capture.journal import MediaBlock

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from appliance.archiverequests import Erase, Erased
+from appliance.custody.archiverequests import Erase, Erased
 from storage.archive import Archive
 from storage.index import rebuild
 from storage.records import Party

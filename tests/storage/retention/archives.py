@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from appliance.archivist import Archivist, Surroundings
+from appliance.custody.archivist import Archivist, Surroundings
 from storage.archive import Archive
 from storage.call_record import CallRecord, PartEntry
 from storage.disk import Disk

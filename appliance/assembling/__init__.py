@@ -1,0 +1,1 @@
+"""`rokubox-assemble`: the journal into the archive, whatever stands in the way."""

@@ -1,0 +1,1 @@
+"""`rokubox audit`: our account of a capture held against tshark's."""

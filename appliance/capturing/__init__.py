@@ -1,0 +1,1 @@
+"""`rokubox-capture`: the mirror ports into the journal."""

@@ -1,0 +1,413 @@
+"""`rokubox-capture`: the mirror ports into the journal. Decodes nothing, opens no network.
+
+    every `CYCLE_S`   ring blocks -> writer, then a tick: everything before it has been read
+    every second      watchdog, counters, ports that are not open
+    at once           SIGTERM, changes of the mirror ports
+
+    its own thread    waits for the disk with
+    writer            what was read; more is read when it is written
+    upkeep            what may be forgotten, room, the configuration's text
+    sync              fdatasync, once a second
+
+The rings outlive this process: their sockets are kept by whoever started it (systemd's descriptor store, or `rokubox
+record`), and the next process goes on at the oldest block that was not handed back.
+"""
+
+import contextlib
+import dataclasses
+import os
+import selectors
+import signal
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from appliance import clocks
+from appliance.assembling import journalneeds, setaside
+from appliance.capturing import configtexts
+from appliance.capturing.mirrorports import Detail, MirrorPorts
+from appliance.capturing.telling import Teller
+from appliance.supervision import orphan, servicenotify
+from appliance.supervision.orphan import Parent
+from capture import journalend, kernelfilter
+from capture.background import Background
+from capture.bootline import BootLine, ReadClocks
+from capture.errors import JournalWriteError
+from capture.events import EventKind
+from capture.intake import Intake
+from capture.journal import Event
+from capture.journalstore import JournalStore
+from capture.journalsync import SyncThread
+from capture.livejournal import LiveJournal
+from capture.ring import RingSettings
+
+NS = 1_000_000_000
+CYCLE_S = 0.5
+"""How long packets are gathered before they are written: fewer, larger blocks are cheaper to read back."""
+EARLY_BLOCKS = 64
+"""Ring blocks that are not left waiting for the cycle's end."""
+COUNT_S = 1.0
+"""How often counters are read."""
+SLOW_S = 2.0
+"""A disk that takes longer for its answer is worth a word."""
+LOOK_S = 0.1
+"""How often the rings are looked at for that."""
+SETTLED_NS = 250_000_000
+"""After this long every packet is in a block that was handed over, or was dropped: block timeout and some."""
+TAKE_OVER_S = 30.0
+"""How long a previous owner of the journal may take to end."""
+MAX_EVENTS = 10_000
+"""Events kept while the disk takes none; the oldest go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureSettings:
+    """Everything capture is told."""
+
+    interfaces: tuple[str, ...]
+    """Names of the mirror ports."""
+    journal: Path
+    """Directory of the journal."""
+    run: Path
+    """Where assembly says what it needs."""
+    volume: Path
+    """The archive, whose free room is watched."""
+    sip_ports: frozenset[int]
+    tunnels: frozenset[str] = frozenset()
+    ring: RingSettings = field(default_factory=RingSettings)
+    journal_bytes: int = 64 << 30
+    """Beyond, the oldest is forgotten even if it is needed."""
+    journal_max_age_s: float = 24 * 3600.0
+    """What no rule wants is not kept for longer, even if somebody may need it."""
+    reserve_bytes: int = 1 << 30
+    """Free room below which no new call is begun."""
+    configuration: bytes | None = None
+    """Text of the configuration that all this was read from; None without one."""
+    quarantine: Path | None = None
+    """Where assembly puts what it cannot get past."""
+    take_over: int = 0
+    """Process that records without a supervisor, asked to end once our rings are open; 0 for none."""
+    supervisor: int = 0
+    """Process that started this one; 0: whichever is the parent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Upkeep:
+    """What one round of keeping the disk in order came to."""
+
+    free_bytes: int
+    """Room on the volume."""
+    digest: str | None
+    """Of the configuration, once its text is kept."""
+    quarantined: frozenset[str]
+    """What assembly has put into its quarantine."""
+    troubles: tuple[str, ...]
+    """What the disk refused."""
+
+
+class CaptureDaemon:
+    """The loop of the daemon, with everything it holds. It never waits for the disk: that is its threads' to do."""
+
+    def __init__(self, settings: CaptureSettings, read_clocks: ReadClocks = clocks.read) -> None:
+        self._settings = settings
+        self._line = BootLine(read_clocks)
+        self._last_ns = 0
+        """Latest time in the journal before this process; 0: there is none."""
+        self._teller = Teller("rokubox-capture")
+        self._ports = MirrorPorts(
+            settings.interfaces,
+            kernelfilter.program(settings.sip_ports, tunnels=settings.tunnels),
+            settings.ring,
+            self._line,
+            note=lambda detail: self._note(EventKind.INTERFACE, **detail),
+            tell=self._teller.tell,
+        )
+        self._events: list[Event] = []
+        self._stopping = False
+        self._behind = False
+        """Whether more is ready than was read last."""
+        self._full: bool | None = None
+        """Whether room is short; None until looked at: the first look is always told."""
+        self._set_aside: frozenset[str] = frozenset()
+        """What of the quarantine is told; all of it again after a start."""
+        self._digest: str | None = None
+        """Of the configuration, once it was told."""
+        self._count_s = time.monotonic()
+        """When it is time to count again."""
+        self._settled_s = time.monotonic()
+        """When the disk had taken all that it was given."""
+        self._status = "recording"
+        """What was told last of the disk."""
+        self._parent = Parent(settings.supervisor)
+
+    def stop(self) -> None:
+        """Ask the loop to end."""
+        self._stopping = True
+
+    def run(self, woken: socket.socket) -> None:
+        """Record until stopped; `woken` is readable when a signal came.
+
+        Raises:
+            CaptureError: no port can be captured from, or another capture owns the journal.
+        """
+        try:
+            left = journalend.read(self._settings.journal)
+            self._line.go_on(left)
+            self._last_ns = left.last_ns
+            opened_ns = self._ports.begin()
+            if orphan.is_daemon(self._settings.take_over, "capture"):
+                # Our rings fill while it ends; what both of them saw, assembly takes once.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self._settings.take_over, signal.SIGTERM)
+            with JournalStore(self._settings.journal, wait_s=TAKE_OVER_S) as store, SyncThread(store) as sync:
+                self._record(store, sync, woken, opened_ns)
+        finally:
+            self._ports.close()
+            self._teller.close()
+
+    def _record(self, store: JournalStore, sync: SyncThread, woken: socket.socket, opened_ns: int | None) -> None:
+        journal = LiveJournal(self._ports.ports, Intake(self._settings.sip_ports), store, self._line)
+        self._begin(journal, store, opened_ns)
+        servicenotify.ready(self._status)
+        with Background[_Upkeep]("journal-upkeep") as upkeep:
+            self._loop(journal, store, sync, upkeep, woken)
+        self._drain(journal)
+        self._note(EventKind.STOP)
+        journal.tell(self._take_events(journal))
+        self._write_out(journal)
+        journal.close()
+
+    def _begin(self, journal: LiveJournal, store: JournalStore, opened_ns: int | None) -> None:
+        """Tell of the start: what is missing until now, nobody watched.
+
+        Before anything that new rings hold, but behind what is left in rings that went on (`opened_ns` is None):
+        assembly must not pass over it.
+        """
+        start_ns = self._line.now_ns() if opened_ns is None else opened_ns
+        detail: Detail = {"continued": int(opened_ns is None), "at_ns": start_ns}
+        detail |= {"waiting": self._ports.unread(), "room": self._ports.room()}
+        mark = self._line.mark()  # from before there were rings
+        detail |= {**mark.facts(), "since_ns": mark.at_ns}
+        read_ns = start_ns - SETTLED_NS if opened_ns is None else start_ns
+        self._events.append(Event(ts_ns=read_ns, kind=EventKind.START, detail=detail))
+        self._ports.tell_standing(min(self._last_ns or start_ns, start_ns) if opened_ns is None else start_ns)
+        upkeep = self._keep_up(store)
+        self._take_in(upkeep)
+        if store.torn is not None:
+            torn = store.torn
+            self._note(EventKind.TORN_TAIL, file=torn.file, offset=torn.offset, bytes=torn.bytes)
+            self._teller.tell(f"journal file {torn.file} ended within a block: {torn.bytes} bytes cut off")
+        if opened_ns is not None:
+            events = [dataclasses.replace(event, ts_ns=min(event.ts_ns, opened_ns)) for event in self._events]
+            self._events.clear()
+            journal.tell(events)
+            self._ports.told()
+
+    def _loop(
+        self,
+        journal: LiveJournal,
+        store: JournalStore,
+        sync: SyncThread,
+        upkeep: Background[_Upkeep],
+        woken: socket.socket,
+    ) -> None:
+        second = time.monotonic()
+        cycle = second - CYCLE_S  # rings that went on may be nearly full: they are read at once
+        while not self._stopping:
+            now_s = time.monotonic()
+            cycle = min(
+                max(cycle + CYCLE_S, now_s), now_s + CYCLE_S
+            )  # a cycle that ended early does not lengthen the next
+            self._wait(cycle, journal, woken)
+            self._turn(journal)
+            if time.monotonic() >= second:
+                second = max(second + 1.0, time.monotonic())
+                self._each_second(journal, store, sync, upkeep)
+            if self._parent.gone_for_s() > orphan.ORPHAN_S:
+                self._stopping = True
+
+    def _turn(self, journal: LiveJournal) -> None:
+        """Read what is ready and give it to the disk, if that took what it got before."""
+        if journal.settle():
+            self._settled_s = time.monotonic()
+            self._behind = journal.read()
+            if not self._behind:  # else there are packets that are older than now
+                self._note(EventKind.TICK, **self._line.mark().facts())
+            self._count()
+            journal.tell(self._take_events(journal))
+            self._ports.told()
+        if not journal.writing:
+            journal.write()
+
+    def _count(self) -> None:
+        """Tell what was counted, once a second, and only when it can be written.
+
+        The kernel forgets what it has told; what it has not it keeps, even if this process is killed.
+        """
+        now_s = time.monotonic()
+        if now_s >= self._count_s:
+            self._count_s = max(self._count_s + COUNT_S, now_s)
+            for detail in self._ports.counted():
+                self._note(EventKind.COUNTERS, **detail)
+
+    def _wait(self, until_s: float, journal: LiveJournal, woken: socket.socket) -> None:
+        """Wait for the cycle's end, a signal, much to read; ports that change are seen to meanwhile."""
+        while not self._stopping and (left_s := until_s - time.monotonic()) > 0:
+            with selectors.DefaultSelector() as selector:
+                for fileno in (woken.fileno(), journal.fileno(), *self._ports.filenos()):
+                    selector.register(fileno, selectors.EVENT_READ)
+                ready = {key.fd for key, _ in selector.select(min(left_s, LOOK_S))}
+            if woken.fileno() in ready:
+                woken.recv(64)
+                return
+            if ready - {journal.fileno()}:
+                self._ports.follow()
+            if journal.settle() and (self._behind or self._ports.unread() >= EARLY_BLOCKS):
+                return
+
+    def _each_second(
+        self, journal: LiveJournal, store: JournalStore, sync: SyncThread, upkeep: Background[_Upkeep]
+    ) -> None:
+        # This loop alone shows that capture works: a disk that stalls is none of its faults.
+        if not self._parent.gone_for_s():  # what nobody reads would fill the queue, and keep out a ring to be stored
+            servicenotify.watchdog()
+        self._ports.look()
+        self._tell_of_disk(journal)
+        if sync.error is not None:
+            self._teller.tell(str(sync.error))
+            sync.error = None
+        if upkeep.is_over():
+            self._take_in(upkeep.take())
+        if not upkeep.busy:
+            upkeep.begin(lambda: self._keep_up(store))
+
+    def _tell_of_disk(self, journal: LiveJournal) -> None:
+        state = "recording"
+        if journal.trouble is not None:
+            state = f"the disk does not take the journal: {journal.trouble}"
+        elif time.monotonic() - self._settled_s > SLOW_S:
+            state = "the disk does not answer; what finds no room in the rings is lost"
+        if state != self._status:
+            self._status = state
+            servicenotify.status(state)
+            self._teller.tell(state)
+
+    def _keep_up(self, store: JournalStore) -> _Upkeep:
+        """Do what is due on the disk, in whatever time it takes."""
+        troubles: list[str] = []
+        digest = self._digest
+        try:
+            if digest is None:
+                text = self._settings.configuration
+                digest = "" if text is None else configtexts.keep(self._settings.journal, text)
+        except JournalWriteError as error:
+            troubles.append(str(error))
+        try:
+            self._forget(store)
+        except JournalWriteError as error:
+            troubles.append(str(error))
+        quarantine = self._settings.quarantine
+        return _Upkeep(
+            free_bytes=_free_bytes(self._settings.volume),
+            digest=digest,
+            quarantined=frozenset(() if quarantine is None else setaside.names(quarantine)),
+            troubles=tuple(troubles),
+        )
+
+    def _take_in(self, upkeep: _Upkeep) -> None:
+        """Tell what came of it."""
+        for trouble in upkeep.troubles:
+            self._teller.tell(trouble)
+        if upkeep.digest is not None and self._digest is None:
+            self._digest = upkeep.digest
+            self._note(EventKind.CONFIGURATION, digest=upkeep.digest)
+        for name in sorted(upkeep.quarantined - self._set_aside):
+            self._note(EventKind.QUARANTINE, **setaside.facts(name))
+        self._set_aside = upkeep.quarantined
+        full = upkeep.free_bytes < self._settings.reserve_bytes
+        if full != self._full:
+            self._full = full
+            self._note(EventKind.STORAGE, full=int(full), free_bytes=upkeep.free_bytes)
+
+    def _forget(self, store: JournalStore) -> None:
+        """Drop what assembly is done with, and beyond the journal's bounds whatever is oldest.
+
+        Raises:
+            JournalWriteError: something cannot be removed.
+        """
+        settings = self._settings
+        needs = journalneeds.read(settings.run)
+        store.turn_over(needs.turned)
+        store.forget_before(needs.needed)
+        oldest_ns = self._line.now_ns() - int(settings.journal_max_age_s * NS)
+        while store.bytes_held > settings.journal_bytes or any(
+            journalneeds.is_expired(file, needs, oldest_ns) for file in store.files()[:-1]
+        ):
+            if store.forget_oldest() is None:
+                break
+
+    def _drain(self, journal: LiveJournal) -> None:
+        """Read what came until now: the kernel closes its blocks after their timeout."""
+        self._write_out(journal)
+        time.sleep(2 * self._settings.ring.timeout_ms / 1000)
+        while journal.settle():
+            behind = journal.read()
+            self._write_out(journal)
+            if not behind:
+                return
+
+    def _write_out(self, journal: LiveJournal) -> None:
+        """Wait for the disk, as long as whoever wants us to end has patience; one that refuses is asked once more."""
+        for _ in range(2):
+            if not journal.writing:
+                journal.write()
+            while journal.writing:
+                if journal.wait(LOOK_S):
+                    journal.settle()
+            if journal.settle():
+                return
+
+    def _note(self, kind: EventKind, **detail: str | int) -> None:
+        # Behind everything that is read for certain: assembly must not pass over a packet that comes with the next
+        # block.
+        ts_ns = self._line.now_ns() - SETTLED_NS
+        self._events.append(Event(ts_ns=ts_ns, kind=kind, detail=detail))
+        del self._events[:-MAX_EVENTS]
+
+    def _take_events(self, journal: LiveJournal) -> list[Event]:
+        events, self._events = self._events, []
+        if not self._behind:
+            return events
+        read_ns = journal.last_ns - SETTLED_NS
+        return [dataclasses.replace(event, ts_ns=min(event.ts_ns, read_ns)) for event in events]
+
+
+def main(settings: CaptureSettings) -> int:
+    """Run the daemon in this process.
+
+    Raises:
+        CaptureError: it cannot record.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    daemon = CaptureDaemon(settings)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        daemon.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    daemon.run(reader)
+    servicenotify.stopping()
+    return 0
+
+
+def _free_bytes(volume: Path) -> int:
+    try:
+        status = os.statvfs(volume)
+    except OSError:
+        return 0
+    return status.f_bavail * status.f_frsize

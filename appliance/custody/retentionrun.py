@@ -1,0 +1,101 @@
+"""Retention carried out: look at everything, plan, have it erased. Planning only reads; acting asks the owner."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from appliance import clocks
+from appliance.config import Configuration
+from appliance.custody import inventory
+from appliance.custody.archiveclient import Ask, checked
+from appliance.custody.archiverequests import MAX_CALLS, Erase, Erased
+from appliance.custody.diskroom import room_of
+from storage.archive import Archive
+from storage.errors import DamagedRecordError
+from storage.ledger.view import LedgerView
+from storage.retention import clockfile, clockguard, forecast
+from storage.retention.clockguard import ClockState
+from storage.retention.forecast import Forecast
+from storage.retention.plan import Cause, Eviction, Plan, plan
+from storage.retention.room import Room
+
+WHY = {
+    Cause.CONTRACT_END: "contract ended",
+    Cause.EXPIRED: "kept for as long as the rule says",
+    Cause.MAX_BYTES: "more than the rule may hold",
+    Cause.ROOM: "room for new recordings",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What retention would do now, and what it knows."""
+
+    plan: Plan
+    days: dict[str, str]
+    """Local date of each call to be erased, by call id."""
+    clock: ClockState
+    """The time, looked at just now."""
+    room: Room
+    """What is free on the disk."""
+    forecast: Forecast
+    """When it will be full."""
+    calls: int
+    """Calls in the archive."""
+    bytes: int
+    """Room that they take."""
+    damaged: tuple[str, ...]
+    """Call records that cannot be read, and are left out."""
+
+
+def look(archive: Archive, configuration: Configuration, room_bytes: int = 0) -> Outlook:
+    """Plan without changing anything. Raises StorageError when the archive cannot be read."""
+    seen = clocks.sighting()
+    clock = clockguard.observe(clockfile.read(archive.retention), seen, LedgerView(archive.ledger).size)
+    damaged: list[DamagedRecordError] = []
+    policy, now = configuration.retention(), inventory.moment(clock)
+    known = inventory.holdings(archive, inventory.calls(archive, damaged.append), clock)
+    days_and_holdings = [(call.day, holding) for call, holding in known]
+    holdings = [holding for _, holding in days_and_holdings]
+    planned = plan(holdings, policy, now, room_bytes=room_bytes)
+    wanted = {eviction.holding.call_id for eviction in planned.evictions}
+    room = room_of(archive.root)
+    return Outlook(
+        plan=planned,
+        days={holding.call_id: day for day, holding in days_and_holdings if holding.call_id in wanted},
+        clock=clock,
+        room=room,
+        forecast=forecast.forecast(holdings, policy, now, room.free_bytes - configuration.storage.reserve_bytes),
+        calls=len(holdings),
+        bytes=sum(holding.bytes for holding in holdings),
+        damaged=tuple(str(error) for error in damaged),
+    )
+
+
+def act(outlook: Outlook, ask: Ask, *, who: str) -> Iterator[Erased]:
+    """Have everything erased that was planned, oldest first, so many calls at a time.
+
+    Raises ArchiveError when the owner of the archive refuses.
+    """
+    for batch in _batches(outlook.plan.evictions):
+        cause, rule = batch[0].cause, batch[0].rule
+        answer = checked(
+            ask(
+                Erase(
+                    calls=tuple((one.holding.call_id, outlook.days[one.holding.call_id]) for one in batch),
+                    rule=f"{rule}: {cause}",
+                    who=who,
+                    why=WHY[cause],
+                )
+            )
+        )
+        assert isinstance(answer, Erased)
+        yield answer
+
+
+def _batches(evictions: tuple[Eviction, ...]) -> Iterator[list[Eviction]]:
+    """Calls that are erased for the same reason by the same rule, one entry of the ledger for each batch."""
+    by_reason = sorted(evictions, key=lambda one: (list(Cause).index(one.cause), one.rule, one.holding.position))
+    for _, alike in groupby(by_reason, key=lambda one: (one.cause, one.rule)):
+        together = list(alike)
+        yield from (together[first : first + MAX_CALLS] for first in range(0, len(together), MAX_CALLS))
