@@ -102,8 +102,7 @@ def read_record(path: Path) -> CallRecord:
     """One call record from its file. Raises DamagedRecordError."""
     subject = f"call record {path.stem[:ID_DIGITS]}"
     try:
-        with path.open("rb") as stored:
-            content = stored.read(MAX_RECORD_BYTES + 1)
+        content = read_stored(path)
     except OSError as error:
         raise DamagedRecordError(f"{subject}: {error.strerror}") from error
     try:
@@ -126,6 +125,14 @@ def read_late_record(path: Path) -> LateRecord:
         raise DamagedRecordError(f"{subject}: {error.strerror}") from error
     except DamagedRecordError as error:
         raise DamagedRecordError(f"{subject}: {error}") from error
+
+
+def read_stored(path: Path | str) -> bytes:
+    """The bytes of a call record, of a file that is too large for one more than it may have. Raises OSError."""
+    with open(path, "rb", buffering=0) as stored:
+        # Asked for no more than there is: room for all that there might be costs more than reading.
+        size = os.fstat(stored.fileno()).st_size
+        return stored.read(min(size, MAX_RECORD_BYTES) + 1)
 
 
 def _read(path: Path, report: Callable[[DamagedRecordError], None]) -> CallRecord | None:

@@ -10,16 +10,17 @@
 A file that is gone was erased by a later line, or is missing, which `verify` tells.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 from storage import partreader
-from storage.archive import Archive, read_record
-from storage.call_record import CallRecord
+from storage.archive import Archive, read_stored
 from storage.errors import DamagedPartError, DamagedRecordError
 from storage.index.rows import PartRow
+from storage.index.slimrecord import AnyRecord, slim
 from storage.index.writer import IndexWriter
 from storage.layout import ID_DIGITS, day_folder
 from storage.ledger.entries import Call, Erasure, Hold, Part
@@ -50,14 +51,14 @@ def _follow_batch(index: IndexWriter, archive: Archive, batch: Sequence[Line]) -
     for line in batch:
         match line.entry:
             case Call() as entry:
-                with suppress(DamagedRecordError):
-                    record = read_record(_record_path(archive, entry))
+                with suppress(DamagedRecordError, OSError, ValueError):
+                    record = slim(read_stored(_record_path(archive, entry)))
                     index.add(record, present_parts(archive, record))
             case Part() as entry if entry.call_id not in ended:
                 with suppress(DamagedPartError, DamagedRecordError, OSError):
                     for path in _part_paths(archive, entry):
                         part = partreader.read_record(path)
-                        index.add_part(part, part_row(path, entry.part, part.samples))
+                        index.add_part(part, part_row(str(path), entry.part, part.samples))
             case Hold() as entry if entry.hold == "set":
                 index.hold(entry.call_ids, entry.name)
             case Hold() as entry:
@@ -73,11 +74,12 @@ def _record_path(archive: Archive, entry: Call) -> Path:
     return archive.records / day_folder(entry.day) / f"{entry.call_id}.json"
 
 
-def present_parts(archive: Archive, record: CallRecord) -> Iterator[PartRow]:
+def present_parts(archive: Archive, record: AnyRecord) -> Iterator[PartRow]:
     """The parts of a call that are there."""
     for entry in record.parts:
         with suppress(OSError):
-            yield part_row(archive.part_path(entry.name), entry.number, entry.samples)
+            year, month, day = entry.name[:4], entry.name[4:6], entry.name[6:8]
+            yield part_row(f"{archive.recordings}/{year}/{month}/{day}/{entry.name}", entry.number, entry.samples)
 
 
 def _part_paths(archive: Archive, entry: Part) -> list[Path]:
@@ -86,12 +88,11 @@ def _part_paths(archive: Archive, entry: Part) -> list[Path]:
     return list(folder.glob(f"*_{entry.call_id[:ID_DIGITS]}_p{entry.part:02d}.{entry.form}"))
 
 
-def part_row(path: Path, number: int, samples: int) -> PartRow:
+def part_row(path: str, number: int, samples: int) -> PartRow:
     """What the index keeps of a part. Raises OSError when it is not there."""
-    files = [path] if path.suffix == f".{Form.ZIP}" else [path, path.with_suffix(".json")]
-    return PartRow(
-        number=number,
-        day=int(path.name[:8]),
-        samples=samples,
-        size_bytes=sum(file.stat().st_size for file in files),
-    )
+    stem, suffix = os.path.splitext(path)
+    size_bytes = os.stat(path).st_size
+    if suffix != f".{Form.ZIP}":
+        size_bytes += os.stat(f"{stem}.json").st_size
+    day = int(os.path.basename(path)[:8])
+    return PartRow(number=number, day=day, samples=samples, size_bytes=size_bytes)

@@ -18,16 +18,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from storage import partreader
-from storage.archive import Archive, dated, read_record
-from storage.call_record import CallRecord
+from storage.archive import Archive, dated, read_stored
 from storage.disk import Directories, Disk
 from storage.errors import ArchiveError, DamagedPartError, DamagedRecordError, IndexDamagedError, from_os_error
 from storage.index.following import follow, part_row, present_parts
-from storage.index.rows import day_number
+from storage.index.rows import CallRow, call_row, day_number
+from storage.index.slimrecord import slim
 from storage.index.writer import IndexWriter
+from storage.layout import ID_DIGITS
 from storage.ledger.entries import Call, Erasure, Hold, Part
 from storage.ledger.ledgerfile import Line
-from storage.timestamps import instant_ns
 
 Lines = Callable[[int], Iterable[Line]]
 """The ledger's lines from a number on."""
@@ -112,37 +112,49 @@ def _fill(
     for folder, names in days:
         day = day_number("".join(folder.parts[-3:]))
         if day > index.filled_day:
-            for record in _records(folder, names, report):
-                index.add(record, present_parts(archive, record))
+            for row in _rows(archive, folder, names, report):
+                index.put(row)
             index.filled_day = day
             index.commit()
         done += len(names)
         progress(done, total)
 
 
-def _records(folder: Path, names: Iterable[str], report: Callable[[DamagedRecordError], None]) -> list[CallRecord]:
-    """The call records of a day, in order of time: neighbours in time are then neighbours in the file."""
+def _rows(
+    archive: Archive, folder: Path, names: Iterable[str], report: Callable[[DamagedRecordError], None]
+) -> list[CallRow]:
+    """The calls of a day, in order of time: neighbours in time are then neighbours in the file."""
     found = []
     for name in names:
+        call_id = name.removesuffix(".json")
         try:
-            found.append(read_record(folder / name))
-        except DamagedRecordError as error:
-            report(error)
-    return sorted(found, key=lambda record: (instant_ns(record.started_at), record.call_id))
+            record = slim(read_stored(f"{folder}/{name}"))
+            if record.call_id != call_id:
+                raise DamagedRecordError(f"holds call {record.call_id[:ID_DIGITS]}")
+            found.append(call_row(record, tuple(present_parts(archive, record))))
+        except FileNotFoundError:
+            continue  # erased meanwhile
+        except (DamagedRecordError, OSError, ValueError) as error:
+            told = error.strerror if isinstance(error, OSError) else error
+            report(DamagedRecordError(f"call record {call_id[:ID_DIGITS]}: {told}"))
+    return sorted(found, key=lambda row: (row.started_ns, row.call_id))
 
 
 def _take_parts(index: IndexWriter, archive: Archive, report: Callable[[DamagedRecordError], None]) -> None:
     """Add the parts that no call record names: calls in progress, and such whose record is gone."""
     for folder in dated(archive.recordings):
-        for name in _names(folder, ".zip", ".wav"):
-            found = _PART.fullmatch(name)
-            if found is None or index.has_part(found[1], int(found[2])):
-                continue
+        names = {
+            (found[1], int(found[2])): name
+            for name in _names(folder, ".zip", ".wav")
+            if (found := _PART.fullmatch(name)) is not None
+        }
+        for digits, number in index.without(names):
+            path = folder / names[digits, number]
             try:
-                record = partreader.read_record(folder / name)
-                index.add_part(record, part_row(folder / name, record.part, record.samples))
+                record = partreader.read_record(path)
+                index.add_part(record, part_row(str(path), record.part, record.samples))
             except (DamagedPartError, DamagedRecordError) as error:
-                report(DamagedRecordError(f"part {found[2]} of call {found[1]}: {error}"))
+                report(DamagedRecordError(f"part {number} of call {digits}: {error}"))
             except FileNotFoundError:
                 continue  # erased meanwhile, or a WAV without its sidecar, which is no recording
         index.commit()

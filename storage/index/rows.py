@@ -12,8 +12,8 @@ from enum import IntFlag, StrEnum
 from functools import lru_cache
 from typing import Final, TypeVar
 
-from storage.call_record import CallRecord
 from storage.index.numbers import searchable
+from storage.index.slimrecord import AnyRecord, SlimLinks
 from storage.part_record import PartRecord
 from storage.records import Links
 from storage.timestamps import NS_PER_S, instant_ns
@@ -126,7 +126,7 @@ def day_number(text: str) -> int:
     return int(text.replace("-", "")[:8])
 
 
-def call_row(record: CallRecord, parts: tuple[PartRow, ...]) -> CallRow:
+def call_row(record: AnyRecord, parts: tuple[PartRow, ...]) -> CallRow:
     """The row of a call that has ended. Raises ValueError when a time of the record is none."""
     heard = [side.mos for side in record.sides if side.mos is not None]
     started_ns, offset_min = _instant_ns(record.started_at), _offset_min(record.started_at)
@@ -211,7 +211,7 @@ def _offset_min(time: str) -> int:
     return -minutes if time[-6] == "-" else minutes
 
 
-def _numbers(call: CallRecord | PartRecord) -> tuple[tuple[str, int], ...]:
+def _numbers(call: AnyRecord | PartRecord) -> tuple[tuple[str, int], ...]:
     roles: dict[str, int] = {}
     said = [(Role.CALLER, number) for number in (call.caller.number, *call.asserted)]
     said += [(Role.CALLEE, number) for number in (call.callee.number, call.dialled)]
@@ -222,7 +222,7 @@ def _numbers(call: CallRecord | PartRecord) -> tuple[tuple[str, int], ...]:
     return tuple(roles.items())
 
 
-def _links(links: Links) -> tuple[tuple[str, bytes], ...]:
+def _links(links: Links | SlimLinks) -> tuple[tuple[str, bytes], ...]:
     kinds = (
         ("replaces", links.replaces),
         ("transferred_from", links.transferred_from),
@@ -232,5 +232,7 @@ def _links(links: Links) -> tuple[tuple[str, bytes], ...]:
 
 
 def _text(text: str) -> str:
-    """`text` as a database and a terminal can hold it."""
+    """`text` as a database can hold it."""
+    if text.isascii() and len(text) <= MAX_TEXT_CHARACTERS:
+        return text
     return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text[:MAX_TEXT_CHARACTERS])

@@ -52,8 +52,9 @@ class Tables:
         """Whether the call is there."""
         return self._outcome(call_id) is not None
 
-    def has_part(self, least: bytes, greatest: bytes, number: int) -> bool:
-        """Whether a part of a call with an id in this range is there."""
+    def has_part(self, digits: str, number: int) -> bool:
+        """Whether a part of a call whose id begins with these digits is there."""
+        least, greatest = bytes.fromhex(digits.ljust(64, "0")), bytes.fromhex(digits.ljust(64, "f"))
         found = self._connection.execute(
             "SELECT 1 FROM calls JOIN parts USING (n) WHERE call_id BETWEEN ? AND ? AND parts.number = ?",
             (least, greatest, number),

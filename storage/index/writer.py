@@ -11,11 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from storage.call_record import CallRecord
 from storage.errors import IndexDamagedError
 from storage.index import schema
 from storage.index.daysums import settle
 from storage.index.rows import CallRow, PartRow, call_row, open_row
+from storage.index.slimrecord import AnyRecord
 from storage.index.tables import Tables
 from storage.part_record import PartRecord
 
@@ -65,7 +65,7 @@ class IndexWriter:
         with self._writing("note the ledger's size in the index"):
             self._tables.set_meta("ledger_size", size)
 
-    def add(self, record: CallRecord, parts: Iterable[PartRow]) -> None:
+    def add(self, record: AnyRecord, parts: Iterable[PartRow]) -> None:
         """Add a call that has ended, with its parts that are there. One that is in the index already is left alone."""
         self.put(call_row(record, tuple(parts)))
 
@@ -160,11 +160,10 @@ class IndexWriter:
         with self._writing("read the index"):
             return self._tables.has(bytes.fromhex(call_id))
 
-    def has_part(self, id_digits: str, number: int) -> bool:
-        """Whether a part of the call whose id begins with these digits is in the index."""
-        least, greatest = (bytes.fromhex(id_digits.ljust(64, digit)) for digit in "0f")
+    def without(self, parts: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Of these parts, named by the first digits of the call's id and their number, those not in the index."""
         with self._writing("read the index"):
-            return self._tables.has_part(least, greatest, number)
+            return [part for part in parts if not self._tables.has_part(*part)]
 
     def commit(self) -> None:
         """Make visible and keep what was told since the last time. Raises DiskFullError, ArchiveError."""

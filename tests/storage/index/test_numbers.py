@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.index import numbers
 from storage.index.numbers import searchable, searchable_prefix
 
 
@@ -79,6 +80,12 @@ def test_any_text_has_a_form_and_the_form_is_its_own(text: str) -> None:
     form = searchable(text)
     assert searchable(form) == form or not form.isascii()
     searchable_prefix(text)
+
+
+@given(st.from_regex("0[1-9][0-9]{7,10}", fullmatch=True))
+def test_the_short_way_leads_to_the_same_form(number: str) -> None:
+    for written in (number, f"+81{number[1:]}"):
+        assert searchable(written) == numbers._searchable(written)
 
 
 NATIONAL = st.from_regex("0[1-9][0-9]{8}", fullmatch=True) | st.from_regex("0[789]0[1-9][0-9]{7}", fullmatch=True)

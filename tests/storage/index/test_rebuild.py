@@ -197,7 +197,7 @@ def test_damaged_files_are_named_and_left_out(root: Path) -> None:
     damaged = [str(error) for error in anew(root)]
     take(root)
     assert damaged[0].startswith(f"call record {call_id(0)[:10]}: not a CallRecord")
-    assert damaged[1] == f"part 01 of call {'ab' * 5}: its ZIP is damaged"
+    assert damaged[1] == f"part 1 of call {'ab' * 5}: its ZIP is damaged"
     with IndexReader(root / "index.sqlite") as reader:
         # Its parts are there and whole, so that the call is found by them, as one without a record.
         assert [hit.call_id for hit in reader.search(Query(in_progress=True)).hits] == [call_id(0)]
