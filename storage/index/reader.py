@@ -13,10 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from storage.index import query as queries
 from storage.index import schema, sums
-from storage.index.query import After, Drive, Facts, Query, Sort
+from storage.index.conditions import Parameter, outcome_places
+from storage.index.plan import Drive, Facts, choose, conditions
+from storage.index.query import MAX_PAGE, After, Query, Sort
 from storage.index.rows import DIRECTIONS, OUTCOMES, REASONS, PartRow, places
+from storage.index.statement import COLUMNS, build, count
 from storage.index.totals import Total, TotalsQuery, totals
 from storage.timestamps import NS_PER_S
 from storage.vocabulary import Direction, Outcome, Reason
@@ -110,9 +112,9 @@ class IndexReader:
         """The first page of a query's answers, or the one after `query.after`."""
         with self._errors():
             facts = self.facts(query)
-            text, parameters = queries.build(query, facts, queries.choose(query, facts))
+            text, parameters = build(query, facts, choose(query, facts))
             rows = self._connection.execute(text, parameters).fetchall()
-            limit = min(query.limit, queries.MAX_PAGE)
+            limit = min(query.limit, MAX_PAGE)
             hits = tuple(self._hit(row) for row in rows[:limit])
         more = len(rows) > limit
         return Page(hits=hits, after=_after(query.sort, hits[-1]) if more else None)
@@ -122,7 +124,7 @@ class IndexReader:
         low, high = (bytes.fromhex(prefix.ljust(64, digit)) for digit in "0f")
         with self._errors():
             rows = self._connection.execute(
-                f"SELECT {queries.COLUMNS} FROM calls AS c JOIN lines AS l ON l.id = c.line"
+                f"SELECT {COLUMNS} FROM calls AS c JOIN lines AS l ON l.id = c.line"
                 " WHERE c.call_id BETWEEN ? AND ? ORDER BY c.call_id LIMIT ?",
                 (low, high, limit),
             ).fetchall()
@@ -144,7 +146,7 @@ class IndexReader:
             return totals(self._connection, query)
 
     def facts(self, query: Query) -> Facts:
-        """What is known of a query's terms beforehand, as `query.choose` takes it."""
+        """What is known of a query's terms beforehand, as `plan.choose` takes it."""
         line_ids = self._line_ids(query)
         days = _days(query)
         total = self._summed([sums.ALL], days)
@@ -153,11 +155,8 @@ class IndexReader:
         if query.in_progress:
             counts.append((Drive.OUTCOME, 0))
         elif query.outcomes:
-            counts.append((Drive.OUTCOME, self._summed(queries.outcome_places(query), days)))
-        counts += [
-            (drive, self._number(*queries.count(query, line_ids, drive, COUNT_LIMIT)))
-            for drive in queries.conditions(query)
-        ]
+            counts.append((Drive.OUTCOME, self._summed(outcome_places(query), days)))
+        counts += [(drive, self._number(*count(query, line_ids, drive, COUNT_LIMIT))) for drive in conditions(query)]
         return Facts(everything=everything, total=total, counts=tuple(counts), line_ids=line_ids)
 
     def _line_ids(self, query: Query) -> tuple[int, ...] | None:
@@ -181,7 +180,7 @@ class IndexReader:
             [*outcomes, sums.ALL, *days],
         )
 
-    def _number(self, text: str, parameters: Sequence[queries.Parameter]) -> int:
+    def _number(self, text: str, parameters: Sequence[Parameter]) -> int:
         (number,) = self._connection.execute(text, parameters).fetchone()
         return int(number)
 
@@ -191,7 +190,7 @@ class IndexReader:
         return value
 
     def _hit(self, row: tuple[Any, ...]) -> Hit:
-        """A row of `query.COLUMNS`, with what lies in other tables."""
+        """A row of `COLUMNS`, with what lies in other tables."""
         n, call_id, started_ns, ended_ns, offset_min, enterprise, line, direction, outcome, reasons, deciding = row[:11]
         parts = self._connection.execute(
             "SELECT number, day, samples, size_bytes FROM parts WHERE n = ? ORDER BY number", (n,)

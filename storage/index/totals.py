@@ -2,8 +2,9 @@
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from storage.index import sums
 from storage.index.daysums import peaks_of, unsettled
@@ -33,8 +34,7 @@ class TotalsQuery:
     """Searchable forms of the lines wanted, each summed up by itself; all when none is given."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Total:
+class Total(NamedTuple):
     """One sum."""
 
     period: int
@@ -80,17 +80,8 @@ def totals(connection: sqlite3.Connection, query: TotalsQuery) -> list[Total]:
     for period, line, outcome, enterprise, name, calls, incoming, outgoing, length_ms, peak in connection.execute(
         *statement(query)
     ):
-        found[period, line, outcome] = Total(
-            period=period,
-            enterprise=enterprise,
-            line=name,
-            outcome=OUTCOMES[outcome - 1] if outcome else None,
-            calls=calls,
-            incoming=incoming,
-            outgoing=outgoing,
-            length_ms=length_ms,
-            peak=peak,
-        )
+        term = OUTCOMES[outcome - 1] if outcome else None
+        found[period, line, outcome] = Total(period, enterprise, name, term, calls, incoming, outgoing, length_ms, peak)
     days = [day for day in unsettled(connection) if query.first_day <= day <= query.last_day]
     _raise_peaks(connection, query.per, days, found)
     return [total for total in found.values() if total.calls or total.peak]
@@ -103,4 +94,4 @@ def _raise_peaks(connection: sqlite3.Connection, per: Per, days: Sequence[int], 
         for (outcome, line), peak in peaks_of(connection, day).items():
             total = found.get((period, line, outcome))
             if total is not None and peak > total.peak:
-                found[period, line, outcome] = replace(total, peak=peak)
+                found[period, line, outcome] = total._replace(peak=peak)

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storage.index import query as queries
-from storage.index.query import After, Drive, Facts, NumberMatch, Query, Sort
+from storage.index.plan import Drive, Facts, choose
+from storage.index.query import After, NumberMatch, Query, Sort
 from storage.index.reader import Hit, IndexReader
 from storage.index.rows import Role
+from storage.index.statement import build
 from storage.index.writer import IndexWriter
 from storage.vocabulary import Direction, Outcome, Reason
 from tests.storage.index.archives import SECOND_NS, matching, part_rows, records
@@ -87,7 +88,7 @@ def test_every_way_to_walk_gives_the_same(reader: IndexReader, query: Query) -> 
 
 
 def answers(reader: IndexReader, query: Query, facts: Facts, drive: Drive) -> list[int]:
-    text, parameters = queries.build(query, facts, drive)
+    text, parameters = build(query, facts, drive)
     return [row[0] for row in reader._connection.execute(text, parameters)]
 
 
@@ -169,4 +170,4 @@ def facts(total: int, **counts: int) -> Facts:
     ],
 )
 def test_the_cheapest_way_is_taken(query: Query, known: Facts, drive: Drive) -> None:
-    assert queries.choose(query, known) is drive
+    assert choose(query, known) is drive
