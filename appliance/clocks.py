@@ -5,14 +5,12 @@ import time
 from functools import cache
 from pathlib import Path
 
+from capture import discipline
 from capture.bootline import ClockReading
+from capture.discipline import Discipline
 from storage.retention.clockguard import Sighting
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_TIMEX_BYTES = 256
-"""More than `struct timex` takes on any machine; with `modes` 0 nothing is set."""
-_TIME_ERROR = 5
-"""The clock is not synchronised."""
 _TRIES = 5
 _TOGETHER_NS = 20_000
 """Two readings so close are one."""
@@ -39,7 +37,7 @@ def sighting() -> Sighting:
         boot_id=reading.boot_id,
         boot_ns=reading.boot_ns,
         wall_ns=reading.real_ns,
-        synchronised=is_synchronised(),
+        synchronised=clock_discipline().synchronised,
     )
 
 
@@ -48,7 +46,27 @@ def _boot_id() -> str:
     return _BOOT_ID.read_text("ascii").strip()
 
 
-def is_synchronised() -> bool:
-    """Whether the kernel says that something disciplines the real-time clock, as chrony and others make it say."""
-    state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
-    return 0 <= int(state) < _TIME_ERROR
+class _Timex(ctypes.Structure):
+    """`struct timex` of adjtimex(2); with `modes` 0 nothing is set."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("frequency", ctypes.c_long),
+        ("maximum_error", ctypes.c_long),
+        ("estimated_error", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_char * 256),  # more than it takes on any machine
+    )
+
+
+@cache
+def _c_library() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
+
+
+def clock_discipline() -> Discipline:
+    """Ask the kernel whether something disciplines the real-time clock."""
+    timex = _Timex()
+    state = _c_library().adjtimex(ctypes.byref(timex))
+    return discipline.of_kernel(int(state), timex.status, timex.offset)

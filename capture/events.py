@@ -4,10 +4,11 @@
 |-----------------|-------------------------------------------|-------------------------------------------------------|
 | `start`         | a capture begins or goes on               | `at_ns`, `continued` (1: its ring outlived a restart),|
 |                 |                                           | `waiting` and `room`: ring blocks that are full, all; |
-|                 |                                           | `bootline.Mark` and `since_ns`                        |
+|                 |                                           | `bootline.Mark` and `since_ns`, `Discipline`          |
 | `stop`          | a capture ends in good order              |                                                       |
 | `end_of_input`  | a capture file is read to its end         |                                                       |
-| `tick`          | twice a second: all before has been read  | both clocks and the line: `bootline.Mark`             |
+| `tick`          | twice a second: all before has been read  | both clocks and the line: `bootline.Mark`,            |
+|                 |                                           | `discipline.Discipline`                               |
 | `counters`      | each second while the disk writes, by port| `interface`, `at_ns`, increments: `Counted`           |
 | `interface`     | a mirror port changes                     | `interface`, `name`, `at_ns`, `change`, `up` (1 or 0) |
 | `clock_step`    | the real-time clock was set               | `step_ns`, `at_ns`, `since_ns`, `shift_ns`            |

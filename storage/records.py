@@ -37,11 +37,11 @@ class Clock:
     """How far the recorder's clock could be trusted."""
 
     synchronised: bool | None
-    """Whether it was disciplined; null when nobody knows, as for imported captures."""
+    """Whether a time server disciplined it all the time; null when nobody knows, as for imported captures."""
     source: str
-    """What it was disciplined by, `capture` when the times are those of an imported file."""
+    """Who says so: `kernel` (adjtimex(2)); `capture` when the times are those of an imported file."""
     offset_ms: float | None
-    """Last known offset from the source."""
+    """What it was off by at most; null when nobody knows, as when it is not the kernel that corrects it (chrony)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from appliance.clocks import clock_discipline
 from tests.appliance.journals import write_journal
 from tests.archive_reading import call_records, stored_parts
 from tests.capture.private_network import in_private_network, ip, veth
@@ -44,6 +45,8 @@ def test_a_call_is_recorded_and_the_port_sends_nothing(tmp_path: Path) -> None:
         assert recorder.stop() == 0
     assert differences(recorder.archive, [played]) == []
     (record,) = call_records(recorder.archive)
+    assert record["clock"]["source"] == "kernel"
+    assert record["clock"]["synchronised"] == clock_discipline().synchronised
     assert (record["outcome"], record["source"]) == ("recorded", "span")
     assert Path("/sys/class/net/span0/statistics/tx_packets").read_text() == "0\n"
     assert not list((recorder.archive / "run").glob("*.pid"))

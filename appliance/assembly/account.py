@@ -12,7 +12,7 @@ from capture.sipcall import EndCause, MediaEpoch, Side, SipCall
 from dsp import quality
 from dsp.timeline import SAMPLE_NS
 from storage.call_record import CallRecord, SideSummary, TooLate
-from storage.records import Links
+from storage.records import Clock, Links
 from storage.vocabulary import Direction, Flag, Outcome, Reason
 from storage.vocabulary import EndCause as StoredEndCause
 from storage.vocabulary import Side as StoredSide
@@ -66,11 +66,12 @@ def account(
     ending: Ending,
     outages: Spans,
     *,
+    clock: Clock = publish.IMPORT_CLOCK,
     clock_stepped: bool = False,
 ) -> CallRecord:
     """Make the record of a call that is over; `outages` of the recorder are in samples of the call.
 
-    `clock_stepped`: the clock of the capture was set while it went on.
+    `clock`, `clock_stepped`: what the clock of the capture was like while it went on, and whether it was set.
     """
     settings = publisher.settings_of(work)
     sides = {side: _side(work, call, side, ending, outages) for side in SIDES}
@@ -99,7 +100,7 @@ def account(
         reasons=reasons,
         rule=work.decision.rule or None,
         end_cause=StoredEndCause(ending.cause.value),
-        clock=publish.IMPORT_CLOCK,
+        clock=clock,
         started_at=work.shown(work.first_ns, zone),
         answered_at=work.shown_if(call.answered_ns if call else None, zone),
         ended_at=work.shown(ending.ended_ns, zone),

@@ -25,7 +25,7 @@ from appliance.assembly.settings import AssemblySettings, Record
 from appliance.assembly.sipcalls import SipCalls
 from appliance.assembly.state import AssemblyState, Due
 from appliance.assembly.work import Work
-from capture import ringblock
+from capture import discipline, ringblock
 from capture.events import EventKind
 from capture.intake import Intake
 from capture.journal import Block, EventBlock, MediaBlock, RawBlock, SignallingBlock
@@ -86,6 +86,8 @@ class Assembly:
                         self.state.note_clock_step(int(event.detail.get("at_ns", event.ts_ns)))
                     if (shift_ns := event.detail.get("shift_ns")) is not None:
                         self.state.note_shift(int(event.detail.get("since_ns", event.ts_ns)), int(shift_ns))
+                    if (clock := discipline.told(event.detail)) is not None:
+                        self.state.note_discipline(event.ts_ns, clock)
                     if event.kind == EventKind.END_OF_INPUT:
                         self._end_of_input(event.ts_ns)
         self.state.outages.see(block.last_ns)

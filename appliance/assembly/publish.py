@@ -10,6 +10,7 @@ from appliance.assembly.render import RenderedPart
 from appliance.assembly.settings import AssemblySettings, SettingsBook
 from appliance.assembly.tally import Tally
 from appliance.assembly.work import SIDES, Work
+from capture.discipline import Discipline
 from capture.sipcall import Side, SipCall
 from dsp.timeline import SAMPLE_NS
 from storage.call_record import CallRecord, PartEntry
@@ -27,6 +28,8 @@ from storage.wavfile import Sound, WavInfo
 from storage.writer import ArchiveWriter
 
 IMPORT_CLOCK = Clock(synchronised=None, source="capture", offset_ms=None)
+KERNEL = "kernel"
+"""Source of what is known of a live capture's clock: adjtimex(2)."""
 MAX_CONFLICTS = 1000
 _T = TypeVar("_T")
 NOBODY = Party(number="", display="", uri="")
@@ -69,9 +72,10 @@ class Publisher:
         rendered: RenderedPart,
         ended_ns: int | None,
         *,
+        clock: Clock,
         clock_stepped: bool,
     ) -> PartEntry:
-        """Write one part. `clock_stepped`: the clock of the capture was set in its time.
+        """Write one part; of the clock of the capture, what it was like in the part's time, and whether it was set.
 
         Raises:
             StorageError: the disk failed; nothing of the part is left.
@@ -91,7 +95,7 @@ class Publisher:
         )
 
         def metadata(wav_sha256: str) -> bytes:
-            record = self._part_record(work, call, links, rendered, ended_ns, law, wav_sha256)
+            record = self._part_record(work, call, links, rendered, ended_ns, law, clock, wav_sha256)
             return to_json(replace(record, flags=(*record.flags, Flag.CLOCK_STEP)) if clock_stepped else record)
 
         def write() -> WrittenPart:
@@ -174,6 +178,7 @@ class Publisher:
         rendered: RenderedPart,
         ended_ns: int | None,
         law: Law | None,
+        clock: Clock,
         wav_sha256: str,
     ) -> PartRecord:
         settings = self.settings_of(work)
@@ -191,7 +196,7 @@ class Publisher:
             call_id=work.call_id,
             part=rendered.number,
             parts_so_far=rendered.number,
-            clock=IMPORT_CLOCK,
+            clock=clock,
             started_at=work.shown(work.first_ns, zone),
             answered_at=work.shown_if(call.answered_ns if call else None, zone),
             ended_at=work.shown_if(ended_ns, zone),
@@ -259,6 +264,13 @@ class Publisher:
                 )
         events.sort(key=lambda event: event.first_sample)
         return masked(events) if self.settings_of(work).mask_dtmf else tuple(events)
+
+
+def clock_of(found: Discipline | None) -> Clock:
+    """Return what a record says of the capture's clock."""
+    if found is None:
+        return IMPORT_CLOCK
+    return Clock(synchronised=found.synchronised, source=KERNEL, offset_ms=found.offset_ms)
 
 
 def _laws(rendered: RenderedPart) -> tuple[Law, ...]:

@@ -7,7 +7,7 @@ from appliance.assembly import media, sharing
 from appliance.assembly.account import Ending, account
 from appliance.assembly.gaps import Interruptions
 from appliance.assembly.isolation import ID_DIGITS, Isolation, cause_of
-from appliance.assembly.publish import Publisher
+from appliance.assembly.publish import Publisher, clock_of
 from appliance.assembly.render import CodecsOf, KeysOf, Placed, Renderer, Spend, spans_of
 from appliance.assembly.settings import NS
 from appliance.assembly.state import AssemblyState
@@ -18,6 +18,7 @@ from capture.packets import IntArray, ReadInto
 from capture.runs import PAUSE_NS, Claim, Run
 from capture.sipcall import Side, SipCall
 from dsp.timeline import SAMPLE_NS
+from storage.call_record import CallRecord
 from storage.errors import ConflictError, SoundError, StorageError
 from storage.late_record import LateRecord
 from storage.records import Links
@@ -55,14 +56,20 @@ class Recorder:
 
     def _account(self, work: Work, call: SipCall | None, links: Links, ending: Ending) -> None:
         outages = self._outages(work, ending.ended_ns)
-        stepped = self._state.clock_stepped(work.first_ns, ending.ended_ns)
-        damaged, forgotten = self._state.outages.why(work.first_ns, ending.ended_ns)
+        span = (work.first_ns, ending.ended_ns)
+        clock = clock_of(self._state.discipline_within(*span))
+        stepped = self._state.clock_stepped(*span)
+        damaged, forgotten = self._state.outages.why(*span)
         work.damaged, work.overrun = work.damaged or damaged, work.overrun or forgotten
+
+        def make(made_of: Work) -> CallRecord:
+            return account(self._publisher, made_of, call, links, ending, outages, clock=clock, clock_stepped=stepped)
+
         try:
-            record = account(self._publisher, work, call, links, ending, outages, clock_stepped=stepped)
+            record = make(work)
         except Exception as error:  # a record there must be, if only of what is certain
             self.set_aside(work, (), error)
-            record = account(self._publisher, work.bare(), call, links, ending, outages, clock_stepped=stepped)
+            record = make(work.bare())
         self._publisher.call(record)
 
     def set_aside(self, work: Work, streams: Sequence[BoundStream], error: Exception | None) -> None:
@@ -238,9 +245,11 @@ class Recorder:
         links = self._state.legs.links(holder, work) if holder is not None else media.links(work)
         assert work.origin_ns is not None
         begin_ns = work.origin_ns + rendered.first * SAMPLE_NS
-        stepped = self._state.clock_stepped(begin_ns, begin_ns + rendered.samples * SAMPLE_NS)
+        span = (begin_ns, begin_ns + rendered.samples * SAMPLE_NS)
+        clock = clock_of(self._state.discipline_within(*span))
+        stepped = self._state.clock_stepped(*span)
         try:
-            part = self._publisher.part(work, call, links, rendered, ended_ns, clock_stepped=stepped)
+            part = self._publisher.part(work, call, links, rendered, ended_ns, clock=clock, clock_stepped=stepped)
             work.parts.append(part)
             work.next_part += 1
         except ConflictError:

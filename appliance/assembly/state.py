@@ -7,6 +7,7 @@ from enum import IntEnum
 from appliance.assembly.legs import Legs
 from appliance.assembly.outages import Outages
 from appliance.assembly.work import Work
+from capture.discipline import Discipline
 from capture.endpoint import Endpoint
 from capture.runs import RunTable
 from capture.signalling import Signalling
@@ -67,6 +68,8 @@ class AssemblyState:
     """When the clock of the capture was set."""
     shifts: list[tuple[int, int]] = field(default_factory=list)
     """Since when real time has been how far ahead of the line that all times are on; in order."""
+    disciplines: list[tuple[int, Discipline]] = field(default_factory=list)
+    """Since when the clock of the capture has been in which state; in order."""
     configurations: list[tuple[int, str]] = field(default_factory=list)
     """Since when which configuration is in force, by digest; in order."""
     storage_full: bool = False
@@ -91,6 +94,22 @@ class AssemblyState:
     def shift_at(self, ns: int) -> int:
         """Return how far real time was ahead of the line at a time on it."""
         return next((shift_ns for since_ns, shift_ns in reversed(self.shifts) if since_ns <= ns), 0)
+
+    def note_discipline(self, ns: int, found: Discipline) -> None:
+        """The clock of the capture is in a state from a time on."""
+        if not self.disciplines or self.disciplines[-1][1] != found:
+            self.disciplines.append((ns, found))
+            del self.disciplines[:-MAX_CLOCK_STEPS]
+
+    def discipline_within(self, from_ns: int, until_ns: int) -> Discipline | None:
+        """Return the worst of what is known of the clock in a span of time; None when nobody has said.
+
+        Not disciplined, if it was not for a moment; else as far off as it was at most.
+        """
+        until = [(since_ns, found) for since_ns, found in self.disciplines if since_ns <= until_ns]
+        before = sum(since_ns <= from_ns for since_ns, _ in until)
+        within = [found for _, found in until[max(0, before - 1) :]]
+        return max(within, key=lambda found: (not found.synchronised, abs(found.offset_ms or 0)), default=None)
 
     def note_configuration(self, ns: int, digest: str) -> None:
         """A configuration is in force from a time on."""

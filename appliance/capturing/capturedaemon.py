@@ -20,6 +20,7 @@ import selectors
 import signal
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -34,6 +35,7 @@ from appliance.supervision.orphan import Parent
 from capture import journalend, kernelfilter
 from capture.background import Background
 from capture.bootline import BootLine, ReadClocks
+from capture.discipline import Discipline
 from capture.errors import JournalWriteError
 from capture.events import EventKind
 from capture.intake import Intake
@@ -110,9 +112,15 @@ class _Upkeep:
 class CaptureDaemon:
     """The loop of the daemon, with everything it holds. It never waits for the disk: that is its threads' to do."""
 
-    def __init__(self, settings: CaptureSettings, read_clocks: ReadClocks = clocks.read) -> None:
+    def __init__(
+        self,
+        settings: CaptureSettings,
+        read_clocks: ReadClocks = clocks.read,
+        read_discipline: Callable[[], Discipline] = clocks.clock_discipline,
+    ) -> None:
         self._settings = settings
         self._line = BootLine(read_clocks)
+        self._read_discipline = read_discipline
         self._last_ns = 0
         """Latest time in the journal before this process; 0: there is none."""
         self._teller = Teller("rokubox-capture")
@@ -189,7 +197,7 @@ class CaptureDaemon:
         detail: Detail = {"continued": int(opened_ns is None), "at_ns": start_ns}
         detail |= {"waiting": self._ports.unread(), "room": self._ports.room()}
         mark = self._line.mark()  # from before there were rings
-        detail |= {**mark.facts(), "since_ns": mark.at_ns}
+        detail |= {**mark.facts(), "since_ns": mark.at_ns, **self._read_discipline().facts()}
         read_ns = start_ns - SETTLED_NS if opened_ns is None else start_ns
         self._events.append(Event(ts_ns=read_ns, kind=EventKind.START, detail=detail))
         self._ports.tell_standing(min(self._last_ns or start_ns, start_ns) if opened_ns is None else start_ns)
@@ -234,7 +242,7 @@ class CaptureDaemon:
             self._settled_s = time.monotonic()
             self._behind = journal.read()
             if not self._behind:  # else there are packets that are older than now
-                self._note(EventKind.TICK, **self._line.mark().facts())
+                self._note(EventKind.TICK, **self._line.mark().facts(), **self._read_discipline().facts())
             self._count()
             journal.tell(self._take_events(journal))
             self._ports.told()

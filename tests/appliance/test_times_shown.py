@@ -12,6 +12,7 @@ import pytest
 
 from capture import journalend
 from capture.bootline import BootLine, ClockReading
+from capture.discipline import Discipline
 from capture.events import EventKind
 from capture.intake import Intake
 from capture.journal import Event, EventBlock
@@ -45,6 +46,8 @@ class Machine:
     """Real time when it began, by its clock."""
     steps: Steps = ()
     calls: list[PlayedCall]
+    disciplines: tuple[tuple[int, Discipline], ...] = ()
+    """Since when a time server has disciplined the clock, and how, in boot time."""
     boot_ns: int = 0
     port: StampedPort = field(default_factory=StampedPort)
     waiting: list[Frame] = field(init=False)
@@ -57,6 +60,9 @@ class Machine:
 
     def read(self) -> ClockReading:
         return ClockReading(self.real_at(self.boot_ns), self.boot_ns, self.boot_id)
+
+    def discipline(self) -> dict[str, int]:
+        return next((found.facts() for since_ns, found in reversed(self.disciplines) if since_ns <= self.boot_ns), {})
 
     def go_on(self, boot_ns: int) -> None:
         """Time passes; packets come."""
@@ -75,7 +81,7 @@ class Machine:
             start = Event(
                 ts_ns=line.now_ns() - (2 * SETTLED_NS if continued else 0),
                 kind=EventKind.START,
-                detail={**mark.facts(), "since_ns": mark.at_ns, "continued": continued},
+                detail={**mark.facts(), "since_ns": mark.at_ns, "continued": continued, **self.discipline()},
             )
             waiting = [start]
             if not continued:
@@ -83,7 +89,8 @@ class Machine:
             while self.boot_ns < until_s * NS:
                 self.go_on(self.boot_ns + CYCLE_NS)
                 journal.read()
-                tick = Event(ts_ns=line.now_ns() - SETTLED_NS, kind=EventKind.TICK, detail=line.mark().facts())
+                detail = line.mark().facts() | self.discipline()
+                tick = Event(ts_ns=line.now_ns() - SETTLED_NS, kind=EventKind.TICK, detail=detail)
                 journal.tell([*waiting, tick])
                 waiting.clear()
                 journal.write()
@@ -287,3 +294,43 @@ def test_a_damaged_end_of_the_journal_is_passed_over(tmp_path: Path) -> None:
     assert found.mark.boot_ns == whole.mark.boot_ns - CYCLE_NS
     path.write_bytes(b"")
     assert journalend.read(tmp_path / "journal").mark is None
+
+
+@pytest.mark.parametrize("between", [False, True], ids=["assembled at the end", "assembled all the time"])
+def test_every_recording_says_what_its_clock_was_like(tmp_path: Path, between: bool) -> None:
+    """Disciplined only when it was all the time; off by the most that it was off."""
+    disciplines = (
+        (0, Discipline(synchronised=False)),
+        (20 * NS, Discipline(synchronised=True, offset_ms=-40)),
+        (34 * NS, Discipline(synchronised=True, offset_ms=3)),
+        (50 * NS, Discipline(synchronised=True)),
+        (64 * NS, Discipline(synchronised=False)),
+    )
+    before, during, caught = played("before", 4, 4), played("during", 14, 10), played("caught", 30, 8)
+    after, other, lost = played("after", 42, 4), played("other", 54, 4), played("lost", 60, 8)
+    calls = [before, during, caught, after, other, lost]
+    machine = Machine(archive=tmp_path, boot_id="a", begun_ns=NOW_NS, calls=calls, disciplines=disciplines)
+    machine.capture(48)
+    if between:
+        assemble(tmp_path)
+    machine.capture(110, continued=1)
+    assemble(tmp_path)
+    found = [record_of(tmp_path, each)["clock"] for each in calls]
+    assert {each["source"] for each in found} == {"kernel"}
+    assert [(each["synchronised"], each["offset_ms"]) for each in found] == [
+        (False, None),
+        (False, None),
+        (True, -40),
+        (True, 3),
+        (True, None),
+        (False, None),
+    ]
+    clocks = {part.record["call_id"]: part.record["clock"] for part in stored_parts(tmp_path)}
+    assert clocks == {record_of(tmp_path, each)["call_id"]: clock for each, clock in zip(calls, found, strict=True)}
+
+
+def test_nobody_knows_the_clock_of_a_journal_that_does_not_tell(tmp_path: Path) -> None:
+    one = played("one", 2, 4)
+    Machine(archive=tmp_path, boot_id="a", begun_ns=NOW_NS, calls=[one]).capture(50)
+    assemble(tmp_path)
+    assert record_of(tmp_path, one)["clock"] == {"synchronised": None, "source": "capture", "offset_ms": None}
