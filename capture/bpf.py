@@ -16,6 +16,7 @@ INSTRUCTION = struct.Struct("=HBBI")
 _FARTHEST = 0xFF
 _LD_W_IND, _LD_H_IND, _LD_B_IND = 0x40, 0x48, 0x50
 _LDX_IMM, _TAX, _TXA = 0x01, 0x07, 0x87
+_ST, _LD_MEM = 0x02, 0x60
 _ADD_K, _ADD_X, _AND_K, _LSH_K = 0x04, 0x0C, 0x54, 0x64
 _JA, _JEQ, _JGT, _JGE, _JSET = 0x05, 0x15, 0x25, 0x35, 0x45
 _RET_K = 0x06
@@ -68,6 +69,18 @@ class Assembler:
         """X += A; A is lost."""
         self._add(_ADD_X)
         self._add(_TAX)
+
+    def store(self) -> None:
+        """Keep A for `recall`."""
+        self._add(_ST)
+
+    def recall(self) -> None:
+        """A = what was stored."""
+        self._add(_LD_MEM)
+
+    def add(self, value: int) -> None:
+        """A += value."""
+        self._add(_ADD_K, value)
 
     def bit_and(self, mask: int) -> None:
         """A &= mask."""

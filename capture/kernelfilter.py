@@ -4,10 +4,12 @@
 |------------------------------------------------------------------------------------------------|
 | UDP from or to a SIP port, or whose payload begins like RTP, RTCP, STUN, DTLS, ZRTP or SIP      |
 | TCP from or to a SIP port                                                                      |
-| fragments of UDP and TCP, and IPv6 packets with extension headers: they need a closer look     |
+| fragments of UDP and TCP, and over IPv6 those that begin with one more extension header: they   |
+| need a closer look                                                                             |
 | the tunnels that are configured, whatever is in them                                           |
 
-All that with up to `MAX_VLAN_TAGS` tags and in PPPoE, over IPv4 and IPv6. `Intake` keeps nothing else, save TCP
+All that with up to `MAX_VLAN_TAGS` tags and in PPPoE, over IPv4 and IPv6, there behind up to
+`MAX_EXTENSION_HEADERS` extension headers. `Intake` keeps nothing else, save TCP
 connections that turn out to carry SIP on a port that is not configured. The kernel takes the outermost tag out of the
 frame before it runs the filter, so that tags may be there or not.
 
@@ -18,7 +20,14 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from capture.bpf import Assembler
 from capture.errors import FilterError
-from capture.frames import IPV6_EXTENSIONS, PROTOCOL_TCP, PROTOCOL_UDP
+from capture.frames import (
+    IPV6_AUTHENTICATION,
+    IPV6_EXTENSIONS,
+    IPV6_FRAGMENT,
+    MAX_EXTENSION_HEADERS,
+    PROTOCOL_TCP,
+    PROTOCOL_UDP,
+)
 from capture.linklayer import ETHERTYPE_IPV4, ETHERTYPE_IPV6, MAX_VLAN_TAGS
 from capture.sipwire import METHODS, SIPS_PORT
 from capture.tunnels import PROTOCOL_GRE, TZSP_PORT, VXLAN_PORTS
@@ -119,19 +128,53 @@ def _ipv4(code: Assembler, tunnel_protocols: Iterable[int]) -> None:
 
 
 def _ipv6(code: Assembler, tunnel_protocols: Iterable[int]) -> None:
+    """The number of what X points at is stored. Each extension header is looked at by instructions of its own: a
+    program cannot go back."""
     code.label("ipv6")
     code.load_byte(6)
-    for protocol in (*tunnel_protocols, *IPV6_EXTENSIONS):
+    code.store()
+    code.advance_index(_IPV6_BYTES)
+    for header in range(MAX_EXTENSION_HEADERS):
+        _ipv6_extension(code, header)
+    code.label(f"ipv6 {MAX_EXTENSION_HEADERS}")
+    code.recall()
+    for protocol in tunnel_protocols:
         code.if_equal(protocol, "ipv6 pass")
     for protocol, name in ((PROTOCOL_UDP, "udp"), (PROTOCOL_TCP, "tcp")):
         code.if_equal(protocol, f"ipv6 {name}")
+    code.answer(0)
+    code.label("ipv6 fragment")
+    code.load_byte(0)
+    for protocol in (PROTOCOL_UDP, PROTOCOL_TCP, *tunnel_protocols, *IPV6_EXTENSIONS):
+        code.if_equal(protocol, "ipv6 pass")
     code.answer(0)
     code.label("ipv6 pass")
     code.answer(SNAP_BYTES)
     for name in ("udp", "tcp"):
         code.label(f"ipv6 {name}")
-        code.advance_index(_IPV6_BYTES)
         code.jump(name)
+
+
+def _ipv6_extension(code: Assembler, header: int) -> None:
+    """Go on behind an extension header (RFC 8200 section 4), or to the end of the search when it is none."""
+    here, following = f"ipv6 {header}", f"ipv6 {header + 1}"
+    code.label(here)
+    code.recall()
+    for protocol in IPV6_EXTENSIONS:
+        kind = {IPV6_FRAGMENT: "fragment", IPV6_AUTHENTICATION: "authentication"}.get(protocol, "options")
+        code.if_equal(protocol, f"{here} {kind}")
+    code.jump(f"ipv6 {MAX_EXTENSION_HEADERS}")
+    code.label(f"{here} fragment")
+    code.jump("ipv6 fragment")
+    for kind, fixed, shift in (("options", 1, 3), ("authentication", 2, 2)):
+        code.label(f"{here} {kind}")
+        code.load_byte(0)
+        code.store()
+        code.load_byte(1)
+        code.add(fixed)
+        code.shift_left(shift)
+        code.advance_index_by_accumulator()
+        code.jump(following)
 
 
 def _tcp(code: Assembler, sip_ports: frozenset[int]) -> None:

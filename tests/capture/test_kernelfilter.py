@@ -11,14 +11,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
+from scapy.layers.inet6 import (
+    ICMPv6MLDMultAddrRec,
+    ICMPv6MLReport,
+    ICMPv6MLReport2,
+    ICMPv6ND_RS,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+    PadN,
+    RouterAlert,
+)
 from scapy.layers.l2 import ARP, GRE, Dot1AD, Dot1Q, Ether
 from scapy.layers.ppp import PPP, PPPoE
 from scapy.packet import Packet, Raw
 
 from capture.bpf import INSTRUCTION, MAX_INSTRUCTIONS, Assembler
 from capture.errors import FilterError
-from capture.frames import FrameKind, parse
+from capture.frames import MAX_EXTENSION_HEADERS, FrameKind, parse
 from capture.intake import Intake
 from capture.kernelfilter import SNAP_BYTES, TUNNEL_PORTS, TUNNEL_PROTOCOLS, program
 from capture.pcapfile import CaptureReader
@@ -194,9 +206,56 @@ def test_fragments_of_udp_and_tcp_pass(kernel: Kernel, fragment: Packet, protoco
     assert kernel.passes(framed(head / Raw(DNS_QUERY))) is wanted
 
 
-def test_ipv6_extensions_pass(kernel: Kernel) -> None:
-    assert kernel.passes(framed(V6 / IPv6ExtHdrFragment(nh=17, offset=185) / Raw(bytes(100))))
-    assert kernel.passes(framed(V6 / IPv6ExtHdrDestOpt() / udp(RTP)))
+EXTENSIONS = {
+    "hop by hop": (0, bytes(IPv6ExtHdrHopByHop(options=[RouterAlert()]))),
+    "destination options": (60, bytes(IPv6ExtHdrDestOpt(options=[PadN(optdata=bytes(20))]))),
+    "routing": (43, bytes(IPv6ExtHdrRouting(addresses=["2001:db8::1", "2001:db8::2"]))),
+    "authentication": (51, b"\x00\x04" + bytes(2) + b"\x00\x00\x00\x01\x00\x00\x00\x01" + bytes(12)),
+    "mobility": (135, b"\x00\x01" + bytes(14)),
+}
+"""Number and octets; the first of these is the number of what follows."""
+
+
+def extended(packet: Packet, *names: str) -> Packet:
+    """An IPv6 packet with these extension headers before what it carries."""
+    protocol, octets = bytes(packet)[6], bytes(packet.payload)
+    for name in reversed(names):
+        number, header = EXTENSIONS[name]
+        protocol, octets = number, bytes((protocol,)) + header[1:] + octets
+    head = packet.copy()
+    head.remove_payload()
+    head.nh = protocol
+    return head / Raw(octets)
+
+
+@pytest.mark.parametrize("kind", [*WANTED, *UNWANTED])
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_behind_an_ipv6_extension_header_the_same_holds(kernel: Kernel, extension: str, kind: str) -> None:
+    packet = extended(V6 / (WANTED | UNWANTED)[kind], extension)
+    assert [kernel.passes(framed(packet, *link)) for link in LINKS[:4]] == [kind in WANTED] * 4
+
+
+@pytest.mark.parametrize(("count", "found"), [(MAX_EXTENSION_HEADERS, True), (MAX_EXTENSION_HEADERS + 1, False)])
+def test_so_many_extension_headers_are_looked_behind(kernel: Kernel, count: int, found: bool) -> None:
+    names = ["authentication" if number % 2 else "destination options" for number in range(count)]
+    frame = framed(extended(V6 / udp(RTP), *names))
+    assert kernel.passes(frame) is found
+    assert bool(kept(batch_of([frame], wires=[len(frame)]))) is found
+
+
+@pytest.mark.parametrize(("protocol", "wanted"), [(17, True), (6, True), (60, True), (58, False)])
+def test_ipv6_fragments_of_udp_and_tcp_pass(kernel: Kernel, protocol: int, wanted: bool) -> None:
+    for fragment in (IPv6ExtHdrFragment(nh=protocol, offset=185), IPv6ExtHdrFragment(nh=protocol, m=1)):
+        assert kernel.passes(framed(V6 / fragment / Raw(bytes(100)))) is wanted
+        assert kernel.passes(framed(V6 / IPv6ExtHdrHopByHop() / fragment / Raw(bytes(100)))) is wanted
+
+
+def test_what_every_ipv6_host_says_does_not_pass(kernel: Kernel) -> None:
+    """Reports of who listens to which group (MLD) come with an extension header."""
+    alert = IPv6(src="fe80::1", dst="ff02::16", hlim=1) / IPv6ExtHdrHopByHop(options=[RouterAlert()])
+    assert not kernel.passes(framed(alert / ICMPv6MLReport2(records=[ICMPv6MLDMultAddrRec(dst="ff02::fb")])))
+    assert not kernel.passes(framed(alert / ICMPv6MLReport()))
+    assert not kernel.passes(framed(IPv6(src="fe80::1", dst="ff02::2", hlim=255) / ICMPv6ND_RS()))
 
 
 @pytest.mark.parametrize(
@@ -323,6 +382,7 @@ SEEDS = [
     framed(V4 / GRE() / V4 / udp(RTP)),
     framed(V4 / V6 / udp(STUN)),
     framed(V6 / IPv6ExtHdrDestOpt() / udp(RTP)),
+    framed(V6 / IPv6ExtHdrHopByHop() / IPv6ExtHdrRouting() / IPv6ExtHdrFragment(nh=17) / udp(RTP)),
     framed(V4 / UDP(sport=50000, dport=4789) / Raw(b"\x08" + bytes(7)) / Ether() / V4 / udp(RTP)),
 ]
 
