@@ -160,7 +160,7 @@ def _cost_figures(watched: Watched) -> tuple[Figure, ...]:
         Figure(name="CPU per packet: capture, µs", value=watched.capture_us, target=1.0, stretch=None),
         _plain("CPU per packet: assembly, µs", watched.assemble_us),
         Figure(name="CPU per packet: capture and assembly, µs", value=both_us, target=2.5, stretch=1.5),
-        _plain("CPU per packet: supervisor, µs", watched.supervisor_us),
+        _plain("CPU per packet: supervisor and keeper, µs", watched.supervisor_us),
         _plain("pickup delay, median, ms", float(pickup_ms[0])),
         _plain("pickup delay, 99 %, ms", float(pickup_ms[1])),
         _plain("pickup delay, greatest, ms", float(pickup_ms[2])),

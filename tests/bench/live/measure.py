@@ -92,8 +92,9 @@ class Watched:
 
     @property
     def supervisor_us(self) -> float:
-        """CPU of the supervisor for a packet."""
-        return self._used("supervisor", self.begin, self.end) / self.sent.frames * 1e6
+        """CPU of the supervisor and the keeper for a packet."""
+        used_s = sum(self._used(name, self.begin, self.end) for name in ("supervisor", "keeper"))
+        return used_s / self.sent.frames * 1e6
 
     @property
     def peak_bytes(self) -> int:

@@ -17,8 +17,8 @@ from tests.bench.live.plan import Plan
 from tests.bench.live.probe import cpu_s
 from tests.bench.live.span import SENDER_PORT, SPAN_PORT, Span
 
-PROCESSES = {"capture": "capture", "assemble": "assemble", "supervisor": "record"}
-"""What the recorder consists of: our name, and that of its pid file."""
+SUPERVISOR = "record"
+"""Name of the supervisor's pid file; its children's are their own."""
 _START_S = 60.0
 STOP_S = 120.0
 
@@ -35,7 +35,7 @@ def recording(span: Span, archive: Path) -> Iterator[Mapping[str, int]]:
         try:
             if _first_line(process.stdout) != "ready\n":
                 raise NotMeasurable(f"the recorder did not start: {log.read_text()[-2000:]}")
-            yield {name: int((archive / "run" / f"{file}.pid").read_text()) for name, file in PROCESSES.items()}
+            yield pids(archive / "run")
         finally:
             process.terminate()
             try:
@@ -44,6 +44,11 @@ def recording(span: Span, archive: Path) -> Iterator[Mapping[str, int]]:
                 # The second request ends it at once: what it left undone does not matter any more.
                 process.terminate()
                 process.wait(_START_S)
+
+
+def pids(run: Path) -> dict[str, int]:
+    """All processes of a recorder by name: none may be left out of what it costs."""
+    return {path.stem.replace(SUPERVISOR, "supervisor"): int(path.read_text()) for path in sorted(run.glob("*.pid"))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

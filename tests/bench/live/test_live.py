@@ -17,8 +17,9 @@ import pytest
 
 from tests.bench.live import bench_live
 from tests.bench.live.plan import RAMP_SLOTS, SHORTEST_SLOTS, Plan, ssrc
+from tests.bench.live.recorder import recording
 from tests.bench.live.sender import REPORT_SLOTS
-from tests.bench.live.span import why_not
+from tests.bench.live.span import mirror_port, why_not
 from tests.capture.private_network import in_private_network, ip, veth
 from tests.traffic.bulk import SLOT_SAMPLES, SLOTS_PER_S
 from tests.traffic.pcapwriter import checksum
@@ -84,6 +85,15 @@ def test_a_quick_measurement(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert found["CPU per packet: capture and assembly, µs"] > found["CPU per packet: capture, µs"] > 0
     assert found["memory of all processes at its peak, MiB"] > 256
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_process_of_the_recorder_is_left_out(tmp_path: Path) -> None:
+    if os.geteuid() != 0 or why_not():
+        pytest.skip(f"needs root, and its tools: {why_not()}")
+    with mirror_port() as span, recording(span, tmp_path / "archive") as pids:
+        found = subprocess.run(["ip", "netns", "pids", span.name], check=True, capture_output=True, text=True)
+        assert set(pids) == {"capture", "assemble", "keeper", "supervisor"}
+        assert sorted(pids.values()) == sorted(map(int, found.stdout.split()))
 
 
 def test_others_than_root_are_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
