@@ -36,6 +36,12 @@ class BoundStream:
     leg: str = ""
     """Id of the call, for runs that several legs need."""
 
+    @property
+    def interfaces(self) -> frozenset[int]:
+        """Those that all its packets came over; empty when that is not known."""
+        seen = [run.interfaces for run in self.runs]
+        return frozenset().union(*seen) if all(seen) else frozenset()
+
     def extents(self) -> list[Extent]:
         """Return where the packets lie in the journal, in order."""
         return [extent for run in self.runs for extent in run.extents(self.leg)]

@@ -74,11 +74,18 @@ class Run:
     """How many of them there ever were."""
     inline_bytes: int = 0
     """Bytes of those that it holds."""
+    seen_at: set[int] = field(default_factory=set)
+    """Interfaces that rows of the journal came over."""
 
     @property
     def key(self) -> StreamKey:
         """What makes two runs the same stream."""
         return self.source, self.destination, self.ssrc
+
+    @property
+    def interfaces(self) -> frozenset[int]:
+        """Those that all its packets came over; empty when that is not known, as it is not of fragments."""
+        return frozenset() if self.inline_rows else frozenset(self.seen_at)
 
     def extents(self, by: str = "") -> list[Extent]:
         """Return where the packets lie, in order; those that are still to come into a part of the leg `by`."""
@@ -230,6 +237,7 @@ class RunTable:
                 if len(by_flow) >= 2 * self._limits.runs:
                     by_flow.clear()
                 by_flow[flow] = run
+                run.seen_at.add(_interface(flow))
             run.packed.extend((address, shape, crc))
             run.rows += count
             if last_ns > run.last_ns:
@@ -359,6 +367,10 @@ def _stream_key(flow: bytes) -> StreamKey:
     source = Endpoint(record["source"].tobytes()[:size], _number(record["source_port"]))
     destination = Endpoint(record["destination"].tobytes()[:size], _number(record["destination_port"]))
     return source, destination, _number(record["ssrc"])
+
+
+def _interface(flow: bytes) -> int:
+    return int(np.frombuffer(flow, FLOW)[0]["interface"])
 
 
 def _number(field: npt.NDArray[np.uint8]) -> int:

@@ -195,7 +195,7 @@ class Assembly:
             windows = list(Intake(self.settings.sip_ports).windows(batch))
         except Exception:  # whatever stopped capture may stop us too; the block stays in the journal
             self.state.counters.unread_blocks += 1
-            self.state.outages.add(block.first_ns, block.last_ns + RAW_NS)
+            self.state.outages.add_at(block.interface, block.first_ns, block.last_ns + RAW_NS)
             return
         for window in windows:
             self._advance(window.first_ns)

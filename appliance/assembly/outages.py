@@ -1,8 +1,9 @@
 """When the recorder itself may have missed packets: between a stop and a start, while a ring dropped, while a mirror
 port was deaf. Loss within is capture loss, all other is network loss.
 
-Which port a stream came by is not known here. So a port that is deaf excuses no more than it can have cost: nothing
-when it had carried nothing, and nothing of a call that began later, which must have come by another port.
+A stream is excused by what concerns the ports that it came over. Of what nothing came the port is not known: any port
+may have dropped it, and one that is deaf excuses no more than it can have cost: nothing when it had carried nothing,
+and nothing of a call that began later, which must have come by another port.
 """
 
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from capture.journal import Event
 Spans = list[tuple[int, int]]
 
 NO_SPANS: Spans = []
+ANY_PORT: frozenset[int] = frozenset()
+"""Interfaces of what is not known to have come over any."""
 MAX_OUTAGES = 4096
 """The oldest are forgotten beyond."""
 UNCOUNTED_NS = 1_000_000_000
@@ -30,7 +33,9 @@ class Outages:
     """Spans of capture time. Plain data, kept in snapshots."""
 
     spans: Spans = field(default_factory=list)
-    """When any port may have missed packets, in order of their notice."""
+    """When all ports may have missed packets, in order of their notice."""
+    drops: dict[int, Spans] = field(default_factory=dict)
+    """When an interface may have missed packets while it was up, likewise."""
     absences: list[tuple[int, int, int]] = field(default_factory=list)
     """Interface, since when and until when it was deaf, in order of their ends."""
     damaged: Spans = field(default_factory=list)
@@ -91,7 +96,7 @@ class Outages:
             case EventKind.COUNTERS:
                 self._know(interface)
                 if any(int(event.detail.get(name, 0)) > 0 for name in LOST):
-                    self.add(self.counted_ns.get(interface, at_ns - UNCOUNTED_NS), at_ns)
+                    self.add_at(interface, self.counted_ns.get(interface, at_ns - UNCOUNTED_NS), at_ns)
                 if int(event.detail.get(Counted.PACKETS, 0)) > 0:
                     self.carried_ns[interface] = at_ns
                 self.counted_ns[interface] = at_ns
@@ -102,16 +107,16 @@ class Outages:
                 self._know(interface)
                 self._end_absence(interface, at_ns)
 
-    def within(self, from_ns: int, until_ns: int, besides: Spans = NO_SPANS) -> Spans:
+    def within(
+        self, from_ns: int, until_ns: int, besides: Spans = NO_SPANS, interfaces: frozenset[int] = ANY_PORT
+    ) -> Spans:
         """Return the outages of a call, or a part, between two times, and the spans given besides: disjoint, in order,
-        with their margins."""
-        absences = [*self.absences, *((interface, low, until_ns) for interface, low in self.down_ns.items())]
-        costly = [(low, high) for interface, low, high in absences if self._costs(interface, low, from_ns, absences)]
-        costly += besides
+        with their margins. Of a stream: only what concerns the interfaces that it came over."""
+        spans = [*self.spans, *besides, *self._of_ports(from_ns, until_ns, interfaces)]
         if self.gap is not None:
-            costly.append((self.gap[0], until_ns))
+            spans.append((self.gap[0], until_ns))
         found: Spans = []
-        for low, high in sorted((low - MARGIN_NS, high + MARGIN_NS) for low, high in [*self.spans, *costly]):
+        for low, high in sorted((low - MARGIN_NS, high + MARGIN_NS) for low, high in spans):
             if high <= from_ns or low >= until_ns:
                 continue
             if found and low <= found[-1][1]:
@@ -121,14 +126,22 @@ class Outages:
         return found
 
     def add(self, low: int, high: int) -> None:
-        """Note that packets may be missing between two capture times."""
-        if low >= high:
-            return
-        if self.spans and low <= self.spans[-1][1] and high >= self.spans[-1][0]:
-            low, high = min(low, self.spans[-1][0]), max(high, self.spans[-1][1])
-            self.spans.pop()
-        self.spans.append((low, high))
-        del self.spans[:-MAX_OUTAGES]
+        """Note that packets of any port may be missing between two capture times."""
+        _add(self.spans, low, high)
+
+    def add_at(self, interface: int, low: int, high: int) -> None:
+        """Note the same of one port."""
+        _add(self.drops.setdefault(interface, []), low, high)
+
+    def _of_ports(self, from_ns: int, until_ns: int, interfaces: frozenset[int]) -> Spans:
+        """Return when ports may have missed something of a call, or of a stream that came over these interfaces."""
+        spans = [span for number, spans in self.drops.items() if number in (interfaces or self.drops) for span in spans]
+        absences = [*self.absences, *((interface, low, until_ns) for interface, low in self.down_ns.items())]
+        return spans + [
+            (low, high)
+            for interface, low, high in absences
+            if (interface in interfaces if interfaces else self._costs(interface, low, from_ns, absences))
+        ]
 
     def _start(self, at_ns: int, *, continued: bool) -> None:
         """A capture begins; it tells anew of each port how it stands, and may number them otherwise."""
@@ -164,3 +177,13 @@ class Outages:
         others = [other for other in self.known if other != interface]
         deaf = {other for other, since, until in absences if since - MARGIN_NS <= from_ns <= until + MARGIN_NS}
         return low + MARGIN_NS >= from_ns or deaf.issuperset(others)
+
+
+def _add(spans: Spans, low: int, high: int) -> None:
+    if low >= high:
+        return
+    if spans and low <= spans[-1][1] and high >= spans[-1][0]:
+        low, high = min(low, spans[-1][0]), max(high, spans[-1][1])
+        spans.pop()
+    spans.append((low, high))
+    del spans[:-MAX_OUTAGES]

@@ -7,8 +7,9 @@ from appliance.assembly import media, sharing
 from appliance.assembly.account import Ending, account
 from appliance.assembly.gaps import Interruptions
 from appliance.assembly.isolation import ID_DIGITS, Isolation, cause_of
+from appliance.assembly.outages import ANY_PORT
 from appliance.assembly.publish import Publisher, clock_of
-from appliance.assembly.render import CodecsOf, KeysOf, Placed, Renderer, Spend, spans_of
+from appliance.assembly.render import CodecsOf, InterruptionsOf, KeysOf, Placed, Renderer, Spend, spans_of
 from appliance.assembly.settings import NS
 from appliance.assembly.state import AssemblyState
 from appliance.assembly.work import Work
@@ -178,21 +179,19 @@ class Recorder:
         segment = self._book.of(work.config).segment_s * SAMPLE_RATE_HZ
         holder = call if work.sip_key else None
         end_ns = close_ns if ending is None else ending.ended_ns
-        interruptions = Interruptions(
-            held=spans_of(holder, work, end_ns) if holder is not None else [],
-            outages=self._outages(work, end_ns),
-        )
+        held = spans_of(holder, work, end_ns) if holder is not None else []
+        interruptions_of = partial(self._interruptions, work, held, end_ns)
         ends = [int(one.track.end[-1]) for mine in chosen.values() for one in mine]
         end = max([work.sample_at(end_ns) if work.sip_key else 0, *ends])
         while ending is None or end > work.next_sample + segment:
             last = work.next_sample + segment
-            self._emit(work, call, chosen, last, end, interruptions, None)
+            self._emit(work, call, chosen, last, end, interruptions_of, None)
             work.next_sample = last
             self._renderer.let_go(chosen, close_ns, self._spend(call))
             if ending is None:
                 return
             chosen = self._again(work, call, chosen, close_ns)
-        self._emit(work, call, chosen, None, end, interruptions, ending.ended_ns)
+        self._emit(work, call, chosen, None, end, interruptions_of, ending.ended_ns)
 
     def _again(self, work: Work, call: SipCall | None, chosen: Chosen, close_ns: int) -> Chosen:
         """Place what is left after a part, when a call ends after a cut that is not done yet."""
@@ -214,12 +213,12 @@ class Recorder:
         chosen: Chosen,
         last: int | None,
         end: int,
-        interruptions: Interruptions,
+        interruptions_of: InterruptionsOf,
         ended_ns: int | None,
     ) -> None:
         before = {side: totals.copy() for side, totals in work.totals.items()}
         try:
-            self._render(work, call, chosen, last, end, interruptions, ended_ns)
+            self._render(work, call, chosen, last, end, interruptions_of, ended_ns)
         except Exception:
             work.totals = before  # figures of what is written, and of nothing else
             raise
@@ -231,10 +230,10 @@ class Recorder:
         chosen: Chosen,
         last: int | None,
         end: int,
-        interruptions: Interruptions,
+        interruptions_of: InterruptionsOf,
         ended_ns: int | None,
     ) -> None:
-        rendered = self._renderer.render(work, chosen, last, end, interruptions)
+        rendered = self._renderer.render(work, chosen, last, end, interruptions_of)
         if rendered is None:
             return
         if call is not None:
@@ -292,10 +291,16 @@ class Recorder:
         listed = [each for each in work.unrecorded if (each.ssrc, each.source, each.destination) in names]
         self._state.counters.shared += sum(each.packets for each in listed)
 
-    def _outages(self, work: Work, end_ns: int) -> list[tuple[int, int]]:
+    def _interruptions(
+        self, work: Work, held: list[tuple[int, int]], end_ns: int, stream: BoundStream | None
+    ) -> Interruptions:
+        interfaces = ANY_PORT if stream is None else stream.interfaces
+        return Interruptions(held=held, outages=self._outages(work, end_ns, interfaces))
+
+    def _outages(self, work: Work, end_ns: int, interfaces: frozenset[int] = ANY_PORT) -> list[tuple[int, int]]:
         """Return the outages since a recording's first sample, samples of the call."""
         origin_ns = work.first_ns if work.origin_ns is None else work.origin_ns
-        spans = self._state.outages.within(origin_ns, end_ns, work.missing)
+        spans = self._state.outages.within(origin_ns, end_ns, work.missing, interfaces)
         return [((low - origin_ns) // SAMPLE_NS, (high - origin_ns) // SAMPLE_NS) for low, high in spans]
 
     def _codecs(self, call: SipCall | None) -> CodecsOf:

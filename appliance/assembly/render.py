@@ -27,6 +27,8 @@ from storage.vocabulary import Side as StoredSide
 
 CodecsOf = Callable[[BoundStream, Packets], dict[int, str]]
 KeysOf = Callable[[BoundStream], list[tuple[str, bytes]]]
+InterruptionsOf = Callable[[BoundStream | None], Interruptions]
+"""What explains silence of a stream, or of what no stream is known of."""
 Spend = Callable[[Run, set[int]], None]
 """Drops the extents of a run, but for some by their number among those the recording has not used up."""
 
@@ -167,7 +169,12 @@ class Renderer:
                 one.track.start -= shift
 
     def render(
-        self, work: Work, chosen: dict[Side, list[Placed]], last: int | None, end: int, interruptions: Interruptions
+        self,
+        work: Work,
+        chosen: dict[Side, list[Placed]],
+        last: int | None,
+        end: int,
+        interruptions_of: InterruptionsOf,
     ) -> RenderedPart | None:
         """Lay out the next part; None when it would be empty.
 
@@ -176,7 +183,7 @@ class Renderer:
             chosen: its streams by side.
             last: the sample of the call at which the part is cut, None for the final part.
             end: the call's last sample, for the final part.
-            interruptions: holds and outages.
+            interruptions_of: holds and outages.
         """
         first = work.next_sample
         everything = [one for mine in chosen.values() for one in mine]
@@ -196,7 +203,7 @@ class Renderer:
             latest = max(chosen[side], key=lambda one: int(one.track.end[-1]), default=None)
             dormant = None if final or latest is not None else work.latest(side)
             if dormant is not None:
-                share = Share(first=first, last=last, consumed=0, interruptions=interruptions, final=False)
+                share = Share(first=first, last=last, consumed=0, interruptions=interruptions_of(None), final=False)
                 streams[side].append(describe_silent(dormant, share))
             for one in chosen[side]:
                 one.consumed = (
@@ -207,7 +214,7 @@ class Renderer:
                     first=first,
                     last=last,
                     consumed=one.consumed,
-                    interruptions=interruptions,
+                    interruptions=interruptions_of(one.stream),
                     final=final,
                     lasting=lasting,
                 )

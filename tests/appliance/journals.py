@@ -1,6 +1,6 @@
 """Journals of generated calls, as a capture leaves them, and the assembling of them by the daemon itself."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +22,13 @@ CYCLE_NS = 500_000_000
 SETTINGS = AssemblySettings(source=Source.SPAN)
 
 
-def batch_of(frames: list[Frame]) -> RecordBatch:
-    """Frames as intake takes them."""
+def one_port(_: Frame) -> int:
+    """Everything is seen at the first mirror port."""
+    return 0
+
+
+def batch_of(frames: list[Frame], port_of: Callable[[Frame], int] = one_port) -> RecordBatch:
+    """Frames as intake takes them, each seen at a mirror port."""
     sizes = np.array([len(frame.octets) for frame in frames])
     octets = b"".join(frame.octets for frame in frames)
     return RecordBatch(
@@ -32,7 +37,7 @@ def batch_of(frames: list[Frame]) -> RecordBatch:
         captured=sizes,
         wire=sizes,
         ts_ns=np.array([frame.ts_ns for frame in frames]),
-        interface=np.zeros(len(frames), np.uint16),
+        interface=np.array([port_of(frame) for frame in frames], np.uint16),
         link_type=np.full(len(frames), LINK_ETHERNET, np.uint16),
     )
 
@@ -45,11 +50,13 @@ def write_journal(
     continued: int = 0,
     file_bytes: int = 256 << 20,
     digest: str | None = None,
+    port_of: Callable[[Frame], int] = one_port,
+    told: Sequence[Event] = (),
 ) -> list[int]:
     """Write what a capture of the packets would, and of a quiet line for `tail_s` after them.
 
-    `continued`: its ring outlived another capture. `digest`: of the configuration in force. Returns the addresses of
-    the media blocks.
+    `continued`: its ring outlived another capture. `digest`: of the configuration in force. `told`: what capture says
+    of its ports meanwhile, in order. Returns the addresses of the media blocks.
     """
     frames = sorted(frames_of(packets), key=lambda frame: frame.ts_ns)
     intake, addresses = Intake(frozenset({5060})), []
@@ -57,8 +64,11 @@ def write_journal(
         _tell(store, frames[0].ts_ns, EventKind.START, continued=continued)
         if digest is not None:
             _tell(store, frames[0].ts_ns, EventKind.CONFIGURATION, digest=digest)
+        left = list(told)
         for cycle in _cycles(frames):
-            for window in intake.windows(batch_of(cycle)):
+            while left and left[0].ts_ns < cycle[0].ts_ns:
+                store.append(journal.serialize_events([left.pop(0)]))
+            for window in intake.windows(batch_of(cycle, port_of)):
                 if len(window.extents):
                     media = journal.serialize_media(window.first_ns, window.last_ns, window.extents, window.rows)
                     addresses.append(store.append(media))

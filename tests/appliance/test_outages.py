@@ -63,11 +63,17 @@ CASES = [
 
 @pytest.mark.parametrize(("told", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_outages(told: list[Event | float], expected: list[tuple[float, float]]) -> None:
-    assert seen(*told).spans == [(low * S, high * S) for low, high in expected]
+    outages = seen(*told)
+    found = [*outages.spans, *(span for spans in outages.drops.values() for span in spans)]
+    assert found == [(low * S, high * S) for low, high in expected]
 
 
 def carrying(at_s: float, interface: int) -> Event:
     return event(at_s, "counters", interface=interface, packets=50)
+
+
+def dropping(at_s: float, interface: int) -> Event:
+    return event(at_s, "counters", interface=interface, packets=50, drops=3)
 
 
 def port(at_s: float, interface: int, up: int) -> Event:
@@ -114,6 +120,30 @@ PORTS = [
 def test_ports_that_are_deaf(told: list[Event | float], expected: list[tuple[float, float]]) -> None:
     """For a call from 10 s to 30 s."""
     found = seen(*told).within(10 * S, 30 * S)
+    assert found == [(low * S - MARGIN_NS, high * S + MARGIN_NS) for low, high in expected]
+
+
+STREAMS = [
+    ("another port is deaf", [carrying(14, 0), carrying(14, 1), port(15, 1, 0), port(18, 1, 1)], {0}, []),
+    ("its port is deaf", [carrying(14, 0), carrying(14, 1), port(15, 1, 0), port(18, 1, 1)], {1}, [(15, 18)]),
+    ("another port is still deaf", [carrying(14, 0), carrying(14, 1), port(15, 1, 0)], {0}, []),
+    ("its port is still deaf", [carrying(14, 0), carrying(14, 1), port(15, 1, 0)], {1}, [(15, 30)]),
+    ("another port drops", [carrying(14, 0), carrying(14, 1), dropping(15, 1)], {0}, []),
+    ("its port drops", [carrying(14, 0), carrying(14, 1), dropping(15, 1)], {1}, [(14, 15)]),
+    ("both ports showed it", [carrying(14, 0), carrying(14, 1), dropping(15, 1)], {0, 1}, [(14, 15)]),
+    ("nobody knows its port", [carrying(14, 0), carrying(14, 1), dropping(15, 1)], set(), [(14, 15)]),
+    ("a stop concerns all ports", [carrying(14, 0), 14.0, event(20, "start", continued=0)], {0}, [(14, 20)]),
+    ("its port was idle, as in a hold", [event(14, "counters", packets=0), port(15, 0, 0)], {0}, [(15, 30)]),
+]
+
+
+@pytest.mark.parametrize(
+    ("told", "interfaces", "expected"), [case[1:] for case in STREAMS], ids=[case[0] for case in STREAMS]
+)
+def test_a_stream_is_excused_by_the_ports_it_came_over(
+    told: list[Event | float], interfaces: set[int], expected: list[tuple[float, float]]
+) -> None:
+    found = seen(*told).within(10 * S, 30 * S, interfaces=frozenset(interfaces))
     assert found == [(low * S - MARGIN_NS, high * S + MARGIN_NS) for low, high in expected]
 
 

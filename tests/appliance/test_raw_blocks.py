@@ -64,7 +64,7 @@ def test_what_cannot_be_read_at_all_is_an_outage(tmp_path: Path) -> None:
         assembly = Assembly(settings, Publisher(settings=settings, writer=writer), journal_must_not_be_read)
         assembly.step(RawBlock(first_ns=5_000, last_ns=6_000, interface=0, data=np.full(4096, 0xA5, np.uint8)))
     assert assembly.state.counters.unread_blocks == 1
-    (outage,) = assembly.state.outages.spans
+    (outage,) = assembly.state.outages.drops[0]
     assert outage[0] == 5_000 < outage[1]
 
 

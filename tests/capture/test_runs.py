@@ -370,3 +370,19 @@ def test_many_streams_in_any_order():
             expected[ssrc] = (low, at + ssrc + 500, rows + 2)
         table.register(block(*extents))
     assert {run.ssrc: (run.first_ns, run.last_ns, run.rows) for run in table.by_number.values()} == expected
+
+
+def test_a_run_knows_the_ports_it_was_seen_at() -> None:
+    table = RunTable()
+    table.register(block((flow(interface=3), 10, 20), (flow(interface=300), 12, 22), (flow(7, interface=1), 10, 20)))
+    table.register(block((flow(interface=3), 30, 40)))
+    both, other = table.by_number.values()
+    assert [sorted(run.interfaces) for run in (both, other)] == [[3, 300], [1]]
+
+
+def test_the_port_of_fragments_is_not_known() -> None:
+    table = RunTable()
+    table.register(block((flow(interface=3), 10, 20)))
+    table.add_packet(key_of(), 30, rtp(1, 2))
+    (run,) = table.by_number.values()
+    assert run.interfaces == frozenset()
