@@ -39,6 +39,8 @@ def box(tmp_path: Path) -> Path:
     """An archive, a configuration, logs, and where backups go."""
     make(tmp_path / "archive", 3)
     clockfile.write(tmp_path / "archive" / "retention", ClockState(elapsed_ns=77), Disk())
+    (tmp_path / "archive" / "retention" / "certificates").mkdir()
+    (tmp_path / "archive" / "retention" / "certificates" / "E1-20261127T000000Z.txt").write_text("all of it\n")
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "share-access.log").write_text("who read what\n")
     (tmp_path / "rokubox.toml").write_text(
@@ -63,6 +65,7 @@ def test_what_is_in_it(box: Path) -> None:
         "ledger/checkpoint",
         "ledger/device.pub",
         "retention/clock.json",
+        "retention/certificates/E1-20261127T000000Z.txt",
         "index.sqlite",
         "logs/logs/share-access.log",
     }
@@ -80,6 +83,7 @@ def test_restored_on_a_new_box_the_ledger_goes_on(box: Path) -> None:
     rokubox(*words, "--who", "tanaka", "--why", "box replaced")
     assert (box / "new.toml").read_text() == (box / "rokubox.toml").read_text()
     assert clockfile.read(box / "new/retention").elapsed_ns == 77
+    assert (box / "new/retention/certificates/E1-20261127T000000Z.txt").read_text() == "all of it\n"
     with closing(sqlite3.connect(box / "new/index.sqlite")) as index:
         assert index.execute("SELECT count(*) FROM calls").fetchall() == [(3,)]
     with Ledger(settings(box / "new"), NOW_NS) as ledger:

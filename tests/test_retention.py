@@ -1,20 +1,26 @@
 """`rokubox retention` as an administrator meets it: what is shown is what is done, and only when time is certain."""
 
 import io
+import json
 import re
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from appliance import cli, clocks
+from appliance import cli, clocks, config
+from appliance.custody import contractend
+from appliance.custody.archiverequests import Erased
+from appliance.custody.retentionrun import Carried
 from storage.archive import Archive
 from storage.disk import Disk
 from storage.ledger.view import LedgerView
 from storage.retention import clockfile, clockguard
 from storage.retention.clockguard import Anchor, ClockState, Mark
+from storage.retention.plan import Cause
 from tests.storage.retention.archives import call_id, erasures, finished, make
 
 ROKUBOX = Path(sys.executable).with_name("rokubox")
@@ -127,6 +133,51 @@ def test_contract_end(tmp_path: Path) -> None:
     assert "contract ended 契約終了" in told
     assert finished(root) == set()
     assert [one.rule for one in erasures(root)] == ["E1: contract_end"]
+    [text] = (root / "retention" / "certificates").glob("E1-*.txt")
+    assert str(text) in told
+    assert "消去した通話: 3 件" in text.read_text("utf-8")
+    certificate = json.loads(text.with_suffix(".json").read_bytes())
+    assert (certificate["subject"], certificate["calls"], certificate["left"]) == ("enterprise E1", 3, {})
+    [proven] = certificate["entries"]
+    assert json.loads(proven["line"])["rule"] == "E1: contract_end"
+    rokubox("verify", "--archive", str(root))
+
+
+def test_what_outlives_its_contract_is_told_in_time(tmp_path: Path) -> None:
+    """A legal hold goes before the contract's end: a person has to know before the month is over."""
+    root, rules = tmp_path / "archive", tmp_path / "rokubox.toml"
+    make(root, 3, parts=1, enterprise="E1")
+    aged(root, 1)
+    rokubox("hold", "--set", "case", call_id(1)[:12], "--why", "court", "--archive", str(root))
+    today = datetime.now(UTC).date()
+    for days, is_told in ((10, False), (23, True)):
+        ended_on = today - timedelta(days=days)
+        rules.write_text(f'[[enterprise]]\nid = "E1"\nended_on = {ended_on}\n')
+        told = rokubox("retention", *arguments(root))
+        assert (f"alarm: the contract of E1 ended on {ended_on}" in told) == is_told
+        assert ("and 1 call is kept" in told) == is_told
+    certificates = [json.loads(path.read_bytes()) for path in (root / "retention" / "certificates").glob("*.json")]
+    assert [one["calls"] for one in certificates] == [2]  # the second time there was nothing to erase
+
+
+def test_a_certificate_for_every_contract(tmp_path: Path) -> None:
+    """One for each enterprise ID, whatever rules its lines had and in however many steps it was erased."""
+
+    def carried(enterprise: str, calls: int, cause: Cause = Cause.CONTRACT_END) -> Carried:
+        erased = tuple(call_id(number) for number in range(calls))
+        answer = Erased(entry=None, erased=erased, parts=calls, bytes=0, left={call_id(9): "held"})
+        return Carried(cause=cause, enterprise=enterprise, erased=answer)
+
+    done = [carried("E1", 2), carried("../東京", 5), carried("E1", 3), carried("", 7, Cause.EXPIRED)]
+    archive, rules = Archive(tmp_path), tmp_path / "rokubox.toml"
+    rules.write_text('[site]\ncustomer = "Example"\n')
+    paths = list(contractend.certify(archive, config.read(rules), done, "rokubox", -1))
+    assert {path.parent for path in paths} == {tmp_path / "retention" / "certificates"}
+    found = [json.loads(path.with_suffix(".json").read_bytes()) for path in paths]
+    assert [(one["subject"], one["calls"], one["left"]) for one in found] == [
+        ("enterprise ../東京", 5, {"held": 1}),
+        ("enterprise E1", 5, {"held": 2}),
+    ]
 
 
 def test_what_cannot_be_read_is_told(archive: Path) -> None:

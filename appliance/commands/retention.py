@@ -51,7 +51,7 @@ def _bytes(text: str) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from appliance.custody import archiveclient, retentionrun
+    from appliance.custody import archiveclient, contractend, erasing, retentionrun
     from appliance.custody.archiverequests import ConfirmClock
     from appliance.errors import ConfigurationError
     from appliance.presentation import retentiontable, terminal
@@ -73,12 +73,20 @@ def _run(arguments: argparse.Namespace) -> int:
         retentiontable.show(terminal.output(), outlook)
     elif outlook.plan.short_bytes:
         tell(f"alarm: {outlook.plan.short_bytes:,} bytes are wanted for new recordings, and nothing more may be erased")
+    for told in contractend.overdue(outlook, configuration):
+        tell(f"alarm: {told}")
     code = INPUT if outlook.damaged else OK
     if arguments.dry_run or not outlook.plan.evictions:
         return code
     with archiveclient.asking(archive, configuration) as ask:
-        answers = list(retentionrun.act(outlook, ask, who=who))
+        newest = erasing.newest_journal_file(archive)
+        done = list(retentionrun.act(outlook, ask, who=who))
+        certificates = list(contractend.certify(archive, configuration, done, who, newest))
+    answers = [one.erased for one in done]
     erased, size = sum(len(one.erased) for one in answers), sum(one.bytes for one in answers)
     told = f"{erased:,} call{'s' * (erased != 1)} erased, {size:,} bytes / {erased:,} 件を消去しました"
-    print(told, file=sys.stderr if arguments.automatic else sys.stdout)
+    output = sys.stderr if arguments.automatic else sys.stdout
+    print(told, file=output)
+    for certificate in certificates:
+        print(f"certificate of the contract's end / 契約終了に伴う消去証明書: {certificate}", file=output)
     return code

@@ -68,13 +68,20 @@ def erase(
     Raises:
         ArchiveError: the archive's owner refuses.
     """
-    newest = max(_journal_files(archive), default=-1)
+    newest = newest_journal_file(archive)
     answers = []
     for first in range(0, len(calls), MAX_CALLS):
         batch = tuple((call.call_id, call.day) for call in calls[first : first + MAX_CALLS])
         answer = checked(ask(Erase(calls=batch, rule=order.rule, who=order.who, why=order.why)))
         assert isinstance(answer, Erased)
         answers.append(answer)
+    return certificate_of(configuration, answers, order, journal_clean=journal_is_clean(archive, newest))
+
+
+def certificate_of(
+    configuration: Configuration, answers: Sequence[Erased], order: Order, *, journal_clean: bool
+) -> Certificate:
+    """Return the certificate of what the archive's owner has done about an order."""
     proven = [answer.entry for answer in answers if answer.entry is not None]
     return Certificate(
         software=software(),
@@ -89,7 +96,7 @@ def erase(
         parts=sum(answer.parts for answer in answers),
         bytes=sum(answer.bytes for answer in answers),
         left=Counter(Left(why) for answer in answers for why in answer.left.values()),
-        journal_clean=_journal_is_clean(archive, newest),
+        journal_clean=journal_clean,
         entries=tuple(ProvenEntry(line=entry.line, proof=entry.proof) for entry in proven),
     )
 
@@ -106,7 +113,12 @@ def write(done: Certificate, stem: Path) -> None:
     stem.with_name(f"{stem.name}.txt").write_text(certificate.to_text(done), "utf-8")
 
 
-def _journal_is_clean(archive: Archive, newest: int) -> bool:
+def newest_journal_file(archive: Archive) -> int:
+    """Return the number of the journal's newest file that holds something; -1 when none does."""
+    return max(_journal_files(archive), default=-1)
+
+
+def journal_is_clean(archive: Archive, newest: int) -> bool:
     """Wait a little until the journal has given up all files up to `newest`, which may hold what was erased."""
     deadline = time.monotonic() + JOURNAL_WAIT_S
     while True:

@@ -1,6 +1,7 @@
 """Retention carried out: look at everything, plan, have it erased. Planning only reads; acting asks the owner."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -44,8 +45,22 @@ class Outlook:
     """Calls in the archive."""
     bytes: int
     """Room that they take."""
+    staying: Mapping[str, int]
+    """Calls of enterprises whose contract has an end that are not erased now, by enterprise ID."""
     damaged: tuple[str, ...]
     """Call records that cannot be read, and are left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """Calls that were to be erased for one reason, and what became of them."""
+
+    cause: Cause
+    """Why."""
+    enterprise: str
+    """Whose they are, at the end of a contract; else empty: of several."""
+    erased: Erased
+    """What the archive's owner says."""
 
 
 def look(archive: Archive, configuration: Configuration, room_bytes: int = 0) -> Outlook:
@@ -59,6 +74,7 @@ def look(archive: Archive, configuration: Configuration, room_bytes: int = 0) ->
     holdings = [holding for _, holding in days_and_holdings]
     planned = plan(holdings, policy, now, room_bytes=room_bytes)
     wanted = {eviction.holding.call_id for eviction in planned.evictions}
+    ending = {table.id for table in configuration.enterprise if table.ended_on is not None}
     room = room_of(archive.root)
     return Outlook(
         plan=planned,
@@ -68,11 +84,14 @@ def look(archive: Archive, configuration: Configuration, room_bytes: int = 0) ->
         forecast=forecast.forecast(holdings, policy, now, room.free_bytes - configuration.storage.reserve_bytes),
         calls=len(holdings),
         bytes=sum(holding.bytes for holding in holdings),
+        staying=Counter(
+            holding.enterprise for holding in holdings if holding.enterprise in ending and holding.call_id not in wanted
+        ),
         damaged=tuple(str(error) for error in damaged),
     )
 
 
-def act(outlook: Outlook, ask: Ask, *, who: str) -> Iterator[Erased]:
+def act(outlook: Outlook, ask: Ask, *, who: str) -> Iterator[Carried]:
     """Have everything erased that was planned, oldest first, so many calls at a time.
 
     Raises ArchiveError when the owner of the archive refuses.
@@ -90,12 +109,20 @@ def act(outlook: Outlook, ask: Ask, *, who: str) -> Iterator[Erased]:
             )
         )
         assert isinstance(answer, Erased)
-        yield answer
+        yield Carried(cause=cause, enterprise=_whose(batch[0]), erased=answer)
 
 
 def _batches(evictions: tuple[Eviction, ...]) -> Iterator[list[Eviction]]:
     """Calls that are erased for the same reason by the same rule, one entry of the ledger for each batch."""
-    by_reason = sorted(evictions, key=lambda one: (list(Cause).index(one.cause), one.rule, one.holding.position))
-    for _, alike in groupby(by_reason, key=lambda one: (one.cause, one.rule)):
+
+    def reason(one: Eviction) -> tuple[int, str, str]:
+        return list(Cause).index(one.cause), _whose(one), one.rule
+
+    by_reason = sorted(evictions, key=lambda one: (*reason(one), one.holding.position))
+    for _, alike in groupby(by_reason, key=reason):
         together = list(alike)
         yield from (together[first : first + MAX_CALLS] for first in range(0, len(together), MAX_CALLS))
+
+
+def _whose(one: Eviction) -> str:
+    return one.holding.enterprise or "" if one.cause is Cause.CONTRACT_END else ""

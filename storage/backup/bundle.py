@@ -3,7 +3,7 @@
     manifest.json       SHA-256 of every other member
     settings.toml       the configuration
     ledger/             entries.jsonl, checkpoint, checkpoints/, device.pub; never the device key
-    retention/clock.json
+    retention/          clock.json, certificates/
     index.sqlite
     logs/...            log files
 
@@ -30,12 +30,13 @@ from storage.disk import DRAFT_PATTERN, Directories, Disk
 from storage.errors import ArchiveError, BackupError, from_os_error
 from storage.ledger.checkpointfiles import KEPT, NEWEST, PUBLIC_KEY
 from storage.ledger.ledgerfile import ENTRIES
-from storage.retention import clockfile
+from storage.retention import certificate, clockfile
 
 MANIFEST = "manifest.json"
 SETTINGS = "settings.toml"
 LEDGER = "ledger"
 CLOCK = f"retention/{clockfile.NAME}"
+CERTIFICATES = f"retention/{certificate.FOLDER}"
 INDEX = "index.sqlite"
 MAX_MEMBER_BYTES = 64 << 30
 _CHUNK_BYTES = 1 << 20
@@ -138,6 +139,8 @@ def _files(sources: Sources) -> Iterator[tuple[str, Path]]:
     clock = sources.archive.retention / clockfile.NAME
     if clock.is_file():
         yield CLOCK, clock
+    for path in sorted((sources.archive.root / CERTIFICATES).glob("[!.]*")):
+        yield f"{CERTIFICATES}/{path.name}", path
     for log in sources.logs:
         for path in sorted(log.rglob("*")) if log.is_dir() else [log]:
             if path.is_file() and not path.is_symlink():

@@ -54,7 +54,8 @@ def _place(files: dict[str, Path], archive: Archive, hidden: Path, disk: Disk) -
     if f"{bundle.LEDGER}/{ENTRIES}" not in files:
         raise BackupError("the backup holds no ledger")
     directories = Directories(disk)
-    for name, target in ((bundle.CLOCK, archive.root / bundle.CLOCK), (bundle.INDEX, archive.index)):
+    kept = [name for name in files if name == bundle.CLOCK or name.startswith(f"{bundle.CERTIFICATES}/")]
+    for name, target in (*((name, archive.root / name) for name in kept), (bundle.INDEX, archive.index)):
         if name in files and not target.exists():
             directories.make(target.parent)
             disk.rename(files[name], target)

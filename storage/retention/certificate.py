@@ -14,6 +14,9 @@ import msgspec
 
 from storage.vocabulary import Count, Timestamp
 
+FOLDER = "certificates"
+"""Where the archive keeps those of contracts, in `retention/`."""
+
 
 class Left(StrEnum):
     """Why a call was not erased though it was asked for."""
