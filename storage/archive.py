@@ -129,10 +129,13 @@ def read_late_record(path: Path) -> LateRecord:
 
 def read_stored(path: Path | str) -> bytes:
     """The bytes of a call record, of a file that is too large for one more than it may have. Raises OSError."""
-    with open(path, "rb", buffering=0) as stored:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
         # Asked for no more than there is: room for all that there might be costs more than reading.
-        size = os.fstat(stored.fileno()).st_size
-        return stored.read(min(size, MAX_RECORD_BYTES) + 1)
+        size = min(os.fstat(descriptor).st_size, MAX_RECORD_BYTES + 1)
+        return os.read(descriptor, size)
+    finally:
+        os.close(descriptor)
 
 
 def _read(path: Path, report: Callable[[DamagedRecordError], None]) -> CallRecord | None:

@@ -38,9 +38,6 @@ from storage.timestamps import rfc3339
 MOST_LINES = 4000
 """Brought into the index at once, a second's work: an index that is far behind does not keep recordings waiting."""
 
-TIDY_NS = 600 * 1_000_000_000
-"""How often the index is summed up, and rid of what it has erased: that writes it anew."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterSettings:
@@ -76,7 +73,6 @@ class Register:
         """The index, unless there is trouble with it; it can be made anew from the rest (`rokubox reindex`)."""
         self.index_trouble: StorageError | None = None
         """Why there is no index at present."""
-        self._tidied_ns = settings.now_ns()
         self._waiting: list[Entry] = []
         self._promises = Promises(archive.spool, disk)
         try:
@@ -109,7 +105,7 @@ class Register:
         if self.index is not None:
             if kind is None:
                 with suppress(StorageError):  # the next owner does it
-                    self._tidy_index()
+                    self.tidy_index()
             self.index.close()
         if self.ledger is not None:
             self.ledger.__exit__(kind, error, traceback)
@@ -200,17 +196,18 @@ class Register:
         if self.index is not None and self.index.ledger_size < self.ledger.size:
             try:
                 follow(self.index, self._archive, islice(self.ledger.lines(self.index.ledger_size), MOST_LINES))
-                if self._now_ns() - self._tidied_ns >= TIDY_NS:
-                    self._tidy_index()
             except IndexDamagedError as error:
                 self.index_trouble = error
                 self.index.close()
                 self.index = None
 
-    def _tidy_index(self) -> None:
-        """Sum up what has changed; leave no trace of what was erased, nor in an index that is being made anew."""
-        assert self.index is not None
-        self._tidied_ns = self._now_ns()
+    def tidy_index(self) -> None:
+        """Sum up what has changed; leave no trace of what was erased, nor in an index that is being made anew.
+
+        Now and then, when nothing else is going on: that writes the file anew. Raises DiskFullError or ArchiveError.
+        """
+        if self.index is None:
+            return
         self.index.settle()
         if self.index.has_traces:
             unused = rebuild.discard_abandoned(rebuild.path_of(self._archive))

@@ -38,7 +38,16 @@ def rfc3339(instant_ns: int, zone: ZoneInfo) -> str:
 
 def instant_ns(text: str) -> int:
     """Nanoseconds since 1970 of what `rfc3339` wrote. Raises ValueError for anything else."""
-    if len(text) != 35 or text[19] != ".":
+    minute, second, fraction = text[14:16], text[17:19], text[20:29]
+    digits = minute + second + fraction
+    if len(text) != 35 or text[19] != "." or not (digits.isascii() and digits.isdigit()):
         raise ValueError("not a time with nanoseconds and offset")
-    seconds = (datetime.fromisoformat(text[:19] + text[29:]) - _EPOCH) // timedelta(seconds=1)
-    return seconds * NS_PER_S + int(text[20:29])
+    if text[13] != ":" or text[16] != ":" or minute > "59" or second > "59":
+        raise ValueError("not a time of day")
+    return (_hour_s(text[:13], text[29:]) + int(minute) * _MINUTE_S + int(second)) * NS_PER_S + int(fraction)
+
+
+@lru_cache(maxsize=1024)
+def _hour_s(hour: str, offset: str) -> int:
+    """Seconds since 1970 of a full hour: many times are within a few."""
+    return (datetime.fromisoformat(f"{hour}:00:00{offset}") - _EPOCH) // timedelta(seconds=1)

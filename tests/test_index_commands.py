@@ -13,6 +13,8 @@ import pytest
 
 from appliance.cli import main
 from storage.index.numbers import searchable
+from storage.index.reader import IndexReader
+from tests.assembling import assembling
 from tests.demo_calls import demo_calls
 from tests.traffic.calls import together
 from tests.traffic.pcapwriter import frames_of, write_pcap
@@ -202,6 +204,22 @@ def test_an_index_that_is_gone_is_asked_for_and_made_anew(capsys, archive):
     assert run(capsys, "reindex", "--archive", str(archive)).out.startswith(f"{len(before)} calls in the index")
     assert found(capsys, archive) == before
     assert main(["verify", "--archive", str(archive)]) == 0
+
+
+def test_the_daemon_takes_the_new_index_while_it_runs(capsys, archive):
+    before = found(capsys, archive)
+    with IndexReader(archive / "index.sqlite") as reader:
+        generation = reader.generation
+    with assembling(archive):
+        assert run(capsys, "reindex", "--archive", str(archive)).out.startswith(f"{len(before)} calls in the index")
+        assert found(capsys, archive) == before
+        with IndexReader(archive / "index.sqlite") as reader:
+            assert reader.generation != generation
+        hold = ["hold", "--set", "case-1", before[0]["call_id"], "--why", "y", "--archive", str(archive)]
+        run(capsys, *hold)
+        assert [hit["call_id"] for hit in found(capsys, archive, "--legal-hold")] == [before[0]["call_id"]]
+    run(capsys, "hold", "--release", "case-1", "--why", "y", "--archive", str(archive))
+    assert not (archive / "spool" / "index.sqlite").exists()
 
 
 def test_a_damaged_record_is_named_by_reindex(capsys, archive):

@@ -77,7 +77,7 @@ class ArchiveKeeping:
         self._archive = archive
         self._settings = settings
         self._tell = tell
-        self._writer = writer
+        self._register = writer.register
         self._purged_s = time.monotonic()
         self._child: subprocess.Popen[bytes] | None = None
         self._next_s = time.monotonic() + FIRST_S
@@ -86,7 +86,7 @@ class ArchiveKeeping:
         self._backed_up_s = -BACKUP_AGAIN_S
         self._told = ""
         self._zone = writer.register.ledger.zone
-        around = Surroundings(zone=self._zone, settle=writer.sync, changed=erased)
+        around = Surroundings(zone=self._zone, settle=writer.sync, take_index=self._register.take_index, changed=erased)
         self._archivist = Archivist(archive, writer.register.ledger, around)
         self._archivist.begin(time.time_ns())
         self._socket = ArchiveSocket(archive.run, self._archivist, clocks.sighting)
@@ -120,10 +120,9 @@ class ArchiveKeeping:
 
     def _purge(self) -> None:
         """Leave no trace of erased numbers in the index, when nothing else is going on."""
-        index = self._writer.register.index if self._writer.register is not None else None
-        if index is not None and self._is_over() and time.monotonic() >= self._purged_s + PURGE_S:
+        if self._is_over() and time.monotonic() >= self._purged_s + PURGE_S:
             self._purged_s = time.monotonic()
-            index.purge()
+            self._register.tidy_index()
 
     def _make_room(self, *, refused: bool) -> None:
         wanted = room.wanted_bytes(room_of(self._archive.root), self._settings.reserve_bytes, refused=refused)

@@ -55,7 +55,7 @@ class Surroundings:
     """Whether an upload still needs a call."""
     settle: Callable[[], object] = field(default=lambda: None)
     """Brings into the ledger what was recorded and is not in it yet: an erasure stands behind what it erases."""
-    take_index: Callable[[], object] = field(default=lambda: None)
+    take_index: Callable[[], object]
     """Puts the index that was made anew in the place of the one in use."""
     changed: Callable[[], object] = field(default=lambda: None)
     """Told when calls are gone, so that index, snapshot and journal follow."""

@@ -76,10 +76,11 @@ def _record_path(archive: Archive, entry: Call) -> Path:
 
 def present_parts(archive: Archive, record: AnyRecord) -> Iterator[PartRow]:
     """The parts of a call that are there."""
+    root = str(archive.recordings)
     for entry in record.parts:
         with suppress(OSError):
             year, month, day = entry.name[:4], entry.name[4:6], entry.name[6:8]
-            yield part_row(f"{archive.recordings}/{year}/{month}/{day}/{entry.name}", entry.number, entry.samples)
+            yield part_row(f"{root}/{year}/{month}/{day}/{entry.name}", entry.number, entry.samples)
 
 
 def _part_paths(archive: Archive, entry: Part) -> list[Path]:

@@ -125,10 +125,11 @@ def _rows(
 ) -> list[CallRow]:
     """The calls of a day, in order of time: neighbours in time are then neighbours in the file."""
     found = []
+    place = str(folder)
     for name in names:
         call_id = name.removesuffix(".json")
         try:
-            record = slim(read_stored(f"{folder}/{name}"))
+            record = slim(read_stored(f"{place}/{name}"))
             if record.call_id != call_id:
                 raise DamagedRecordError(f"holds call {record.call_id[:ID_DIGITS]}")
             found.append(call_row(record, tuple(present_parts(archive, record))))
@@ -142,12 +143,15 @@ def _rows(
 
 def _take_parts(index: IndexWriter, archive: Archive, report: Callable[[DamagedRecordError], None]) -> None:
     """Add the parts that no call record names: calls in progress, and such whose record is gone."""
+    known = index.parts_by_day()
     for folder in dated(archive.recordings):
         names = {
             (found[1], int(found[2])): name
             for name in _names(folder, ".zip", ".wav")
             if (found := _PART.fullmatch(name)) is not None
         }
+        if len(names) == known.get(day_number("".join(folder.parts[-3:]))):
+            continue  # what is known was there, so that is all; what came and went meanwhile is in the ledger
         for digits, number in index.without(names):
             path = folder / names[digits, number]
             try:

@@ -52,6 +52,10 @@ class Tables:
         """Whether the call is there."""
         return self._outcome(call_id) is not None
 
+    def parts_by_day(self) -> dict[int, int]:
+        """How many parts are there of each date."""
+        return dict(self._connection.execute("SELECT day, count(*) FROM parts GROUP BY day").fetchall())
+
     def has_part(self, digits: str, number: int) -> bool:
         """Whether a part of a call whose id begins with these digits is there."""
         least, greatest = bytes.fromhex(digits.ljust(64, "0")), bytes.fromhex(digits.ljust(64, "f"))
@@ -201,13 +205,14 @@ class Tables:
         insert(
             "INSERT OR IGNORE INTO links VALUES (?, ?, ?)", [(e, n, kind) for n, row in rows for kind, e in row.links]
         )
-        insert("INSERT INTO overnight VALUES (?, ?)", [(day, n) for n, row in rows for day in days_after(row)])
+        later = {n: days for n, row in rows if (days := days_after(row))}
+        insert("INSERT INTO overnight VALUES (?, ?)", [(day, n) for n, days in later.items() for day in days])
         added: dict[sums.Key, list[int]] = {}
         for n, row in rows:
             if row.outcome:
                 keys = sums.groups(row.outcome, lines[n], row.day)
                 sums.add(added, keys, row.direction, row.length_ms, 1)
-                for day in days_after(row):
+                for day in later.get(n, ()):
                     sums.touch(added, sums.groups(row.outcome, lines[n], day))
         self._add_sums(added)
 

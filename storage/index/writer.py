@@ -160,6 +160,11 @@ class IndexWriter:
         with self._writing("read the index"):
             return self._tables.has(bytes.fromhex(call_id))
 
+    def parts_by_day(self) -> dict[int, int]:
+        """How many parts of each date, as YYYYMMDD, are in the index."""
+        with self._writing("read the index"):
+            return self._tables.parts_by_day()
+
     def without(self, parts: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
         """Of these parts, named by the first digits of the call's id and their number, those not in the index."""
         with self._writing("read the index"):

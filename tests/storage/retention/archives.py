@@ -125,7 +125,14 @@ def owned_writing(root: Path, disk: Disk | None = None, **surroundings) -> Itera
     with ArchiveWriter(archive, disk, books=books(root)) as writer:
         assert writer.register is not None
         assert writer.register.ledger is not None
-        around = Surroundings(zone=TOKYO, disk=disk, settle=writer.sync, changed=writer.sync, **surroundings)
+        around = Surroundings(
+            zone=TOKYO,
+            disk=disk,
+            settle=writer.sync,
+            take_index=writer.register.take_index,
+            changed=writer.sync,
+            **surroundings,
+        )
         archivist = Archivist(archive, writer.register.ledger, around)
         archivist.begin(NOW_NS)
         yield archivist, writer
