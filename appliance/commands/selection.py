@@ -39,12 +39,15 @@ def selected(arguments: argparse.Namespace, archive: Archive) -> "list[KnownCall
         ConfigurationError: nothing is selected, or an id fits no call, or several.
         ArchiveError: the archive cannot be read.
     """
-    from appliance.custody.inventory import calls
+    from appliance.custody.inventory import calls, named
 
     if not is_given(arguments):
         raise ConfigurationError("which calls? give ids, --number, --line or --enterprise")
     damaged: list[DamagedRecordError] = []
-    found = [call for call in calls(archive, damaged.append) if _fits(arguments, call)]
+    # Of a person, a line or a contract it must be all: that the records tell, not what is derived of them.
+    known = named(archive, arguments.calls) if arguments.calls else None
+    everything = calls(archive, damaged.append) if known is None else known
+    found = [call for call in everything if _fits(arguments, call)]
     for error in damaged:
         tell(str(error))
     for wanted in arguments.calls:

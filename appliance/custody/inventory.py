@@ -3,14 +3,17 @@
 Every call record counts, also that of a call without a recording: its numbers are kept no longer than speech is.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from capture.numbers import canonical
-from storage.archive import Archive
+from storage.archive import Archive, read_record
 from storage.call_record import CallRecord
-from storage.errors import DamagedRecordError
+from storage.errors import DamagedRecordError, StorageError
 from storage.index.numbers import searchable
+from storage.index.reader import Hit, IndexReader
+from storage.layout import day_folder
 from storage.ledger.view import LedgerView
 from storage.retention import clockguard, holds
 from storage.retention.clockguard import ClockState
@@ -37,6 +40,25 @@ def calls(archive: Archive, report: Callable[[DamagedRecordError], None]) -> Ite
     return (_known(archive, record) for record in archive.calls(report))
 
 
+def named(archive: Archive, beginnings: Sequence[str]) -> list[KnownCall] | None:
+    """The calls that have ended whose ids begin so, found by the index and read from their records.
+
+    None when the index cannot be relied on: it is missing, behind the ledger, knows nothing that begins so, or names a
+    record that cannot be read.
+    """
+    try:
+        with IndexReader(archive.index) as index:
+            if index.ledger_size != LedgerView(archive.ledger).size:
+                return None
+            found = [[hit for hit in index.calls(one) if hit.outcome is not None] for one in beginnings]
+        if not all(found):
+            return None
+        paths = {_path(archive, hit): None for hits in found for hit in hits}
+        return [_known(archive, read_record(path)) for path in paths]
+    except StorageError:
+        return None
+
+
 def holdings(archive: Archive, found: Iterator[KnownCall], clock: ClockState) -> Iterator[tuple[KnownCall, Holding]]:
     """The calls as retention plans with them. Raises ArchiveError when the ledger cannot be read."""
     ledger = LedgerView(archive.ledger)
@@ -61,6 +83,10 @@ def holdings(archive: Archive, found: Iterator[KnownCall], clock: ClockState) ->
 def moment(clock: ClockState) -> Moment:
     """Now, as the clock's state has it."""
     return Moment(elapsed_ns=clock.elapsed_ns, confirmed_on=clockguard.today(clock))
+
+
+def _path(archive: Archive, hit: Hit) -> Path:
+    return archive.records / day_folder(hit.started_at.date().isoformat()) / f"{hit.call_id}.json"
 
 
 def _known(archive: Archive, record: CallRecord) -> KnownCall:

@@ -1,6 +1,8 @@
 """Which calls a request is about: every way to write a number, on either side, prefixes and all."""
 
 import argparse
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,29 @@ def test_everything_that_is_said_must_fit(root: Path) -> None:
     assert selected(root, "--line", "0698765432") == []
     assert selected(root, call_id(1)[:8]) == [1]
     assert selected(root, call_id(1), call_id(0)) == [0, 1]
+
+
+def test_a_call_that_is_named_is_found_without_reading_all(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As long as the index has everything that the ledger has; without it all records are read."""
+    next((root / "calls").rglob(f"{call_id(0)}.json")).write_bytes(b"{}")
+    assert selected(root, call_id(1)[:8]) == [1]
+    assert capsys.readouterr().err == ""
+    with pytest.raises(ConfigurationError, match="no call with this id"):
+        selected(root, call_id(0))
+    assert "not a CallRecord" in capsys.readouterr().err
+    (root / "index.sqlite").unlink()
+    assert selected(root, call_id(1)[:8]) == [1]
+    assert "not a CallRecord" in capsys.readouterr().err
+
+
+def test_an_index_that_lacks_something_is_not_relied_on(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(sqlite3.connect(root / "index.sqlite", isolation_level=None)) as index:
+        index.execute("DELETE FROM calls WHERE call_id = ?", (bytes.fromhex(call_id(1)),))
+        assert selected(root, call_id(1)) == [1]
+        index.execute("UPDATE meta SET value = value - 1 WHERE name = 'ledger_size'")
+    (next((root / "calls").rglob(f"{call_id(1)}.json"))).write_bytes(b"{}")
+    assert selected(root, call_id(0)) == [0]
+    assert "not a CallRecord" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [(), ("00000000",), (call_id(1), "--enterprise", "E2")])
