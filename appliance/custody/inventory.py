@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capture.numbers import canonical
-from storage.archive import Archive, read_record
+from storage.archive import Archive, dated, read_record
 from storage.call_record import CallRecord
 from storage.errors import DamagedRecordError, StorageError
 from storage.index.numbers import searchable
@@ -37,7 +37,8 @@ class KnownCall:
 
 def calls(archive: Archive, report: Callable[[DamagedRecordError], None]) -> Iterator[KnownCall]:
     """Every call that has ended, from the call records. Raises ArchiveError."""
-    return (_known(archive, record) for record in archive.calls(report))
+    late = _late_files(archive)
+    return (_known(archive, record, late.get(record.call_id, ())) for record in archive.calls(report))
 
 
 def named(archive: Archive, beginnings: Sequence[str]) -> list[KnownCall] | None:
@@ -54,7 +55,9 @@ def named(archive: Archive, beginnings: Sequence[str]) -> list[KnownCall] | None
         if not all(found):
             return None
         paths = {_path(archive, hit): None for hits in found for hit in hits}
-        return [_known(archive, read_record(path)) for path in paths]
+        late = _late_files(archive)
+        records = (read_record(path) for path in paths)
+        return [_known(archive, record, late.get(record.call_id, ())) for record in records]
     except StorageError:
         return None
 
@@ -89,7 +92,16 @@ def _path(archive: Archive, hit: Hit) -> Path:
     return archive.records / day_folder(hit.started_at.date().isoformat()) / f"{hit.call_id}.json"
 
 
-def _known(archive: Archive, record: CallRecord) -> KnownCall:
+def _late_files(archive: Archive) -> dict[str, list[Path]]:
+    """Records of packets after the end of calls, by call id, which their names begin with."""
+    found: dict[str, list[Path]] = {}
+    for day in dated(archive.late):
+        for path in day.glob("*_*.json"):
+            found.setdefault(path.name.partition("_")[0], []).append(path)
+    return found
+
+
+def _known(archive: Archive, record: CallRecord, late: Sequence[Path]) -> KnownCall:
     said = (record.caller.number, record.callee.number, record.dialled, *record.asserted, *record.diversion)
     return KnownCall(
         call_id=record.call_id,
@@ -97,15 +109,15 @@ def _known(archive: Archive, record: CallRecord) -> KnownCall:
         enterprise=record.enterprise,
         line=canonical(record.line) if record.line else None,
         numbers=frozenset(form for number in said if (form := searchable(number))),
-        bytes=_room(archive, record),
+        bytes=_room(archive, record, late),
     )
 
 
-def _room(archive: Archive, record: CallRecord) -> int:
+def _room(archive: Archive, record: CallRecord, late: Sequence[Path]) -> int:
     parts = [archive.part_path(part.name) for part in record.parts]
     sidecars = [part.with_suffix(".json") for part in parts if part.suffix == ".wav"]
     room = 0
-    for file in (*parts, *sidecars, archive.record_path(record)):
+    for file in (*parts, *sidecars, archive.record_path(record), *late):
         try:
             room += file.stat().st_blocks * 512
         except OSError:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.commands import selection
+from appliance.custody import inventory
 from appliance.errors import ConfigurationError
 from storage.archive import Archive
 from tests.storage.retention.archives import call_id, make
@@ -84,3 +85,19 @@ def test_the_ledger_is_told_no_number() -> None:
     arguments = parser.parse_args(["--number", "0312345678", "--line", "0698765432", "--enterprise", "E1"])
     assert selection.rule(arguments) == "request: enterprise E1, by number, by line"
     assert selection.described(arguments) == "enterprise E1, line 0698765432, number 0312345678"
+
+
+def test_the_room_that_a_call_takes_is_that_of_all_its_files(tmp_path: Path) -> None:
+    """Its recordings, its record, and what came after its end."""
+    make(tmp_path, 2, parts=2, late=True)
+    files = [*tmp_path.glob("recordings/*/*/*/*.zip"), *tmp_path.glob("calls/*/*/*/*"), *tmp_path.glob("late/*/*/*/*")]
+    room = {
+        number: sum(path.stat().st_blocks * 512 for path in files if call_id(number)[:10] in path.name)
+        for number in range(2)
+    }
+    assert len(files) == 8
+    found = {call.call_id: call.bytes for call in inventory.calls(Archive(tmp_path), lambda _: None)}
+    assert found == {call_id(number): taken for number, taken in room.items()}
+    named = inventory.named(Archive(tmp_path), [call_id(1)])
+    assert named is not None
+    assert [call.bytes for call in named] == [room[1]]
