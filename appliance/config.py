@@ -172,6 +172,10 @@ class Storage:
     """File system that the archive has to lie on; any when empty."""
     device_key: str = ""
     """File of the key that signs the ledger's checkpoints; `ledger/device.key` in the archive when empty."""
+    scrub_period_days: Annotated[float, Meta(ge=1, le=3653)] = 30.0
+    """Everything is read again within so long, to find bit rot."""
+    scrub_rate_mb_s: Annotated[float, Meta(gt=0, le=10_000)] = 20.0
+    """No faster than so many MB a second."""
     retention: Retention = field(default_factory=Retention)
     """How long recordings are kept under no enterprise ID, or under one without a rule of its own."""
 

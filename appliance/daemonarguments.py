@@ -106,6 +106,7 @@ def _assemble(arguments: argparse.Namespace) -> int:
                 command=_command("retention", "--automatic", root=root, config_file=arguments.config),
                 backup_command=_command("backup", root=root, config_file=arguments.config),
                 backup=configuration.backup,
+                scrub_command=_command("scrub", root=root, config_file=arguments.config),
             ),
             volume_uuid=configuration.storage.volume_uuid,
             supervisor=arguments.supervisor,

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from storage.verify.scrubbing import ScrubRun
 
 EPILOG = """\
-To be started once a day, by a timer: each run reads the whole ledger and as many days of recordings as it takes to
-have read everything within the period. It reads when nobody else does, and no faster than the rate. A run that is
+While `rokubox record` runs, it is started by itself. Each run reads the whole ledger, and as many days of recordings as
+it takes to have read everything within the period: when nobody else reads, and no faster than the rate. A run that is
 stopped goes on with the next. Where it is, and what is wrong at present, is in run/scrub.json of the archive.
 
 examples:
@@ -37,10 +37,13 @@ def add(commands: Commands) -> None:
     )
     archive_argument(parser)
     parser.add_argument(
-        "--period-days", type=_positive, default=30.0, metavar="DAYS", help="read everything in so many days (30)"
+        "--period-days",
+        type=_positive,
+        metavar="DAYS",
+        help="read everything in so many days (default: configured, 30)",
     )
     parser.add_argument(
-        "--rate-mb-s", type=_positive, default=20.0, metavar="MB", help="read at most so much a second (20)"
+        "--rate-mb-s", type=_positive, metavar="MB", help="read at most so much a second (default: configured, 20)"
     )
     parser.set_defaults(run=_run, archive_code=INPUT, interrupted="the next run goes on where this one was")
 
@@ -61,13 +64,14 @@ def _run(arguments: argparse.Namespace) -> int:
     from storage.verify.defects import exit_code
     from storage.verify.scrub import DAY_NS, SlowReader
 
-    archive = archive_of(arguments, configuration_of(arguments))
+    configuration = configuration_of(arguments)
+    archive, settings = archive_of(arguments, configuration), configuration.storage
     idlepriority.take()
     done = scrubbing.run(
         archive,
-        period_ns=round(arguments.period_days * DAY_NS),
+        period_ns=round((arguments.period_days or settings.scrub_period_days) * DAY_NS),
         now_ns=time.time_ns,
-        reader=SlowReader(arguments.rate_mb_s * 1e6, time.monotonic, time.sleep),
+        reader=SlowReader((arguments.rate_mb_s or settings.scrub_rate_mb_s) * 1e6, time.monotonic, time.sleep),
         told=_tell,
     )
     print(_summary(done), file=sys.stdout)

@@ -3,7 +3,7 @@
 Retention looks at everything there is, which takes time and memory: a process of its own does that (`rokubox retention
 --automatic`), at low priority, and asks for erasures over the socket like anybody else. It is started every
 `RETENTION_S`, and at once when room runs short: no new recording has to be given up while old ones may go. The nightly
-backup is a process of its own too.
+backup is a process of its own too. The scrub goes on beside them: it may take hours.
 """
 
 import os
@@ -24,6 +24,7 @@ from storage.backup import keeping
 from storage.backup.settings import BackupSettings
 from storage.errors import ArchiveError, DiskFullError, StorageError
 from storage.retention import room
+from storage.verify import scrub
 from storage.writer import ArchiveWriter
 
 LOOK_S = 10.0
@@ -38,6 +39,10 @@ PURGE_S = 3600.0
 """How long what was erased may leave traces in the index's file: it is written anew then, some seconds of work."""
 BACKUP_AGAIN_S = 3600.0
 """How soon a backup that failed is tried again."""
+SCRUB_FIRST_S = 2 * 3600.0
+"""When the scrub is begun first after a start, if it is due."""
+SCRUB_AGAIN_S = 6 * 3600.0
+"""How soon one that failed is tried again."""
 END_S = 10.0
 """How long the process may take to end when it is asked to."""
 
@@ -54,6 +59,10 @@ class KeepingSettings:
     """Makes a backup when it is started."""
     backup: BackupSettings = field(default_factory=BackupSettings)
     """When."""
+    scrub_command: tuple[str, ...] = ()
+    """Reads what is due of the archive again when it is started."""
+    scrub_first_s: float = SCRUB_FIRST_S
+    """How long after the start the first time, at least."""
 
 
 class ArchiveKeeping:
@@ -80,6 +89,8 @@ class ArchiveKeeping:
         self._register = writer.register
         self._purged_s = time.monotonic()
         self._child: subprocess.Popen[bytes] | None = None
+        self._scrub: subprocess.Popen[bytes] | None = None
+        self._scrub_from_s = time.monotonic() + settings.scrub_first_s
         self._next_s = time.monotonic() + FIRST_S
         self._room_from_s = 0.0
         self._looked_s = 0.0
@@ -117,6 +128,19 @@ class ArchiveKeeping:
         if self._is_over() and self._backup_is_due():
             self._backed_up_s = time.monotonic()
             self._child = subprocess.Popen(self._settings.backup_command, stdin=subprocess.DEVNULL)
+        self._look_at_scrub()
+
+    def _look_at_scrub(self) -> None:
+        if self._scrub is not None and (code := self._scrub.poll()) is not None:
+            self._scrub = None
+            if code:
+                where = f"run/{scrub.STATE_NAME}"
+                self._tell(f"alarm: the scrub ended with exit code {code}: what is wrong is in {where}")
+        if self._scrub is not None or not self._settings.scrub_command or time.monotonic() < self._scrub_from_s:
+            return
+        if scrub.is_due(scrub.read_state(self._archive.run), time.time_ns()):
+            self._scrub_from_s = time.monotonic() + SCRUB_AGAIN_S
+            self._scrub = subprocess.Popen(self._settings.scrub_command, stdin=subprocess.DEVNULL)
 
     def _purge(self) -> None:
         """Leave no trace of erased numbers in the index, when nothing else is going on."""
@@ -171,9 +195,10 @@ class ArchiveKeeping:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._child is not None:
-            self._child.terminate()
-            self._end(self._child)
+        for process in (self._child, self._scrub):
+            if process is not None:
+                process.terminate()
+                self._end(process)
         self._socket.close()
 
     def _end(self, process: "subprocess.Popen[bytes]") -> None:

@@ -17,6 +17,8 @@ from storage.errors import from_os_error
 from storage.verify.defects import Defect, Kind
 
 DAY_NS = 86_400 * 1_000_000_000
+PAUSE_NS = DAY_NS // 2
+"""Between runs: with what they take themselves, and what is missed, there has to be one a day."""
 STATE_NAME = "scrub.json"
 MAX_DEFECTS_KEPT = 1000
 
@@ -57,6 +59,11 @@ def begin(state: ScrubState, now_ns: int, period_ns: int) -> ScrubState:
     if ended and not 0 <= since_ns < period_ns:
         return replace(state, round_started_ns=now_ns, next_day=0, round_ended_ns=0)
     return state
+
+
+def is_due(state: ScrubState, now_ns: int) -> bool:
+    """Whether a run is due: a while after the last one, or when that is still to come, by a clock that was set back."""
+    return not 0 <= now_ns - state.last_run_ns < PAUSE_NS
 
 
 def due(state: ScrubState, sizes: Sequence[tuple[int, int]], now_ns: int, period_ns: int) -> list[int]:

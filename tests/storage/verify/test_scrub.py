@@ -36,6 +36,14 @@ def test_a_run_a_day_reads_everything_once_in_a_period(sizes, period):
     assert state.round_started_ns == NOW_NS + period * DAY_NS
 
 
+def test_when_a_run_is_due():
+    assert scrub.is_due(ScrubState(), NOW_NS)
+    state = ScrubState(last_run_ns=NOW_NS)
+    assert not scrub.is_due(state, NOW_NS + DAY_NS // 3)
+    assert scrub.is_due(state, NOW_NS + DAY_NS)
+    assert scrub.is_due(state, NOW_NS - 1)  # the clock was set back: not none for years
+
+
 def test_the_work_is_spread():
     days = [(20260101 + number, 10) for number in range(60)]
     state = ScrubState()
