@@ -127,7 +127,10 @@ def test_contract_end(tmp_path: Path) -> None:
     root = tmp_path / "archive"
     make(root, 3, parts=1, enterprise="E1")
     rules = tmp_path / "rokubox.toml"
-    rules.write_text('[[enterprise]]\nid = "E1"\nended_on = 2020-01-01\nretention = { minimum_days = 3000 }\n')
+    rules.write_text(
+        f'[backup]\ndirectory = "{tmp_path}"\nkeep_days = 31\n'
+        '[[enterprise]]\nid = "E1"\nended_on = 2020-01-01\nretention = { minimum_days = 3000 }\n'
+    )
     aged(root, 1)
     told = rokubox("retention", *arguments(root))
     assert "contract ended 契約終了" in told
@@ -138,6 +141,7 @@ def test_contract_end(tmp_path: Path) -> None:
     assert "消去した通話: 3 件" in text.read_text("utf-8")
     certificate = json.loads(text.with_suffix(".json").read_bytes())
     assert (certificate["subject"], certificate["calls"], certificate["left"]) == ("enterprise E1", 3, {})
+    assert certificate["backup_days"] == 31
     [proven] = certificate["entries"]
     assert json.loads(proven["line"])["rule"] == "E1: contract_end"
     rokubox("verify", "--archive", str(root))

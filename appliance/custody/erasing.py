@@ -97,6 +97,7 @@ def certificate_of(
         bytes=sum(answer.bytes for answer in answers),
         left=Counter(Left(why) for answer in answers for why in answer.left.values()),
         journal_clean=journal_clean,
+        backup_days=configuration.backup.keep_days if configuration.backup.directory else 0,
         entries=tuple(ProvenEntry(line=entry.line, proof=entry.proof) for entry in proven),
     )
 

@@ -69,6 +69,8 @@ class Certificate:
     """Calls that were asked for and are still there, by the reason why."""
     journal_clean: bool
     """Nothing of the calls is left in the journal; false: it leaves with the journal's next files."""
+    backup_days: Count = 0
+    """How old backups get, whose index and logs held the numbers; 0: none are made."""
     entries: tuple[ProvenEntry, ...]
     """The ledger's lines about it, which hold no numbers."""
 
@@ -119,6 +121,11 @@ def _japanese(certificate: Certificate) -> list[str]:
             "",
             "消去した通話の録音、通話記録および索引中の番号は、本装置に残っていません。残存分は上記のとおりです。",
         ]
+    if certificate.backup_days:
+        lines.append(
+            "消去前のバックアップには索引とログ（番号を含む）が残り、"
+            f"作成から {certificate.backup_days:,} 日後に削除されます。"
+        )
     return [*lines, "音声のハッシュ値は改ざん検知のため台帳に残ります。番号は残りません。"]
 
 
@@ -147,4 +154,9 @@ def _english(certificate: Certificate) -> list[str]:
         lines += ["", "Recordings, call records and the numbers in the index were all erased from this box."]
     else:
         lines += ["", "Of the calls erased, no recording, call record or number in the index is left on this box."]
+    if certificate.backup_days:
+        lines.append(
+            "Backups made before hold the index and logs with the numbers, no recordings; each is deleted"
+            f" {certificate.backup_days:,} days after it was made."
+        )
     return [*lines, "The hashes of the audio stay in the ledger, so that tampering is noticed; no numbers do."]

@@ -61,3 +61,10 @@ def test_a_journal_that_still_holds_something_is_not_complete() -> None:
     text = to_text(replace(WHOLE, journal_clean=False))
     assert "leaves with its next files" in text
     assert "were all erased" not in text
+
+
+def test_what_backups_still_hold_is_said() -> None:
+    assert "Backups" not in to_text(WHOLE)
+    text = to_text(replace(WHOLE, backup_days=93))
+    assert "each is deleted 93 days after it was made" in text
+    assert "作成から 93 日後に削除されます" in text
