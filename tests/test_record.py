@@ -9,9 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from appliance.clocks import clock_discipline
+from capture.events import LOST, Counted, EventKind
 from tests.appliance.journals import write_journal
 from tests.archive_reading import call_records, stored_parts
 from tests.capture.private_network import in_private_network, ip, veth
+from tests.journal_reading import events
 from tests.live import ROKUBOX, Recorder, recording, sending, wait_until
 from tests.recorded_truth import differences as all_differences
 from tests.scenario import call, causes
@@ -99,6 +101,12 @@ def test_a_port_that_is_renamed_or_changed_goes_on(tmp_path: Path) -> None:
         recorder.wait_for_records(1)
     assert differences(recorder.archive, [played]) == []
     assert call_records(recorder.archive)[0]["outcome"] == "recorded"
+    told = events(recorder.archive / "journal", EventKind.INTERFACE)
+    assert {"mtu", "renamed"} <= {event.detail["change"] for event in told}
+    assert told[-1].detail["name"] == "mirror7"
+    counted = [event.detail for event in events(recorder.archive / "journal", EventKind.COUNTERS)]
+    assert sum(int(detail[Counted.PACKETS]) for detail in counted) >= len(played.packets)
+    assert all(detail[name] == 0 for detail in counted for name in LOST)
 
 
 @in_private_network

@@ -336,8 +336,16 @@ class CaptureDaemon:
         self._set_aside = upkeep.quarantined
         full = upkeep.free_bytes < self._settings.reserve_bytes
         if full != self._full:
+            self._tell_room(upkeep.free_bytes, full=full)
             self._full = full
             self._note(EventKind.STORAGE, full=int(full), free_bytes=upkeep.free_bytes)
+
+    def _tell_room(self, free_bytes: int, *, full: bool) -> None:
+        if full:
+            free, reserve = free_bytes >> 20, self._settings.reserve_bytes >> 20
+            self._teller.tell(f"alarm: {free} MiB free, {reserve} are to stay free: new calls are not recorded")
+        elif self._full:
+            self._teller.tell("there is room again: new calls are recorded")
 
     def _forget(self, store: JournalStore) -> None:
         """Drop what assembly is done with, and beyond the journal's bounds whatever is oldest.
