@@ -284,11 +284,15 @@ def test_the_disk_is_not_the_blocks_fault(place: tuple[Path, int]) -> None:
 
 def test_a_disk_that_stands_still_is_not_the_blocks_fault(tmp_path: Path) -> None:
     dying = (
-        "import os, signal, sys, threading, time\nfrom pathlib import Path\n"
+        "import array, fcntl, os, signal, sys, termios, threading, time\nfrom pathlib import Path\n"
         "from appliance.assembling.inhand import InHand\n"
         "from storage.disk import Disk\nhand = InHand(Path(sys.argv[1]))\nhand.open()\n"
         "reading, writing = os.pipe()\n"
-        "threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGABRT)).start()\n"
+        "def die():\n"
+        "    held = array.array('i', [0])\n"
+        "    while held[0] < 1 << 16:\n        time.sleep(0.01)\n        fcntl.ioctl(reading, termios.FIONREAD, held)\n"
+        "    time.sleep(0.3)\n    os.kill(os.getpid(), signal.SIGABRT)\n"
+        "threading.Thread(target=die).start()\n"
         "with hand.holding('block 1'):\n"
         "    while True:\n        Disk().write(writing, bytes(1 << 16))  # until the pipe is full\n"
     )
