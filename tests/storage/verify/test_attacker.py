@@ -37,12 +37,18 @@ def forged_log(made: Made, change, *, now_ns: int = LATER_NS) -> None:
     with Ledger(settings(made.root), LATER_NS) as old:
         entries = [change(line.entry) for line in old.lines()]
     key = (ledger / "device.key").read_bytes()
-    shutil.rmtree(ledger)
+    forget_log(made)
     ledger.mkdir()
     (ledger / "device.key").write_bytes(key)
     with Ledger(settings(made.root), now_ns) as new:
         new.append(entry for entry in entries if entry is not None and entry.kind not in ("log", "key", "seal"))
         new.commit(now_ns)
+
+
+def forget_log(made: Made) -> None:
+    """Take the ledger away, and the copy of its checkpoint that would stand for it."""
+    shutil.rmtree(made.root / "ledger")
+    (made.root / "recordings" / "checkpoint.txt").unlink()
 
 
 def replaced_part(made: Made) -> tuple[Path, str, str]:
@@ -148,10 +154,9 @@ def test_the_clock_set_back_to_slip_a_recording_in(made):
 
 
 def test_another_key_and_a_log_of_ones_own(made):
-    ledger = made.root / "ledger"
     with Ledger(settings(made.root), LATER_NS) as old:
         entries = [line.entry for line in old.lines()]
-    shutil.rmtree(ledger)
+    forget_log(made)
     with Ledger(settings(made.root), LATER_NS) as new:
         new.append(entry for entry in entries if entry.kind not in ("log", "key", "seal"))
         new.commit(LATER_NS)
