@@ -222,8 +222,9 @@ class ArchiveWriter:
         day = (above, started[:10])
         folder = self._days.get(day)
         if folder is None:
-            folder = self._days[day] = above / day_folder(started)
-            self._directories.make(folder)
+            folder = above / day_folder(started)
+            self._directories.make(folder)  # what cannot be made is tried again with the next file
+            self._days[day] = folder
         self._directories.note(folder)
         return folder
 

@@ -14,6 +14,7 @@ from storage.volume.smart import Verdict
 from tests.archive_reading import call_records
 from tests.capture.private_network import in_private_network, veth
 from tests.live import ROKUBOX, recording, sending, wait_until
+from tests.recorded_truth import differences
 from tests.scenario import call
 from tests.traffic.calls import play
 
@@ -125,3 +126,30 @@ def test_pulled_out_and_put_back(tmp_path: Path) -> None:
             wait_until(lambda: len(call_records(archive)) == 2)
             assert recorder.stop() == 0
         assert [record["outcome"] for record in call_records(archive)] == ["recorded", "recorded"]
+
+
+@in_private_network
+def test_a_disk_that_is_read_only_for_a_while(tmp_path: Path) -> None:
+    """Whatever is opened or renamed there is refused, in the middle of a call and at its end."""
+    veth("span0", "switch0")
+    place = tmp_path / "place"
+    place.mkdir()
+    played = play(call(talk_s=6.0))
+    with disks(tmp_path, 1) as (ours,):
+        ours.mount(place)
+        config = tmp_path / "rokubox.toml"
+        config.write_text(f'[storage]\nvolume_uuid = "{ours.uuid}"\nreserve_bytes = 0\n')
+        with recording(place / "archive", *PORT, "--config", str(config)) as recorder:
+            with sending("switch0", played.packets):
+                time.sleep(3)
+                run("mount", "--bind", place, place)
+                run("mount", "-o", "remount,bind,ro", place)
+                with pytest.raises(OSError, match="Read-only"):
+                    (place / "probe").write_bytes(b"")
+            time.sleep(3)
+            assert call_records(place / "archive") == []
+            run("umount", place)
+            recorder.wait_for_records(1)
+            assert recorder.stop() == 0
+        assert [each for each in differences(place / "archive", [played]) if "from its place" not in each] == []
+        assert [record["outcome"] for record in call_records(place / "archive")] == ["recorded"]
