@@ -8,6 +8,7 @@ It can be killed at any instant: the next one begins at the snapshot, and what i
 byte. While the disk does not take a recording it waits; the journal holds what comes meanwhile.
 """
 
+import math
 import signal
 import struct
 import sys
@@ -48,6 +49,8 @@ WAIT_S = 0.05
 """How often the journal is asked for news."""
 SETTLE_S = 1.0
 """How often what was recorded is entered in the books."""
+TELL_S = 60.0
+"""How often a disk that does not take something is told of."""
 RETRY_S = 1.0
 """How often a disk that did not take something is tried again."""
 LOCK_S = 30.0
@@ -91,6 +94,8 @@ class AssembleDaemon:
         """Calls were erased: state and journal are to forget them."""
         self._settled_s = 0.0
         self._told_s = 0.0
+        self._refused_s = -math.inf
+        """When it was last told that the disk does not take something."""
         self._snapshot = self._archive.spool / SNAPSHOT_NAME
 
     def stop(self) -> None:
@@ -265,6 +270,9 @@ class AssembleDaemon:
         """Wait until what failed is worth another try; False when there is no time left for it."""
         servicenotify.status(str(error))
         servicenotify.watchdog()
+        if time.monotonic() >= self._refused_s + TELL_S:
+            _tell(f"alarm: a recording waits for the disk, and is tried again: {error}")
+            self._refused_s = time.monotonic()
         if self._stopping or self._parent.gone_for_s() or self._is_back(error):
             return False
         again_s = time.monotonic() + RETRY_S
