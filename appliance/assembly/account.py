@@ -185,8 +185,9 @@ def _unexplained(work: Work, call: SipCall | None, side: Side, talking: Spans) -
     A side may need a while to begin after the answer's ACK and may stop before its BYE, and nothing tells that a packet
     was lost there. So short stretches count for nothing.
     """
-    found = _without(talking, _joined(work.totals[side].spans))
-    if call is not None and work.sip_key and found and talking and found[0][0] == talking[0][0]:
+    heard = _joined(work.totals[side].spans)
+    found = _without(talking, heard)
+    if call is not None and work.sip_key and heard and found and found[0][0] == talking[0][0]:
         low, high = found[0]
         found = [(max(low, min(high, _heard_of_answer(work, call))), high), *found[1:]]
     return [(low, high) for low, high in found if high - low > UNEXPLAINED_SAMPLES]
