@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 
 from storage.archive import Archive
+from storage.ledger import checkpoint, devicekey
+from storage.ledger.checkpointfiles import SHARED, SHARED_KEY
 from tests.scenario import CALLEE, CALLER, call
 from tests.traffic.calls import START_NS, play, together
 from tests.traffic.pcapwriter import frames_of, write_pcap
@@ -156,6 +158,20 @@ def wait_until_served(share: Share, server: "subprocess.Popen[bytes]", folder: P
     pytest.fail(share.client("ls", folder).stdout + (folder / "samba" / "out").read_text())
 
 
+def whole_recordings(fetched: Path) -> int:
+    """How many recordings there are; each is whole, and so is what the ledger has put beside them."""
+    recordings = [path for path in fetched.rglob("*") if path.is_file() and path.suffix == ".zip"]
+    for path in recordings:
+        with zipfile.ZipFile(path) as stored:
+            assert sorted(stored.namelist()) == ["audio.wav", "call.json"]
+            assert stored.testzip() is None
+    signed, key = fetched / SHARED, fetched / SHARED_KEY
+    assert {path for path in fetched.rglob("*") if path.is_file()} - {signed, key} == set(recordings)
+    if signed.exists() and key.exists():
+        assert checkpoint.parse(signed.read_bytes()).is_signed_by(devicekey.read_public(key))
+    return len(recordings)
+
+
 def test_complete_recordings_only_while_an_import_goes_on(share: Share, tmp_path: Path) -> None:
     capture = tmp_path / "calls.pcap"
     # One after the other, so that recordings appear all through the import.
@@ -172,12 +188,7 @@ def test_complete_recordings_only_while_an_import_goes_on(share: Share, tmp_path
             fetched.mkdir()
             done = share.client("recurse on; prompt off; mget *", fetched)
             assert done.returncode == 0, done.stdout
-            files = [path for path in fetched.rglob("*") if path.is_file()]
-            for path in files:
-                with zipfile.ZipFile(path) as stored:
-                    assert sorted(stored.namelist()) == ["audio.wav", "call.json"]
-                    assert stored.testzip() is None
-            seen.append(len(files))
+            seen.append(whole_recordings(fetched))
             rounds += 1
             assert rounds < 100, seen
             shutil.rmtree(fetched)
@@ -186,6 +197,7 @@ def test_complete_recordings_only_while_an_import_goes_on(share: Share, tmp_path
         assert importing.wait() in (0, -9)
     assert seen == sorted(seen)
     assert seen[0] < CALLS, "nothing was read while the import went on"
+    assert (share.archive / "recordings" / SHARED).exists()
     for path in (share.archive / "recordings").rglob("*"):
         assert path.stat().st_mode & 0o7777 == (0o750 if path.is_dir() else 0o640)
 
