@@ -1,6 +1,6 @@
 """The account of one call when it is over: outcome, reasons, completeness, figures. Every call gets one."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from appliance.assembly import publish
@@ -18,6 +18,8 @@ from storage.vocabulary import EndCause as StoredEndCause
 from storage.vocabulary import Side as StoredSide
 
 Spans = list[tuple[int, int]]
+OutagesOf = Callable[[frozenset[int]], Spans]
+"""The recorder's outages that concern what came over these interfaces, samples of the call."""
 
 TOLERATED_LOSS = 0.001
 """Share of a side that may be lost in a call that is still `recorded`, ..."""
@@ -64,17 +66,17 @@ def account(
     call: SipCall | None,
     links: Links,
     ending: Ending,
-    outages: Spans,
+    outages_of: OutagesOf,
     *,
     clock: Clock = publish.IMPORT_CLOCK,
     clock_stepped: bool = False,
 ) -> CallRecord:
-    """Make the record of a call that is over; `outages` of the recorder are in samples of the call.
+    """Make the record of a call that is over.
 
     `clock`, `clock_stepped`: what the clock of the capture was like while it went on, and whether it was set.
     """
     settings = publisher.settings_of(work)
-    sides = {side: _side(work, call, side, ending, outages) for side in SIDES}
+    sides = {side: _side(work, call, side, ending, outages_of) for side in SIDES}
     outcome, reasons = _outcome(work, call, sides, ending)
     expected = sum(side.expected for side in sides.values())
     network, captured = (sum(getattr(side, name) for side in sides.values()) for name in ("network", "capture"))
@@ -142,7 +144,7 @@ def _percent(part: int, whole: int) -> float | None:
     return round(100 * max(0, part) / whole, 3) if whole else None
 
 
-def _side(work: Work, call: SipCall | None, side: Side, ending: Ending, outages: Spans) -> _SideAccount:
+def _side(work: Work, call: SipCall | None, side: Side, ending: Ending, outages_of: OutagesOf) -> _SideAccount:
     """Hold one side against what was to be expected of it: answer to end, less hold."""
     begin_ns = _begin_ns(work, call)
     if begin_ns is None or not work.decision.wanted:
@@ -151,8 +153,8 @@ def _side(work: Work, call: SipCall | None, side: Side, ending: Ending, outages:
     why = {stream.reason for stream in work.unrecorded if stream.side == side.value}
     if not totals.packets and why & _UNREADABLE:  # all of it may have come: no recording can tell
         return _SideAccount(expected=0, network=0, capture=0, silent=False)
-    if Reason.CAPTURE_LOSS in why or not work.is_written:
-        outages = _ALWAYS
+    recorders_own = Reason.CAPTURE_LOSS in why or not work.is_written
+    outages = _ALWAYS if recorders_own else outages_of(work.interfaces(side))
     if work.origin_ns is None:
         expected = max(0, (ending.ended_ns - begin_ns) // SAMPLE_NS)
         shift = (begin_ns - work.first_ns) // SAMPLE_NS

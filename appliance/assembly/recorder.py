@@ -7,7 +7,6 @@ from appliance.assembly import media, sharing
 from appliance.assembly.account import Ending, account
 from appliance.assembly.gaps import Interruptions
 from appliance.assembly.isolation import ID_DIGITS, Isolation, cause_of
-from appliance.assembly.outages import ANY_PORT
 from appliance.assembly.publish import Publisher, clock_of
 from appliance.assembly.render import CodecsOf, InterruptionsOf, KeysOf, Placed, Renderer, Spend, spans_of
 from appliance.assembly.settings import NS
@@ -56,7 +55,7 @@ class Recorder:
             self._account(companion, call, media.links(companion), _companion_ending(companion, ending))
 
     def _account(self, work: Work, call: SipCall | None, links: Links, ending: Ending) -> None:
-        outages = self._outages(work, ending.ended_ns)
+        outages_of = partial(self._outages, work, ending.ended_ns)
         span = (work.first_ns, ending.ended_ns)
         clock = clock_of(self._state.discipline_within(*span))
         stepped = self._state.clock_stepped(*span)
@@ -64,7 +63,9 @@ class Recorder:
         work.damaged, work.overrun = work.damaged or damaged, work.overrun or forgotten
 
         def make(made_of: Work) -> CallRecord:
-            return account(self._publisher, made_of, call, links, ending, outages, clock=clock, clock_stepped=stepped)
+            return account(
+                self._publisher, made_of, call, links, ending, outages_of, clock=clock, clock_stepped=stepped
+            )
 
         try:
             record = make(work)
@@ -292,13 +293,12 @@ class Recorder:
         self._state.counters.shared += sum(each.packets for each in listed)
 
     def _interruptions(
-        self, work: Work, held: list[tuple[int, int]], end_ns: int, stream: BoundStream | None
+        self, work: Work, held: list[tuple[int, int]], end_ns: int, interfaces: frozenset[int]
     ) -> Interruptions:
-        interfaces = ANY_PORT if stream is None else stream.interfaces
         return Interruptions(held=held, outages=self._outages(work, end_ns, interfaces))
 
-    def _outages(self, work: Work, end_ns: int, interfaces: frozenset[int] = ANY_PORT) -> list[tuple[int, int]]:
-        """Return the outages since a recording's first sample, samples of the call."""
+    def _outages(self, work: Work, end_ns: int, interfaces: frozenset[int]) -> list[tuple[int, int]]:
+        """Return the outages since a recording's first sample, samples of the call, of what came over interfaces."""
         origin_ns = work.first_ns if work.origin_ns is None else work.origin_ns
         spans = self._state.outages.within(origin_ns, end_ns, work.missing, interfaces)
         return [((low - origin_ns) // SAMPLE_NS, (high - origin_ns) // SAMPLE_NS) for low, high in spans]

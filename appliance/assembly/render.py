@@ -27,8 +27,8 @@ from storage.vocabulary import Side as StoredSide
 
 CodecsOf = Callable[[BoundStream, Packets], dict[int, str]]
 KeysOf = Callable[[BoundStream], list[tuple[str, bytes]]]
-InterruptionsOf = Callable[[BoundStream | None], Interruptions]
-"""What explains silence of a stream, or of what no stream is known of."""
+InterruptionsOf = Callable[[frozenset[int]], Interruptions]
+"""What explains silence of a stream that came over these interfaces."""
 Spend = Callable[[Run, set[int]], None]
 """Drops the extents of a run, but for some by their number among those the recording has not used up."""
 
@@ -142,7 +142,8 @@ class Renderer:
             rivals += [by_track[id(track)] for track in left]
         for side, mine in chosen.items():
             for one in mine:
-                work.members.setdefault(one.stream.key, Member(side=side, state=one.track.state))
+                new = Member(side=side, state=one.track.state, interfaces=one.stream.interfaces)
+                work.members.setdefault(one.stream.key, new).note_interfaces(one.stream.interfaces)
         return chosen, rivals
 
     def sift(self, work: Work, rivals: list[Placed]) -> tuple[list[Placed], list[Placed]]:
@@ -203,7 +204,8 @@ class Renderer:
             latest = max(chosen[side], key=lambda one: int(one.track.end[-1]), default=None)
             dormant = None if final or latest is not None else work.latest(side)
             if dormant is not None:
-                share = Share(first=first, last=last, consumed=0, interruptions=interruptions_of(None), final=False)
+                interruptions = interruptions_of(work.interfaces(side))
+                share = Share(first=first, last=last, consumed=0, interruptions=interruptions, final=False)
                 streams[side].append(describe_silent(dormant, share))
             for one in chosen[side]:
                 one.consumed = (
@@ -214,7 +216,7 @@ class Renderer:
                     first=first,
                     last=last,
                     consumed=one.consumed,
-                    interruptions=interruptions_of(one.stream),
+                    interruptions=interruptions_of(one.stream.interfaces),
                     final=final,
                     lasting=lasting,
                 )
@@ -284,7 +286,8 @@ class Renderer:
             work.companions.append(other)
         state = StreamState(key=rival.stream.key, codecs=rival.track.state.codecs, keys=rival.track.state.keys)
         state.protected = rival.track.state.protected
-        other.members[rival.stream.key] = Member(side=rival.stream.side, state=state)
+        interfaces = rival.stream.interfaces
+        other.members[rival.stream.key] = Member(side=rival.stream.side, state=state, interfaces=interfaces)
         return other
 
     def note_unrecorded(self, work: Work, placed: list[Placed]) -> None:

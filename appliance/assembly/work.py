@@ -53,6 +53,12 @@ class Member:
 
     side: Side
     state: StreamState
+    interfaces: frozenset[int] = frozenset()
+    """Those that all its packets so far came over; empty when that is not known."""
+
+    def note_interfaces(self, interfaces: frozenset[int]) -> None:
+        """Take in those of its packets in another part."""
+        self.interfaces = self.interfaces | interfaces if self.interfaces and interfaces else frozenset()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -149,6 +155,11 @@ class Work:
         """Return the side's stream that spoke last in the parts so far."""
         states = [member.state for member in self.members.values() if member.side is side]
         return max((s for s in states if s.end_sample is not None), key=lambda s: s.end_sample or 0, default=None)
+
+    def interfaces(self, side: Side) -> frozenset[int]:
+        """Return those that all of a side's streams came over; empty when that is not known."""
+        seen = [member.interfaces for member in self.members.values() if member.side is side]
+        return frozenset().union(*seen) if all(seen) else frozenset()
 
     def sample_at(self, ns: int) -> int:
         """Return the call's sample at a capture time."""

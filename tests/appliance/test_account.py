@@ -85,7 +85,7 @@ BYE = Ending(cause=EndCause.BYE, ended_ns=ANSWER_NS + TALK_S * NS)
 
 
 def told(publisher: Publisher, made: Work, call: SipCall | None = None, ending: Ending = BYE) -> CallRecord:
-    return account(publisher, made, call or sip_call(), Links(), ending, [])
+    return account(publisher, made, call or sip_call(), Links(), ending, lambda _interfaces: [])
 
 
 def with_caller(totals: SideTotals) -> Work:
