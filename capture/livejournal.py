@@ -31,7 +31,7 @@ from capture.mirrorport import MirrorPort
 from capture.octets import Octets
 from capture.records import RecordBatch
 
-MAX_BLOCKS = 80
+MAX_BYTES = 40 << 20
 """Ring blocks read at once, of all ports together."""
 RING_NS = 600_000_000_000
 """Nothing lies in a ring for longer."""
@@ -95,7 +95,7 @@ class LiveJournal:
         return self._writer.wait(timeout_s)
 
     def read(self) -> bool:
-        """Read what is ready, up to `MAX_BLOCKS`, when all is settled; True when more is ready."""
+        """Read what is ready, up to `MAX_BYTES`, when all is settled; True when more is ready."""
         laid_out: list[list[Bytes]] = []
         batches: list[RecordBatch] = []
         try:
@@ -137,9 +137,15 @@ class LiveJournal:
 
     def _shares(self) -> list[int]:
         """Say how many blocks of each port come next: the oldest of all, so that no port runs ahead of the others."""
-        begun = [np.maximum.accumulate(np.array(port.begun_ns(MAX_BLOCKS), np.int64)) for port in self.ports]
+        sizes = np.array([port.block_bytes for port in self.ports])
+        most = (MAX_BYTES // sizes).tolist()
+        begun = [
+            np.maximum.accumulate(np.array(port.begun_ns(count), np.int64))
+            for port, count in zip(self.ports, most, strict=True)
+        ]
         origin = np.repeat(np.arange(len(begun)), [len(times) for times in begun])
-        chosen = origin[np.argsort(np.concatenate(begun), kind="stable")[:MAX_BLOCKS]]
+        oldest = origin[np.argsort(np.concatenate(begun), kind="stable")]
+        chosen = oldest[np.cumsum(sizes[oldest]) <= MAX_BYTES]
         return [int(share) for share in np.bincount(chosen, minlength=len(begun))]
 
     def _steps(self) -> Iterable[list[Bytes]]:

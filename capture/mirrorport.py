@@ -50,15 +50,16 @@ class MirrorPort:
         self._reading: Ring | None = None
         self._copied: RingBytes | None = None
 
-    def adopt(self, fileno: int, interface: str, key: str) -> None:
+    def adopt(self, fileno: int, interface: str, key: str, settings: RingSettings) -> None:
         """Go on with a ring that an earlier process left; the older one first.
 
-        `interface` is the name that its interface has now, of no matter when that is gone.
+        `interface` is the name that its interface has now, of no matter when that is gone; `settings` are those that
+        the ring was opened with.
 
         Raises:
             RingError: it is not this port's.
         """
-        ring = Ring.adopt(fileno, interface, self._settings)
+        ring = Ring.adopt(fileno, interface, settings)
         try:
             ring.attach(self._program)  # the configuration may be another one than when the ring was opened
         except RingError:
@@ -118,9 +119,20 @@ class MirrorPort:
         """Blocks that can be read and were not."""
         return sum(held.ring.ready() for held in self._rings) - self._blocks_read()
 
+    def unread_bytes(self) -> int:
+        """Memory that these take."""
+        waiting = sum(held.ring.ready() * held.ring.block_bytes for held in self._rings)
+        return waiting - (0 if self._reading is None else self._blocks_read() * self._reading.block_bytes)
+
     def room(self) -> int:
         """Blocks that its rings have."""
-        return len(self._rings) * self._settings.blocks
+        return sum(held.ring.blocks for held in self._rings)
+
+    @property
+    def block_bytes(self) -> int:
+        """Size of the blocks that are read next."""
+        ring = self._next_ring()
+        return self._settings.block_bytes if ring is None else ring.block_bytes
 
     def begun_ns(self, most: int) -> list[int]:
         """Real time at which the next blocks that can be read together were begun, `most` of them at most."""

@@ -21,7 +21,7 @@ import mmap
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -47,6 +47,8 @@ _ETH_P_ALL = 3
 _ARPHRD_ETHER = 1
 _STATUS_KERNEL = 0
 _STATUS_USER = 1
+LEAST_BLOCK_BYTES = 1 << 16
+"""Blocks are not made smaller than this: there is a price for each, and whole frames have to fit."""
 _LEAST_FRAME_BYTES = 2048
 """TPACKET_V3 asks for a frame size, and ignores it."""
 _REQUEST = struct.Struct("=7I")
@@ -83,6 +85,13 @@ class RingSettings:
     def blocks(self) -> int:
         """Number of blocks."""
         return self.ring_bytes // self.block_bytes
+
+    def shared_among(self, ports: int) -> Self:
+        """Return what each of several ports gets of this memory: as many blocks, but smaller ones."""
+        share = self
+        while share.ring_bytes * ports > self.ring_bytes and share.block_bytes // 2 >= LEAST_BLOCK_BYTES:
+            share = replace(share, ring_bytes=share.ring_bytes // 2, block_bytes=share.block_bytes // 2)
+        return share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +164,16 @@ class Ring:
         with _failures_told(interface_name, packet_socket):
             _check_adopted(packet_socket, interface_name)
             return cls(packet_socket, interface_name, settings)
+
+    @property
+    def block_bytes(self) -> int:
+        """Size of a block."""
+        return self._settings.block_bytes
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks."""
+        return self._settings.blocks
 
     @property
     def sequence(self) -> int:

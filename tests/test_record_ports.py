@@ -177,6 +177,32 @@ def test_what_the_old_adapter_heard_is_written_when_the_disk_is_back(tmp_path: P
         assert missing.get("capture_loss", 0) < 3 * 8000, "what came before the adapter was out is there"
 
 
+@in_private_network
+def test_another_number_of_ports_after_a_supervisor_was_killed(tmp_path: Path) -> None:
+    """The ring that goes on keeps its size, the new ports share what one alone would have."""
+    played = play(call(talk_s=4.0))
+    for number in range(3):
+        veth(f"span{number}", f"switch{number}")
+    with recording(tmp_path / "archive", *PORT) as before:
+        assert ring_mib(before.pid("capture")) == [256]
+        with sending("switch0", played.packets):
+            time.sleep(2)
+            os.kill(before.process.pid, signal.SIGKILL)
+            before.process.wait()
+            with recording(tmp_path / "archive", *PORT, "--interface", "span1", "--interface", "span2") as recorder:
+                assert ring_mib(recorder.pid("capture")) == [64, 64, 256]
+                recorder.wait_for_records(1)
+    assert [each for each in differences(recorder.archive, [played]) if "from its place" not in each] == []
+    assert [record["outcome"] for record in call_records(recorder.archive)] == ["recorded"]
+
+
+def ring_mib(capture: int) -> list[int]:
+    """Memory of the rings that a process has, in MiB."""
+    lines = Path(f"/proc/{capture}/maps").read_text().splitlines()
+    extents = [line.split()[0].split("-") for line in lines if line.endswith("]") and "socket:" in line]
+    return sorted(int(high, 16) - int(low, 16) >> 20 for low, high in extents)
+
+
 def fill(path: Path) -> None:
     """Take all the room there is."""
     with path.open("wb", buffering=0) as file:

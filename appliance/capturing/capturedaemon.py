@@ -48,8 +48,8 @@ from capture.ring import RingSettings
 NS = 1_000_000_000
 CYCLE_S = 0.5
 """How long packets are gathered before they are written: fewer, larger blocks are cheaper to read back."""
-EARLY_BLOCKS = 64
-"""Ring blocks that are not left waiting for the cycle's end."""
+EARLY_BYTES = 32 << 20
+"""So much in ring blocks is not left waiting for the cycle's end."""
 COUNT_S = 1.0
 """How often counters are read."""
 SLOW_S = 2.0
@@ -79,6 +79,7 @@ class CaptureSettings:
     sip_ports: frozenset[int]
     tunnels: frozenset[str] = frozenset()
     ring: RingSettings = field(default_factory=RingSettings)
+    """What the rings of all ports have together."""
     journal_bytes: int = 64 << 30
     """Beyond, the oldest is forgotten even if it is needed."""
     journal_max_age_s: float = 24 * 3600.0
@@ -127,7 +128,7 @@ class CaptureDaemon:
         self._ports = MirrorPorts(
             settings.interfaces,
             kernelfilter.program(settings.sip_ports, tunnels=settings.tunnels),
-            settings.ring,
+            settings.ring.shared_among(len(settings.interfaces)),
             self._line,
             note=lambda detail: self._note(EventKind.INTERFACE, **detail),
             tell=self._teller.tell,
@@ -272,7 +273,7 @@ class CaptureDaemon:
                 return
             if ready - {journal.fileno()}:
                 self._ports.follow()
-            if journal.settle() and (self._behind or self._ports.unread() >= EARLY_BLOCKS):
+            if journal.settle() and (self._behind or self._ports.unread_bytes() >= EARLY_BYTES):
                 return
 
     def _each_second(

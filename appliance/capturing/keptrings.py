@@ -1,8 +1,9 @@
 """Rings that outlive the capture process: how their sockets are called in the manager's descriptor store.
 
 A name holds what the next process needs to find the interface again: the port's configured name, the number of the
-interface that fills the ring, its permanent MAC. Beside them marks say that recording had begun, and of which rings the
-journal does not tell yet: whoever goes on with such a ring has to, or nobody ever says what was missed before it.
+interface that fills the ring, its permanent MAC, the ring's size, which may be another one than it would get now.
+Beside them marks say that recording had begun, and of which rings the journal does not tell yet: whoever goes on with
+such a ring has to, or nobody ever says what was missed before it.
 """
 
 import os
@@ -25,19 +26,29 @@ class RingKey:
     """Number of the interface; a later one has a higher number."""
     mac: str
     """Its MAC, `00:11:...`; empty when it has none."""
+    ring_bytes: int
+    block_bytes: int
+    """The size that the ring was opened with."""
 
     def serialize(self) -> str:
         """Return the name in the store, which has no colons."""
-        return f"{_RING}-{self.port}-{self.ifindex}-{self.mac.replace(':', '')}"
+        mac = self.mac.replace(":", "")
+        return f"{_RING}-{self.port}-{self.ifindex}-{mac}-{self.ring_bytes}-{self.block_bytes}"
 
 
 def parse(name: str) -> RingKey | None:
     """Return what a name in the store says; None when it is no ring's."""
     kind, _, rest = name.partition("-")
-    port, ifindex, mac = (["", "", "", *rest.rsplit("-", 2)])[-3:]
-    if kind != _RING or not port or not ifindex.isdecimal():
+    port, ifindex, mac, ring_bytes, block_bytes = ([""] * 5 + rest.rsplit("-", 4))[-5:]
+    if kind != _RING or not port or not all(number.isdecimal() for number in (ifindex, ring_bytes, block_bytes)):
         return None
-    return RingKey(port=port, ifindex=int(ifindex), mac=":".join(mac[n : n + 2] for n in range(0, len(mac), 2)))
+    return RingKey(
+        port=port,
+        ifindex=int(ifindex),
+        mac=":".join(mac[n : n + 2] for n in range(0, len(mac), 2)),
+        ring_bytes=int(ring_bytes),
+        block_bytes=int(block_bytes),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

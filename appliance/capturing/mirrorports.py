@@ -9,7 +9,7 @@ before leaves it to the next one to tell.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from appliance.capturing import keptrings
@@ -55,6 +55,7 @@ class MirrorPorts:
     ) -> None:
         self.ports = [MirrorPort(number, name, program, settings) for number, name in enumerate(names)]
         self._standing = {port.name: _Standing(port=port, name=port.name) for port in self.ports}
+        self._settings = settings
         self._watch = LinkWatch(names)
         self._line = line
         self._note = note
@@ -155,6 +156,10 @@ class MirrorPorts:
         """Ring blocks that can be read, of all ports."""
         return sum(port.unread() for port in self.ports)
 
+    def unread_bytes(self) -> int:
+        """Memory that these take."""
+        return sum(port.unread_bytes() for port in self.ports)
+
     def room(self) -> int:
         """Blocks of the rings of all ports."""
         return sum(port.room() for port in self.ports)
@@ -175,7 +180,9 @@ class MirrorPorts:
             return False
         link = self._watch.link(key.port)
         try:
-            standing.port.adopt(fileno, standing.name if link is None else link.name, key.serialize())
+            name = standing.name if link is None else link.name
+            size = replace(self._settings, ring_bytes=key.ring_bytes, block_bytes=key.block_bytes)
+            standing.port.adopt(fileno, name, key.serialize(), size)
         except CaptureError as error:
             self._tell(str(error))
             keptrings.forget(key.serialize())
@@ -206,7 +213,13 @@ class MirrorPorts:
         if link is None:
             standing.problem = SpanPortError(f"{standing.name}: there is no interface of this name")
             return
-        key = RingKey(port=standing.port.name, ifindex=link.ifindex, mac=link.mac)
+        key = RingKey(
+            port=standing.port.name,
+            ifindex=link.ifindex,
+            mac=link.mac,
+            ring_bytes=self._settings.ring_bytes,
+            block_bytes=self._settings.block_bytes,
+        )
         try:
             standing.port.open(link.name, key.serialize(), partial(self._keep, standing, key))
         except CaptureError as error:

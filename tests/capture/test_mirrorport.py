@@ -75,7 +75,7 @@ def test_an_adopted_ring_has_the_filter_of_the_configuration_in_force() -> None:
         assert passed(before) == 1
         before.close()
         after = MirrorPort(0, "span0", program(5090), SMALL)
-        after.adopt(kept, "span0", "ring")
+        after.adopt(kept, "span0", "ring", SMALL)
         out.send(keepalive(5060))
         out.send(keepalive(5090))
         out.send(keepalive(5090))

@@ -464,6 +464,17 @@ def test_without_the_right_it_says_so(wire: Wire) -> None:
     assert failed.stderr.endswith("RingError: mirror0: not permitted; capturing takes CAP_NET_RAW\n")
 
 
+@pytest.mark.parametrize(
+    ("ports", "ring_mib", "block_kib"),
+    [(1, 256, 512), (2, 128, 256), (3, 64, 128), (4, 64, 128), (8, 32, 64), (9, 32, 64)],
+)
+def test_ports_share_the_memory_of_one_ring(ports: int, ring_mib: int, block_kib: int) -> None:
+    """A quiet port's ring holds as long as ever, for it has as many blocks."""
+    share = RingSettings().shared_among(ports)
+    assert (share.ring_bytes, share.block_bytes) == (ring_mib << 20, block_kib << 10)
+    assert share.blocks == RingSettings().blocks
+
+
 def test_only_a_ring_of_the_port_is_adopted(wire: Wire) -> None:
     with wire.open() as ring:
         for settings in (
