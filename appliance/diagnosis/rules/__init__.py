@@ -1,0 +1,1 @@
+"""What evidence says: the rows of the fault matrix as rules, grouped by what they look at."""
