@@ -2,18 +2,21 @@
 
 Always on, since large INVITEs arrive in fragments; bounded in datagrams, bytes and packet time, and counted. Where
 fragments overlap, what arrived first stays: RFC 5722 has an IPv6 host discard such a datagram, but a recorder loses
-no call to a forged fragment and says so in `overlapped`. It knows nothing of IP headers: the caller makes the key and
-cuts the payload.
+no call to a forged fragment and says so in `overlapped`. Identifications come again soon where one switch sends all
+that it mirrors in tunnels: 65,536 packets are less than a second (RFC 4963), so what another content says is believed.
+It knows nothing of IP headers: the caller makes the key and cuts the payload.
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from capture.sparse import SparseBytes
 
 TIMEOUT_NS = 30_000_000_000
 """Packet time after its first fragment at which an unfinished datagram is given up."""
 ECHO_NS = 1_000_000_000
-"""Packet time for which fragments of a finished datagram are taken for copies (a doubled mirror), not for a new one."""
+"""Packet time for which the same fragments of a finished datagram are copies (a doubled mirror), not a new one; and
+after which others of an unfinished one are a new one."""
 MAX_PAYLOAD_BYTES = 65_535
 """No IP payload is longer; a fragment that reaches beyond is an attack or damage."""
 
@@ -36,6 +39,17 @@ class PartialDatagram:
             return end <= self.total_bytes and (more or end == self.total_bytes)
         return more or self.content.end <= end
 
+    def agrees(self, offset: int, more: bool, data: bytes) -> bool:
+        """Whether a fragment says nothing else than those that were seen."""
+        return self.admits(offset, more, len(data)) and self.content.agrees(offset, data)
+
+
+class Finished(NamedTuple):
+    """A datagram that was completed."""
+
+    at_ns: int
+    payload: bytes
+
 
 @dataclass(slots=True, kw_only=True)
 class FragmentReassembler:
@@ -44,11 +58,13 @@ class FragmentReassembler:
     max_datagrams: int = 4096
     """Unfinished datagrams kept at once; finished ones are remembered in the same number."""
     max_bytes: int = 16 * 1024 * 1024
-    """Memory for all unfinished datagrams, overhead included."""
+    """Memory for all unfinished datagrams, overhead included; and for those finished."""
     partial: dict[bytes, PartialDatagram] = field(default_factory=dict)
     """Unfinished datagrams by the caller's key, oldest first."""
-    finished: dict[bytes, int] = field(default_factory=dict)
-    """Packet time at which a datagram was completed, by key, oldest first; forgotten after `ECHO_NS`."""
+    finished: dict[bytes, Finished] = field(default_factory=dict)
+    """Datagrams that were completed, by key, oldest first; forgotten after `ECHO_NS`."""
+    finished_bytes: int = 0
+    """Payloads of these."""
     held_bytes: int = 0
     """Memory that the unfinished datagrams take now."""
     reassembled: int = 0
@@ -77,10 +93,10 @@ class FragmentReassembler:
             self.reassembled += 1
             return bytes(data)
         self._expire(ts_ns)
-        if self._is_echo(ts_ns, key):
+        if self._is_echo(ts_ns, key, offset, data):
             self.repeated += 1
             return None
-        datagram = self._datagram(ts_ns, key)
+        datagram = self._datagram(ts_ns, key, offset, more, data)
         if not datagram.admits(offset, more, len(data)):
             self.malformed += 1
             return None
@@ -102,9 +118,14 @@ class FragmentReassembler:
         self._enforce_limits()
         return None
 
-    def _datagram(self, ts_ns: int, key: bytes) -> PartialDatagram:
+    def _datagram(self, ts_ns: int, key: bytes, offset: int, more: bool, data: bytes) -> PartialDatagram:
+        """Return the unfinished datagram that a fragment is of, or begin one."""
         datagram = self.partial.get(key)
-        if datagram is not None and ts_ns - datagram.first_ns > TIMEOUT_NS:  # time stepped: not the oldest, yet too old
+        age_ns = 0 if datagram is None else ts_ns - datagram.first_ns
+        # When time stepped, one that is not the oldest may be too old.
+        if datagram is not None and (
+            age_ns > TIMEOUT_NS or (age_ns > ECHO_NS and not datagram.agrees(offset, more, data))
+        ):
             self._drop(key)
             self.expired += 1
             datagram = None
@@ -115,22 +136,30 @@ class FragmentReassembler:
     def _finish(self, ts_ns: int, key: bytes) -> bytes:
         datagram = self._drop(key)
         self.reassembled += 1
-        self.finished.pop(key, None)
-        self.finished[key] = ts_ns
-        if len(self.finished) > self.max_datagrams:
-            del self.finished[next(iter(self.finished))]
-        return b"".join(datagram.content.pieces)
+        payload = b"".join(datagram.content.pieces)
+        self._forget(key)
+        self.finished[key] = Finished(ts_ns, payload)
+        self.finished_bytes += len(payload)
+        while len(self.finished) > self.max_datagrams or self.finished_bytes > self.max_bytes:
+            self._forget(next(iter(self.finished)))
+        return payload
 
-    def _is_echo(self, ts_ns: int, key: bytes) -> bool:
-        finished_ns = self.finished.get(key)
-        return finished_ns is not None and abs(ts_ns - finished_ns) <= ECHO_NS
+    def _forget(self, key: bytes) -> None:
+        finished = self.finished.pop(key, None)
+        self.finished_bytes -= 0 if finished is None else len(finished.payload)
+
+    def _is_echo(self, ts_ns: int, key: bytes, offset: int, data: bytes) -> bool:
+        finished = self.finished.get(key)
+        if finished is None or abs(ts_ns - finished.at_ns) > ECHO_NS:
+            return False
+        return finished.payload[offset : offset + len(data)] == data
 
     def _expire(self, ts_ns: int) -> None:
         while self.partial and ts_ns - self.partial[oldest := next(iter(self.partial))].first_ns > TIMEOUT_NS:
             self._drop(oldest)
             self.expired += 1
-        while self.finished and ts_ns - self.finished[oldest := next(iter(self.finished))] > ECHO_NS:
-            del self.finished[oldest]
+        while self.finished and ts_ns - self.finished[oldest := next(iter(self.finished))].at_ns > ECHO_NS:
+            self._forget(oldest)
 
     def _enforce_limits(self) -> None:
         while len(self.partial) > self.max_datagrams or self.held_bytes > self.max_bytes:

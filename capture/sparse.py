@@ -62,6 +62,17 @@ class SparseBytes:
         index = bisect_right(self.starts, start) - 1
         return index >= 0 and self.starts[index] == start and self.pieces[index] == content
 
+    def agrees(self, start: int, content: bytes) -> bool:
+        """Whether nothing that is held is another byte than `content` has there."""
+        end, index = start + len(content), max(bisect_right(self.starts, start) - 1, 0)
+        while index < len(self.starts) and self.starts[index] < end:
+            at, piece = self.starts[index], self.pieces[index]
+            low, high = max(at, start), min(at + len(piece), end)
+            if piece[low - at : high - at] != content[low - start : high - start] and low < high:
+                return False
+            index += 1
+        return True
+
     def take_from(self, position: int) -> list[bytes]:
         """Remove and return the pieces that follow `position` without a hole; what lies before it is dropped."""
         taken: list[bytes] = []

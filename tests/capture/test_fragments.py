@@ -146,6 +146,29 @@ def test_identification_is_reused_after_the_echo_time_and_after_the_timeout() ->
     assert reassembler.add(later + TIMEOUT_NS + 2, KEY, 0, True, b"e" * 8) == b"e" * 8 + b"d"
 
 
+def test_an_identification_that_comes_again_at_once_is_another_datagram() -> None:
+    """One switch sends all that it mirrors: 65,536 packets are less than a second."""
+    reassembler = FragmentReassembler()
+    for number, byte in enumerate((b"a", b"b", b"a")):
+        reassembler.add(number, KEY, 0, True, byte * 8)
+        assert reassembler.add(number, KEY, 8, False, byte) == byte * 9
+    assert reassembler.add(3, KEY, 8, False, b"a") is None
+    assert (reassembler.repeated, reassembler.reassembled) == (1, 3)
+
+
+def test_what_is_left_of_an_earlier_datagram_is_not_mixed_with_a_new_one() -> None:
+    """Its second fragment was lost; long after it the identification comes again."""
+    reassembler = FragmentReassembler()
+    reassembler.add(0, KEY, 0, True, b"a" * 8)
+    reassembler.add(ECHO_NS, KEY, 0, True, b"x" * 8)
+    assert (reassembler.overlapped, reassembler.expired) == (1, 0)
+    reassembler.add(ECHO_NS + 1, KEY, 0, True, b"a" * 8)  # says nothing else: a copy
+    assert (reassembler.repeated, reassembler.expired) == (1, 0)
+    reassembler.add(ECHO_NS + 1, KEY, 0, True, b"b" * 8)
+    assert (reassembler.overlapped, reassembler.expired) == (1, 1)
+    assert reassembler.add(ECHO_NS + 1, KEY, 8, False, b"b") == b"b" * 9
+
+
 def test_a_step_of_time_backwards_does_not_revive_what_is_too_old() -> None:
     reassembler = FragmentReassembler()
     reassembler.add(10 * TIMEOUT_NS, b"future", 0, True, b"f" * 8)
@@ -169,3 +192,9 @@ def test_floods_are_bounded_in_number_and_in_memory() -> None:
         reassembler.add(3000, key, 0, True, bytes(8))
         assert reassembler.add(3000, key, 8, False, b"x") is not None
     assert len(reassembler.finished) == 100
+    for number in range(100):
+        key = b"long" + number.to_bytes(4, "big")
+        reassembler.add(3000, key, 0, True, bytes(1480))
+        assert reassembler.add(3000, key, 1480, False, b"x") is not None
+        assert reassembler.finished_bytes == sum(len(each.payload) for each in reassembler.finished.values())
+        assert reassembler.finished_bytes <= 64 * 1024
