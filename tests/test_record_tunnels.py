@@ -12,7 +12,7 @@ from tests.traffic.mirror import Tunnel, mirrored
 from tests.traffic.pcapwriter import Wire, frames_of
 
 FULL_SIZE_INVITE = (("Subject", "x" * 732),)
-"""Fits a frame, and does not fit one any more when a tunnel is put around it: the tunnel's packets come in fragments."""
+"""Fits a frame, and fits none any more within a tunnel: the packets of the tunnel come in fragments."""
 
 
 def script(number: int) -> CallScript:
