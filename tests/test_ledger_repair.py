@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from appliance.cli import main
+from appliance.condition import observed
+from appliance.condition.concerns import Concern
+from appliance.condition.record import NAME, Condition
 from tests.assembling import assembling
 from tests.scenario import call
 from tests.traffic.calls import play
@@ -33,6 +36,12 @@ def verified(archive: Path) -> int:
     return main(["verify", "--archive", str(archive)])
 
 
+def standing(archive: Path) -> list[tuple[Concern, str]]:
+    condition = observed.read(archive / "run", NAME, Condition)
+    assert condition is not None
+    return [(one.concern, one.part) for one in condition.concerns if one.concern is Concern.LEDGER_FAULT]
+
+
 def spoil(*paths: Path) -> None:
     for path in paths:
         path.write_bytes(path.read_bytes()[:-9])
@@ -54,9 +63,22 @@ def test_the_daemon_and_commands_tell_of_it_too(archive: Path, capfd: pytest.Cap
         pass
     told = "alarm: the ledger's checkpoint was lost; its copy on the share took its place"
     assert f"rokubox-assemble: {told}" in capfd.readouterr().err
+    assert standing(archive) == [(Concern.LEDGER_FAULT, "checkpoint")]
     (archive / "ledger/checkpoint").unlink()
     assert main(["rotate-key", "--why", "y", "--archive", str(archive)]) == 0
     assert f"rokubox: {told}" in capfd.readouterr().err
+
+
+def test_a_ledger_that_cannot_be_used_is_a_concern_until_it_can(archive: Path) -> None:
+    (archive / "journal").mkdir()
+    key = (archive / "ledger/device.key").rename(archive / "elsewhere")
+    with assembling(archive):
+        pass
+    assert standing(archive) == [(Concern.LEDGER_FAULT, "")]
+    key.rename(archive / "ledger/device.key")
+    with assembling(archive):
+        pass
+    assert standing(archive) == []
 
 
 def test_a_broken_ledger_goes_on_when_a_person_says_so(

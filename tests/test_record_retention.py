@@ -12,6 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from appliance.condition import observed
+from appliance.condition.concerns import Concern
+from appliance.condition.record import NAME, Condition
 from tests.archive_reading import call_records, pieces
 from tests.capture.private_network import in_private_network, veth
 from tests.live import ROKUBOX, Recorder, recording, sending, wait_until
@@ -157,3 +160,6 @@ def test_what_cannot_be_finished_does_not_stop_recording(tmp_path: Path) -> None
             pass
         recorder.wait_for_records(1)
     assert "alarm: recording goes on, but nothing is erased" in recorder.log.read_text()
+    condition = observed.read(tmp_path / "archive" / "run", NAME, Condition)
+    assert condition is not None
+    assert [(one.concern, one.part) for one in condition.concerns] == [(Concern.RETENTION_FAILED, "keeping")]

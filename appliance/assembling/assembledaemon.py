@@ -8,7 +8,6 @@ It can be killed at any instant: the next one begins at the snapshot, and what i
 byte. While the disk does not take a recording it waits; the journal holds what comes meanwhile.
 """
 
-import math
 import signal
 import struct
 import sys
@@ -28,6 +27,8 @@ from appliance.assembly.isolation import cause_of
 from appliance.assembly.publish import Publisher
 from appliance.assembly.settings import AssemblySettings
 from appliance.assembly.state import AssemblyState
+from appliance.condition.board import Board
+from appliance.condition.concerns import Concern
 from appliance.custody.archivekeeping import ArchiveKeeping, KeepingSettings
 from appliance.errors import SnapshotError
 from appliance.supervision import servicenotify
@@ -49,8 +50,6 @@ WAIT_S = 0.05
 """How often the journal is asked for news."""
 SETTLE_S = 1.0
 """How often what was recorded is entered in the books."""
-TELL_S = 60.0
-"""How often a disk that does not take something is told of."""
 RETRY_S = 1.0
 """How often a disk that did not take something is tried again."""
 LOCK_S = 30.0
@@ -87,6 +86,7 @@ class AssembleDaemon:
         self._stopping = False
         self._parent = Parent(settings.supervisor)
         self._keeping: ArchiveKeeping | None = None
+        self._board = Board(self._archive.run, _tell)
         self._turned = -1
         """The last file of the journal that may hold what was erased."""
         self._log = b""
@@ -94,8 +94,6 @@ class AssembleDaemon:
         """Calls were erased: state and journal are to forget them."""
         self._settled_s = 0.0
         self._told_s = 0.0
-        self._refused_s = -math.inf
-        """When it was last told that the disk does not take something."""
         self._snapshot = self._archive.spool / SNAPSHOT_NAME
 
     def stop(self) -> None:
@@ -111,12 +109,14 @@ class AssembleDaemon:
         volume.require(self._archive.root, self._settings.volume_uuid)
         with self._owned() as writer:
             self._log = self._first_line()
+            self._board.begin(writer.check_place)
             state, position = self._restore()
             quarantine = Quarantine(directory=self._archive.quarantine, spool=self._archive.spool, say=_tell)
             with quarantine, JournalReader(self._archive.journal, position) as reader:
                 publisher = self._publisher(writer)
                 assembly = Assembly(self._settings.assembly, publisher, reader.read_into, state, quarantine)
-                self._tell_troubles(writer)
+                self._say_troubles(writer)
+                self._board.poll()
                 servicenotify.ready("assembling")
                 servicenotify.watchdog()  # from now on: what hangs may be the first thing to come
                 with self._kept(writer):
@@ -139,9 +139,10 @@ class AssembleDaemon:
                 writer.sync()
 
         try:
-            keeping = ArchiveKeeping(self._archive, writer, self._settings.keeping, erased=erased, tell=_tell)
+            keeping = ArchiveKeeping(self._archive, writer, self._settings.keeping, self._board, erased)
         except (StorageError, OSError) as error:
-            _tell(f"alarm: recording goes on, but nothing is erased and no request taken: {error}")
+            what = f"recording goes on, but nothing is erased and no request taken: {error}"
+            self._board.say(Concern.RETENTION_FAILED, what, part="keeping")
             return None
         return stack.enter_context(keeping)
 
@@ -210,6 +211,7 @@ class AssembleDaemon:
             else:
                 with quarantine.watching(item[0], reader):
                     assembly.step(item[1])
+                self._board.say(Concern.DISK_REFUSES, "")
             self._alive()
             self._settle(writer)
             if self._keeping is not None:
@@ -218,14 +220,17 @@ class AssembleDaemon:
                 self._keep(reader, assembly, writer)
                 kept = time.monotonic()
 
-    def _tell_troubles(self, writer: ArchiveWriter) -> None:
+    def _say_troubles(self, writer: ArchiveWriter) -> None:
         """Say what of the books cannot be kept."""
-        if writer.register is not None:
-            if writer.register.alarm:
-                _tell(f"alarm: {writer.register.alarm}")
-            for name, trouble in (("ledger", writer.register.trouble), ("index", writer.register.index_trouble)):
-                if trouble is not None:
-                    _tell(f"alarm: recording goes on, but nothing is entered in the {name}: {trouble}")
+        if (register := writer.register) is None:
+            return
+        self._board.say(Concern.LEDGER_FAULT, register.alarm, part="checkpoint")
+        for name, concern, trouble in (
+            ("ledger", Concern.LEDGER_FAULT, register.trouble),
+            ("index", Concern.INDEX_FAULT, register.index_trouble),
+        ):
+            told = f"recording goes on, but nothing is entered in the {name}: {trouble}"
+            self._board.say(concern, "" if trouble is None else told)
 
     def _settle(self, writer: ArchiveWriter) -> None:
         """Bring the books up to date, for everything of a second at once."""
@@ -237,7 +242,9 @@ class AssembleDaemon:
             except StorageError as error:  # another second, another try; nothing is lost meanwhile
                 if self._is_back(error):
                     raise
-                _tell(f"alarm: ledger and index are not up to date: {error}")
+                self._board.say(Concern.LEDGER_FAULT, f"ledger and index are not up to date: {error}", part="writing")
+            else:
+                self._board.say(Concern.LEDGER_FAULT, "", part="writing")
         self._settled_s = time.monotonic()
 
     def _keep(self, reader: JournalReader, assembly: Assembly, writer: ArchiveWriter) -> None:
@@ -264,21 +271,21 @@ class AssembleDaemon:
         """Something was done. Told from within a step too: a thousand calls may end in one."""
         if time.monotonic() >= self._told_s + 1:
             servicenotify.watchdog()
+            self._board.poll()
             self._told_s = time.monotonic()
 
     def _wait_for_disk(self, error: StorageError) -> bool:
         """Wait until what failed is worth another try; False when there is no time left for it."""
         servicenotify.status(str(error))
         servicenotify.watchdog()
-        if time.monotonic() >= self._refused_s + TELL_S:
-            _tell(f"alarm: a recording waits for the disk, and is tried again: {error}")
-            self._refused_s = time.monotonic()
+        self._board.say(Concern.DISK_REFUSES, f"a recording waits for the disk, and is tried again: {error}")
         if self._stopping or self._parent.gone_for_s() or self._is_back(error):
             return False
         again_s = time.monotonic() + RETRY_S
         if self._keeping is not None:
             self._keeping.refused(error)
         while time.monotonic() < again_s:
+            self._alive()
             if self._keeping is None or not self._keeping.poll():
                 time.sleep(WAIT_S)
         return True

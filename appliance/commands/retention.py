@@ -51,6 +51,7 @@ def _bytes(text: str) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from appliance.condition import observed
     from appliance.custody import archiveclient, contractend, erasing, retentionrun
     from appliance.custody.archiverequests import ConfirmClock
     from appliance.errors import ConfigurationError
@@ -69,12 +70,13 @@ def _run(arguments: argparse.Namespace) -> int:
     outlook = retentionrun.look(archive, configuration, arguments.room)
     for told in outlook.damaged:
         tell(told)
-    if not arguments.automatic:
+    overdue = tuple(contractend.overdue(outlook, configuration))
+    if arguments.automatic:
+        observed.write(archive.run, observed.RETENTION, retentionrun.seen(outlook, overdue))
+    else:
         retentiontable.show(terminal.output(), outlook)
-    elif outlook.plan.short_bytes:
-        tell(f"alarm: {outlook.plan.short_bytes:,} bytes are wanted for new recordings, and nothing more may be erased")
-    for told in contractend.overdue(outlook, configuration):
-        tell(f"alarm: {told}")
+        for told in overdue:
+            tell(f"alarm: {told}")
     code = INPUT if outlook.damaged else OK
     if arguments.dry_run or not outlook.plan.evictions:
         return code

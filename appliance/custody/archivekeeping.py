@@ -3,11 +3,11 @@
 Retention looks at everything there is, which takes time and memory: a process of its own does that (`rokubox retention
 --automatic`), at low priority, and asks for erasures over the socket like anybody else. It is started every
 `RETENTION_S`, and at once when room runs short: no new recording has to be given up while old ones may go. The nightly
-backup is a process of its own too. The scrub goes on beside them: it may take hours.
+backup is a process of its own too. The scrub goes on beside them: it may take hours. What the disk says of itself is
+asked every `OBSERVE_S`. What is wrong stands on the board.
 """
 
 import os
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,15 +16,21 @@ from types import TracebackType
 from typing import Self
 
 from appliance import clocks
+from appliance.condition import judging, observed
+from appliance.condition.board import Board
+from appliance.condition.concerns import Concern
+from appliance.condition.seen import DiskSeen, Figures, RetentionSeen, ScrubSeen
 from appliance.custody.archivesocket import ArchiveSocket
 from appliance.custody.archivist import Archivist, Surroundings
 from appliance.custody.diskroom import room_of
+from appliance.custody.errand import Errand
 from storage.archive import Archive
 from storage.backup import keeping
 from storage.backup.settings import BackupSettings
 from storage.errors import ArchiveError, DiskFullError, StorageError
-from storage.retention import room
+from storage.retention import clockguard, room
 from storage.verify import scrub
+from storage.verify.defects import EXIT_CODES, SEVERAL
 from storage.writer import ArchiveWriter
 
 LOOK_S = 10.0
@@ -43,8 +49,12 @@ SCRUB_FIRST_S = 2 * 3600.0
 """When the scrub is begun first after a start, if it is due."""
 SCRUB_AGAIN_S = 6 * 3600.0
 """How soon one that failed is tried again."""
-END_S = 10.0
-"""How long the process may take to end when it is asked to."""
+OBSERVE_S = 3600.0
+"""How often the disk is asked how it is."""
+OBSERVE_FIRST_S = 60.0
+"""When it is asked first after a start."""
+_SCRUBBED = frozenset({0, *EXIT_CODES.values(), SEVERAL})
+"""Exit codes of a scrub that has read what was due."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +73,10 @@ class KeepingSettings:
     """Reads what is due of the archive again when it is started."""
     scrub_first_s: float = SCRUB_FIRST_S
     """How long after the start the first time, at least."""
+    observe_command: tuple[str, ...] = ()
+    """Asks the disk how it is when it is started."""
+    observe_first_s: float = OBSERVE_FIRST_S
+    """How long after the start the first time."""
 
 
 class ArchiveKeeping:
@@ -73,11 +87,10 @@ class ArchiveKeeping:
         archive: Archive,
         writer: ArchiveWriter,
         settings: KeepingSettings,
-        *,
+        board: Board,
         erased: Callable[[], None],
-        tell: Callable[[str], None],
     ) -> None:
-        """`erased` is told when calls are gone, `tell` what people should know.
+        """`erased` is told when calls are gone.
 
         Raises StorageError when an erasure that was begun cannot be finished, OSError without a socket.
         """
@@ -85,26 +98,33 @@ class ArchiveKeeping:
         assert writer.register.ledger is not None
         self._archive = archive
         self._settings = settings
-        self._tell = tell
+        self._board = board
         self._register = writer.register
-        self._purged_s = time.monotonic()
-        self._child: subprocess.Popen[bytes] | None = None
-        self._scrub: subprocess.Popen[bytes] | None = None
-        self._scrub_from_s = time.monotonic() + settings.scrub_first_s
-        self._next_s = time.monotonic() + FIRST_S
+        self._ledger = writer.register.ledger
+        now_s = time.monotonic()
+        self._purged_s = now_s
+        self._retention = Errand(settings.command)
+        self._backup = Errand(settings.backup_command)
+        self._scrub = Errand(settings.scrub_command)
+        self._observation = Errand(settings.observe_command)
+        self._begun_s = now_s
+        self._scrub_from_s = now_s + settings.scrub_first_s
+        self._observe_from_s = now_s + settings.observe_first_s
+        self._next_s = now_s + FIRST_S
         self._room_from_s = 0.0
-        self._looked_s = 0.0
-        self._backed_up_s = -BACKUP_AGAIN_S
-        self._told = ""
-        self._zone = writer.register.ledger.zone
-        around = Surroundings(zone=self._zone, settle=writer.sync, take_index=self._register.take_index, changed=erased)
-        self._archivist = Archivist(archive, writer.register.ledger, around)
+        self._looked_s = -LOOK_S
+        self._backup_from_s = 0.0
+        around = Surroundings(
+            zone=self._ledger.zone, settle=writer.sync, take_index=self._register.take_index, changed=erased
+        )
+        self._archivist = Archivist(archive, self._ledger, around)
         self._archivist.begin(time.time_ns())
         self._socket = ArchiveSocket(archive.run, self._archivist, clocks.sighting)
 
     def poll(self) -> bool:
         """Do what is due, for a moment; True when there is more to do at once."""
-        if time.monotonic() >= self._looked_s + LOOK_S:
+        has_news = self._look_at_errands()
+        if has_news or time.monotonic() >= self._looked_s + LOOK_S:
             self._looked_s = time.monotonic()
             self._look()
         return self._socket.poll()
@@ -119,75 +139,100 @@ class ArchiveKeeping:
             self._archivist.look_at_clock(clocks.sighting())
             self._make_room(refused=False)
             self._purge()
+            self._show()
         except (StorageError, OSError) as error:
-            self._say(str(error))
+            self._board.say(Concern.RETENTION_FAILED, str(error), part="keeping")
         else:
-            self._told = ""
-        if self._is_over() and time.monotonic() >= self._next_s:
-            self._start()
-        if self._is_over() and self._backup_is_due():
-            self._backed_up_s = time.monotonic()
-            self._child = subprocess.Popen(self._settings.backup_command, stdin=subprocess.DEVNULL)
-        self._look_at_scrub()
+            self._board.say(Concern.RETENTION_FAILED, "", part="keeping")
+        now_s = time.monotonic()
+        if self._is_quiet() and now_s >= self._next_s:
+            self._begin_retention()
+        if self._is_quiet() and self._backup_is_due():
+            self._backup_from_s = now_s + BACKUP_AGAIN_S
+            self._backup.begin()
+        if now_s >= self._scrub_from_s and scrub.is_due(scrub.read_state(self._archive.run), time.time_ns()):
+            self._scrub_from_s = now_s + SCRUB_AGAIN_S
+            self._scrub.begin()
+        if now_s >= self._observe_from_s:
+            self._observe_from_s = now_s + OBSERVE_S
+            self._observation.begin()
 
-    def _look_at_scrub(self) -> None:
-        if self._scrub is not None and (code := self._scrub.poll()) is not None:
-            self._scrub = None
-            if code:
-                where = f"run/{scrub.STATE_NAME}"
-                self._tell(f"alarm: the scrub ended with exit code {code}: what is wrong is in {where}")
-        if self._scrub is not None or not self._settings.scrub_command or time.monotonic() < self._scrub_from_s:
-            return
-        if scrub.is_due(scrub.read_state(self._archive.run), time.time_ns()):
-            self._scrub_from_s = time.monotonic() + SCRUB_AGAIN_S
-            self._scrub = subprocess.Popen(self._settings.scrub_command, stdin=subprocess.DEVNULL)
+    def _look_at_errands(self) -> bool:
+        """Say of each process that has ended how it went; whether one has."""
+        has_news = self._observation.ended() is not None
+        for errand, concern, name, good in (
+            (self._retention, Concern.RETENTION_FAILED, "retention", {0}),
+            (self._backup, Concern.BACKUP_FAILED, "the backup", {0}),
+            (self._scrub, Concern.SCRUB_FAILED, "the scrub", _SCRUBBED),
+        ):
+            if (code := errand.ended()) is not None:
+                has_news = True
+                self._board.say(concern, "" if code in good else f"{name} ended with exit code {code}")
+        return has_news
+
+    def _show(self) -> None:
+        """Show what is known, and say what of it is a concern."""
+        figures = self._figures()
+        self._board.show(figures)
+        defects = [one for those in scrub.read_state(self._archive.run).defects.values() for one in those]
+        judging.say(self._board, figures, defects, time_is_known=time.monotonic() >= self._begun_s + FIRST_S)
+        trouble = self._register.index_trouble
+        self._board.say(Concern.INDEX_FAULT, "" if trouble is None else f"nothing is entered in the index: {trouble}")
+
+    def _figures(self) -> Figures:
+        run, clock, free = self._archive.run, self._archivist.clock, room_of(self._archive.root)
+        state = scrub.read_state(run)
+        made = keeping.newest(self._backups())
+        return Figures(
+            free_bytes=free.free_bytes,
+            free_inodes=free.free_inodes,
+            reserve_bytes=self._settings.reserve_bytes,
+            clock_confirmed=clockguard.is_confirmed(clock),
+            clock_ahead_s=None if clock.ahead_ns is None else clock.ahead_ns / clockguard.NS,
+            ledger_entries=self._ledger.size,
+            backup_at_ns=None if made is None else round(made.timestamp()) * clockguard.NS,
+            scrub=ScrubSeen(
+                last_run_ns=state.last_run_ns,
+                last_whole_round_ns=state.last_whole_round_ns,
+                defects=sum(map(len, state.defects.values())),
+            ),
+            disk=observed.read(run, observed.DISK, DiskSeen),
+            retention=observed.read(run, observed.RETENTION, RetentionSeen),
+        )
 
     def _purge(self) -> None:
         """Leave no trace of erased numbers in the index, when nothing else is going on."""
-        if self._is_over() and time.monotonic() >= self._purged_s + PURGE_S:
+        if self._is_quiet() and time.monotonic() >= self._purged_s + PURGE_S:
             self._purged_s = time.monotonic()
             self._register.tidy_index()
 
     def _make_room(self, *, refused: bool) -> None:
         wanted = room.wanted_bytes(room_of(self._archive.root), self._settings.reserve_bytes, refused=refused)
-        if wanted and self._is_over() and time.monotonic() >= self._room_from_s:
+        if wanted and self._is_quiet() and time.monotonic() >= self._room_from_s:
             self._room_from_s = time.monotonic() + AGAIN_S
-            self._start("--room", str(wanted))
+            self._begin_retention("--room", str(wanted))
 
-    def _start(self, *more: str) -> None:
+    def _begin_retention(self, *more: str) -> None:
         self._next_s = time.monotonic() + RETENTION_S
-        if self._settings.command:
-            self._child = subprocess.Popen([*self._settings.command, *more], stdin=subprocess.DEVNULL)
+        self._retention.begin(*more)
 
     def _backup_is_due(self) -> bool:
         """Whether a night has begun without one; one that failed is tried again in an hour."""
         settings = self._settings
-        tried_s = time.monotonic() - self._backed_up_s
-        if not settings.backup.directory or not settings.backup_command or tried_s < BACKUP_AGAIN_S:
+        if not settings.backup.directory or not settings.backup_command or time.monotonic() < self._backup_from_s:
             return False
+        return keeping.is_due(self._backups(), datetime.now(self._ledger.zone), settings.backup.hour)
+
+    def _backups(self) -> list[str]:
+        """Names of what lies where backups go."""
         try:
-            names = os.listdir(settings.backup.directory)
+            return os.listdir(self._settings.backup.directory) if self._settings.backup.directory else []
         except OSError:
-            names = []
-        return keeping.is_due(names, datetime.now(self._zone), settings.backup.hour)
+            return []
 
-    def _is_over(self) -> bool:
+    def _is_quiet(self) -> bool:
         """Whether neither retention nor a backup is going on."""
-        if self._child is None:
-            return True
-        code = self._child.poll()
-        if code is None:
-            return False
-        if code:
-            self._tell(f"alarm: retention or backup ended with exit code {code}")
-        self._child = None
-        return True
-
-    def _say(self, trouble: str) -> None:
-        """Tell of a trouble once, as long as it lasts."""
-        if trouble != self._told:
-            self._tell(f"alarm: {trouble}")
-            self._told = trouble
+        return not (self._retention.is_going_on or self._backup.is_going_on)
 
     def __enter__(self) -> Self:
         return self
@@ -195,20 +240,17 @@ class ArchiveKeeping:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for process in (self._child, self._scrub):
-            if process is not None:
-                process.terminate()
-                self._end(process)
+        errands = (self._retention, self._backup, self._scrub, self._observation)
+        for errand in errands:
+            errand.ask_to_end()
+        for errand in errands:
+            errand.wait(self._is_answered)
         self._socket.close()
 
-    def _end(self, process: "subprocess.Popen[bytes]") -> None:
-        """Wait for it, and answer it meanwhile: it may be waiting for us."""
-        deadline = time.monotonic() + END_S
-        while process.poll() is None:
-            if time.monotonic() > deadline:
-                process.kill()
-            try:
-                self._socket.poll()
-            except ArchiveError:
-                process.kill()
-            time.sleep(0.01)
+    def _is_answered(self) -> bool:
+        """Answer whoever is to end: it may be waiting for us."""
+        try:
+            self._socket.poll()
+        except ArchiveError:
+            return False
+        return True

@@ -88,8 +88,10 @@ class Archivist:
 
     def look_at_clock(self, seen: Sighting) -> None:
         """Write the time down when that is due. Raises DiskFullError or ArchiveError."""
-        last = self._clock.last
-        if last is None or last.boot_id != seen.boot_id or seen.boot_ns - last.boot_ns >= LOOK_AT_CLOCK_NS:
+        last, state = self._clock.last, self._clock
+        is_news = seen.synchronised and state.ahead_ns is None and not clockguard.is_confirmed(state)
+        is_old = last is None or last.boot_id != seen.boot_id or seen.boot_ns - last.boot_ns >= LOOK_AT_CLOCK_NS
+        if is_old or is_news:
             self._keep_clock(clockguard.observe(self._clock, seen, self._ledger.size))
 
     def carry_out(self, request: Request, seen: Sighting) -> Steps:

@@ -1,11 +1,13 @@
 """Retention carried out: look at everything, plan, have it erased. Planning only reads; acting asks the owner."""
 
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from appliance import clocks
+from appliance.condition.seen import RetentionSeen
 from appliance.config import Configuration
 from appliance.custody import inventory
 from appliance.custody.archiveclient import Ask, checked
@@ -88,6 +90,21 @@ def look(archive: Archive, configuration: Configuration, room_bytes: int = 0) ->
             holding.enterprise for holding in holdings if holding.enterprise in ending and holding.call_id not in wanted
         ),
         damaged=tuple(str(error) for error in damaged),
+    )
+
+
+def seen(outlook: Outlook, overdue: Sequence[str]) -> RetentionSeen:
+    """What others are told of it, when `overdue` is left of contracts that ended weeks ago."""
+    return RetentionSeen(
+        at_ns=time.time_ns(),
+        calls=outlook.calls,
+        bytes=outlook.bytes,
+        growth_bytes_a_day=outlook.forecast.growth_bytes,
+        days_until_full=outlook.forecast.days_until_full,
+        days_until_short=outlook.forecast.days_until_short,
+        short_bytes=outlook.plan.short_bytes,
+        overdue=tuple(overdue),
+        damaged=len(outlook.damaged),
     )
 
 

@@ -1,19 +1,18 @@
 """What is known of the disk under an archive: gathered, for people and for programs."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.table import Table
 
+from appliance.condition import disklook
+from appliance.condition.seen import DiskSeen
 from appliance.config import Configuration
 from appliance.custody import retentionrun
 from appliance.custody.retentionrun import Outlook
 from appliance.presentation import retentiontable
 from storage.archive import Archive
-from storage.volume import latency, volume
-from storage.volume.latency import Latency
-from storage.volume.smart import Health, Verdict
-from storage.volume.volume import Volume
+from storage.volume.smart import Verdict
 
 HEALTH = {
     Verdict.GOOD: "good 正常",
@@ -29,53 +28,37 @@ class StorageReport:
     """The disk, and what is on it."""
 
     archive: str
-    volume: Volume
     expected_uuid: str
     """As configured; empty when any file system will do."""
-    health: Health
-    latency: Latency | None
-    """None when nothing may be written there."""
+    disk: DiskSeen
     outlook: Outlook
 
 
 def look(archive: Archive, configuration: Configuration) -> StorageReport:
     """Gather everything. Raises StorageError when there is no archive."""
-    found = volume.describe(archive.root)
     return StorageReport(
         archive=str(archive.root),
-        volume=found,
         expected_uuid=configuration.storage.volume_uuid,
-        health=volume.health(found),
-        latency=latency.measured(archive.spool),
+        disk=disklook.look(archive),
         outlook=retentionrun.look(archive, configuration),
     )
 
 
 def document(report: StorageReport) -> dict[str, Any]:
     """The report for programs."""
-    outlook, health = report.outlook, report.health
+    outlook, disk = report.outlook, asdict(report.disk)
+    del disk["at_ns"]
     return {
         "archive": report.archive,
-        "mount_point": report.volume.mount.point,
-        "file_system": report.volume.mount.kind,
-        "read_only": report.volume.mount.read_only,
-        "uuid": report.volume.uuid,
+        **disk,
         "expected_uuid": report.expected_uuid or None,
-        "disk": report.volume.disk,
         "free_bytes": outlook.room.free_bytes,
         "free_inodes": outlook.room.free_inodes,
         "calls": outlook.calls,
         "recorded_bytes": outlook.bytes,
         "growth_bytes_a_day": outlook.forecast.growth_bytes,
         "days_until_full": outlook.forecast.days_until_full,
-        "health": health.verdict.value,
-        "problems": list(health.problems),
-        "model": health.model,
-        "temperature_c": health.temperature_c,
-        "power_on_h": health.power_on_h,
-        "worn_percent": health.worn_percent,
-        "write_median_ms": None if report.latency is None else report.latency.median_ms,
-        "write_longest_ms": None if report.latency is None else report.latency.longest_ms,
+        "days_until_short": outlook.forecast.days_until_short,
     }
 
 
@@ -90,18 +73,16 @@ def table(report: StorageReport) -> Table:
 
 
 def _place(report: StorageReport) -> list[tuple[str, str]]:
-    found, expected = report.volume, report.expected_uuid
+    found, expected = report.disk, report.expected_uuid
     uuid = found.uuid or "none なし"
     if expected:
         uuid += " (as configured 設定どおり)" if found.uuid.lower() == expected.lower() else f" - not {expected} 不一致"
-    mounted = f"{found.mount.kind} at {found.mount.point}" + (
-        " read-only 読み取り専用" if found.mount.read_only else ""
-    )
+    mounted = f"{found.file_system} at {found.mount_point}" + (" read-only 読み取り専用" if found.read_only else "")
     return [
         ("archive 保存先", report.archive),
         ("file system ファイルシステム", mounted),
         ("UUID", uuid),
-        ("disk ディスク", " ".join(filter(None, (found.disk, report.health.model))) or "-"),
+        ("disk ディスク", " ".join(filter(None, (found.disk, found.model))) or "-"),
     ]
 
 
@@ -119,15 +100,17 @@ def _room(report: StorageReport) -> list[tuple[str, str]]:
 
 
 def _health(report: StorageReport) -> list[tuple[str, str]]:
-    health, measured = report.health, report.latency
+    disk = report.disk
     figures = [
-        ("temperature 温度", None if health.temperature_c is None else f"{health.temperature_c} °C"),
-        ("at work 稼働時間", None if health.power_on_h is None else f"{health.power_on_h:,} h"),
-        ("worn 消耗度", None if health.worn_percent is None else f"{health.worn_percent} %"),
+        ("temperature 温度", None if disk.temperature_c is None else f"{disk.temperature_c} °C"),
+        ("at work 稼働時間", None if disk.power_on_h is None else f"{disk.power_on_h:,} h"),
+        ("worn 消耗度", None if disk.worn_percent is None else f"{disk.worn_percent} %"),
     ]
-    latency_told = f"{measured.median_ms:.1f} ms, longest 最大 {measured.longest_ms:.1f} ms" if measured else "-"
+    latency = "-"
+    if disk.write_median_ms is not None:
+        latency = f"{disk.write_median_ms:.1f} ms, longest 最大 {disk.write_longest_ms:.1f} ms"
     return [
-        ("health 健康状態", "; ".join((HEALTH[health.verdict], *health.problems))),
+        ("health 健康状態", "; ".join((HEALTH[disk.health], *disk.problems))),
         *((name, told) for name, told in figures if told is not None),
-        ("write latency 書き込み遅延", latency_told),
+        ("write latency 書き込み遅延", latency),
     ]

@@ -33,9 +33,14 @@ def outdated(names: Iterable[str], today: date | None, keep_days: int) -> list[s
     return [name for at, name in by_time[:-1] if at.date() < today - timedelta(days=keep_days)]
 
 
+def newest(names: Iterable[str]) -> datetime | None:
+    """When the newest of these backups was made; None when none of them is one."""
+    return max((at for name in names if (at := made_at(name)) is not None), default=None)
+
+
 def is_due(names: Iterable[str], local_now: datetime, hour: int) -> bool:
     """Whether a backup is to be made: it is past the hour, and none was made since that hour of the last day."""
-    latest = max((at for name in names if (at := made_at(name)) is not None), default=None)
+    latest = newest(names)
     due = local_now.replace(hour=hour, minute=0, second=0, microsecond=0)
     if due > local_now:
         due -= timedelta(days=1)

@@ -6,7 +6,7 @@ away, and what making room would, is not waited for: the forecast says when the 
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from storage.retention.holding import DAY_NS, Holding, Moment
 from storage.retention.policy import MAX_DAYS, Policy, Retention, Rule
@@ -23,6 +23,10 @@ class Forecast:
     """Recordings that come in a day."""
     days_until_full: int | None
     """None: not within ten years."""
+    days_until_short: int | None
+    """Until recordings have to go before their time, or new ones find no room: from then on a rule cannot be kept.
+
+    Where nothing is promised, the oldest make room for the newest for ever. None: not within ten years."""
 
 
 @dataclass(slots=True)
@@ -40,14 +44,21 @@ class _Group:
 
 def forecast(inventory: Sequence[Holding], policy: Policy, now: Moment, room_bytes: int) -> Forecast:
     """Look ahead; `room_bytes` is what recordings may still take."""
-    days = _days_known(inventory, now)
-    groups = _groups(inventory, policy, now, days)
-    at_start = sum(group.held_bytes for group in groups)
-    growth = round(sum(group.growth_bytes for group in groups))
-    for day in range(MAX_DAYS + 1):
-        if sum(_bytes_on(group, day) for group in groups) - at_start > room_bytes:
-            return Forecast(growth_bytes=growth, days_until_full=day)
-    return Forecast(growth_bytes=growth, days_until_full=None)
+    days, by_rule = _days_known(inventory, now), _by_rule(inventory, policy)
+    groups = [_group(retention, holdings, now, days) for retention, holdings in by_rule]
+    promised = [_promised(retention, holdings, now, days) for retention, holdings in by_rule]
+    most_bytes = sum(group.held_bytes for group in groups) + room_bytes
+    return Forecast(
+        growth_bytes=round(sum(group.growth_bytes for group in groups)),
+        days_until_full=_first_beyond(groups, most_bytes),
+        days_until_short=_first_beyond(promised, most_bytes),
+    )
+
+
+def _first_beyond(groups: Sequence[_Group], most_bytes: int) -> int | None:
+    """The first day on which they hold more; None when there is none within ten years."""
+    days = range(MAX_DAYS + 1)
+    return next((day for day in days if sum(_bytes_on(group, day) for group in groups) > most_bytes), None)
 
 
 def _days_known(inventory: Sequence[Holding], now: Moment) -> float:
@@ -56,12 +67,21 @@ def _days_known(inventory: Sequence[Holding], now: Moment) -> float:
     return min(max(oldest_ns / DAY_NS, 1.0), RECENT_DAYS)
 
 
-def _groups(inventory: Sequence[Holding], policy: Policy, now: Moment, days: float) -> list[_Group]:
+def _by_rule(inventory: Sequence[Holding], policy: Policy) -> list[tuple[Retention, list[Holding]]]:
     by_rule: dict[str, tuple[Rule, list[Holding]]] = {}
     for holding in inventory:
         rule = policy.rule(holding.enterprise, holding.line)
         by_rule.setdefault(rule.name, (rule, []))[1].append(holding)
-    return [_group(rule.retention, holdings, now, days) for rule, holdings in by_rule.values()]
+    return [(rule.retention, holdings) for rule, holdings in by_rule.values()]
+
+
+def _promised(retention: Retention, holdings: Sequence[Holding], now: Moment, days: float) -> _Group:
+    """Calls under one rule as if each went as soon as it may when room is needed."""
+    keep_days = retention.keep_days or retention.minimum_days
+    if keep_days:
+        return _group(replace(retention, keep_days=keep_days), holdings, now, days)
+    held_bytes = sum(holding.bytes for holding in holdings if holding.is_held)
+    return _Group(retention=retention, growth_bytes=0, held_bytes=held_bytes, leaving={})
 
 
 def _group(retention: Retention, holdings: Sequence[Holding], now: Moment, days: float) -> _Group:

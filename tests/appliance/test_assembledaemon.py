@@ -7,7 +7,7 @@ from appliance.assembly.settings import AssemblySettings
 from storage.errors import ArchiveError
 
 
-def test_a_disk_that_refuses_is_told_of_once_a_minute(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_disk_that_refuses_is_told_of_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     daemon = AssembleDaemon(AssembleSettings(archive=tmp_path, assembly=AssemblySettings()))
     for _ in range(3):
         assert daemon._wait_for_disk(ArchiveError("cannot write part 0123456789_p01: Read-only file system"))

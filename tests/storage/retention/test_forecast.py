@@ -1,5 +1,7 @@
 """Days until full, by example: what comes, what goes, what is bounded."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +56,26 @@ def test_a_bound_on_bytes_bounds() -> None:
 def test_a_box_just_set_up_is_not_full_in_an_hour() -> None:
     inventory = [holding(number, day=0.01 * number, size=GB) for number in range(4)]
     assert forecast(inventory, policy(), moment(0.04), 8 * GB).days_until_full == 3
+
+
+def test_what_a_rule_promises_counts_and_not_what_may_go_at_any_time() -> None:
+    def short(room: int, **rules: Any) -> int | None:
+        return forecast(daily(30), policy(**rules), moment(30), room).days_until_short
+
+    assert short(0) is None  # the oldest make room for the newest for ever
+    assert short(2 * GB, keep_days=90) == 3
+    assert short(2 * GB, minimum_days=20) is None  # ten of the thirty may go
+    assert short(2 * GB, minimum_days=40) == 3
+    assert short(9 * GB, minimum_days=40) == 10
+    assert short(10 * GB, minimum_days=40) is None
+
+
+def test_what_is_held_makes_no_room_for_what_is_promised() -> None:
+    """E1 keeps for a year; what is under no rule goes for it, unless it is held."""
+    for is_held, days in ((False, 31), (True, 1)):
+        others = [holding(100 + number, size=3 * GB, is_held=is_held) for number in range(10)]
+        inventory = [*others, *daily(30, enterprise="E1")]
+        assert forecast(inventory, policy(), moment(30), 0).days_until_short == days
 
 
 @given(inventories(), policies(), moments(), st.integers(0, 10_000), st.integers(0, 10_000))
