@@ -13,6 +13,8 @@
 | `interface`     | a mirror port changes                     | `interface`, `name`, `at_ns`, `change`, `up` (1 or 0) |
 | `clock_step`    | the real-time clock was set               | `step_ns`, `at_ns`, `since_ns`, `shift_ns`            |
 | `torn_tail`     | a journal file ended within a block       | `file`, `offset`, `bytes`                             |
+| `unsynced`      | the disk failed a sync: what was written  | `since_ns`, `until_ns`: capture times of what may be  |
+|                 | last may be gone                          | missing before this event                             |
 | `raw`           | a ring block did not parse, kept as it is | `interface`                                           |
 | `configuration` | a capture begins, behind its `start`      | `digest` of the text in force; empty without a file   |
 | `quarantine`    | assembly could not get past something     | `block` (its address) or `call` (its id)              |
@@ -43,6 +45,7 @@ class EventKind(StrEnum):
     INTERFACE = "interface"
     CLOCK_STEP = "clock_step"
     TORN_TAIL = "torn_tail"
+    UNSYNCED = "unsynced"
     RAW = "raw"
     CONFIGURATION = "configuration"
     QUARANTINE = "quarantine"

@@ -2,9 +2,11 @@
 
 A file is `NNNNNNNN.rkj`, an address `file number << 40 | offset`. Every start and every trouble begins a new file, so
 what was read once at an address is never replaced by something else. What was appended survives the process at once,
-the machine from the next `sync` on. `append` and `forget_*` are the owner's thread's; `sync` may be another's.
+the machine from the next `sync` on. When a sync fails, what was not durable may be gone: the next block that the disk
+takes comes behind one that tells of it. `append` and `forget_*` are the owner's thread's; `sync` may be another's.
 """
 
+import contextlib
 import errno
 import os
 import threading
@@ -13,15 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-
 from capture import journal, journallock, journalrepair, journalscan
 from capture.errors import JournalBusyError, JournalWriteError
-from capture.journal import Bytes
+from capture.events import EventKind
+from capture.journal import Bytes, Event
 from capture.journalfile import FILE_BYTES, OFFSET_BITS
 
 FILE_AGE_NS = 600_000_000_000
 """A file is closed, too, when it holds so much time: what is forgotten by age is forgotten file by file."""
+MAX_LOSSES = 1000
+"""Not told of; the oldest are forgotten beyond."""
 _IOV_MAX = os.sysconf("SC_IOV_MAX")
 
 
@@ -49,6 +52,8 @@ class _OpenFile:
     """Up to where it holds whole blocks."""
     synced: int = 0
     """Up to where there is nothing left to sync."""
+    unsynced_ns: tuple[int, int] | None = None
+    """First and last capture time of the blocks that no sync has begun with; None: there are none."""
     trusted: bool = True
     """False when nothing more may be appended."""
 
@@ -73,6 +78,8 @@ class JournalStore:
         self._number = -1
         self._turned = -1
         self._synced = 0
+        self._lost: list[tuple[int, int]] = []
+        """Capture times of what may not have become durable, and is not told of."""
         self.torn: journalrepair.TornTail | None = None
         """What the last owner left half-written, cut off."""
         try:
@@ -111,7 +118,24 @@ class JournalStore:
         file = self._current
         if file is None or not file.trusted or self._is_full(file, int(header[0]["first_ns"])):
             file = self._begin_file()
-        start = file.bytes
+        self._tell_losses(file)
+        return self._write(file, pieces)
+
+    def _tell_losses(self, file: _OpenFile) -> None:
+        with self._guard:
+            lost, self._lost = self._lost, []
+        if not lost:
+            return
+        try:
+            self._write(file, journal.serialize_events([_loss(span) for span in lost]))
+        except JournalWriteError:
+            with self._guard:
+                self._lost = [*lost, *self._lost]
+            raise
+
+    def _write(self, file: _OpenFile, pieces: Sequence[Bytes]) -> int:
+        start, header = file.bytes, journal.parse_header(pieces[0].tobytes())
+        first_ns, last_ns = int(header[0]["first_ns"]), int(header[0]["last_ns"])
         try:
             end = _write(file.descriptor, [piece.data for piece in pieces if len(piece)], start)
         except OSError as error:
@@ -119,7 +143,8 @@ class JournalStore:
             raise _write_error("journal block not written", error) from error
         with self._guard:
             file.bytes = end
-            self._files[file.number] = _with_block(self._files.get(file.number), file, header[0])
+            file.unsynced_ns = _joined(file.unsynced_ns, first_ns, last_ns)
+            self._files[file.number] = _with_block(self._files.get(file.number), file, first_ns, last_ns)
         return file.number << OFFSET_BITS | start
 
     def turn_over(self, number: int) -> None:
@@ -134,8 +159,11 @@ class JournalStore:
         """
         with self._syncing:
             with self._guard:
-                batch = [(file, file.bytes) for file in (*self._retired, self._current) if file is not None]
-            troubles = [trouble for file, size in batch if (trouble := self._sync_file(file, size)) is not None]
+                files = [file for file in (*self._retired, self._current) if file is not None]
+                batch = [(file, file.bytes, file.unsynced_ns) for file in files]
+                for file in files:
+                    file.unsynced_ns = None
+            troubles = [trouble for each in batch if (trouble := self._sync_file(*each)) is not None]
             self._close_retired()
             if troubles:
                 raise _write_error("journal not synced", troubles[0]) from troubles[0]
@@ -210,6 +238,9 @@ class JournalStore:
         self._files[number] = JournalFile(number=number, bytes=status.st_size, first_ns=first_ns, last_ns=last_ns)
 
     def _begin_file(self) -> _OpenFile:
+        if self._current is not None and not self._current.trusted:
+            with contextlib.suppress(JournalWriteError):
+                self.sync()  # what it has lost is told of before anything comes behind it
         try:
             assert self._lock is not None, "closed"
             self._lock = journallock.retake(self._directory, self._lock)
@@ -223,12 +254,16 @@ class JournalStore:
             self._current, self._number = file, number
         return file
 
-    def _sync_file(self, file: _OpenFile, size: int) -> OSError | None:
-        """Sync a file up to `size`; there is no second try, as the kernel forgets what it could not write."""
+    def _sync_file(self, file: _OpenFile, size: int, span: tuple[int, int] | None) -> OSError | None:
+        """Sync a file up to `size`; there is no second try, as the kernel forgets what it could not write.
+
+        `span`: capture times of what is to become durable.
+        """
         trouble: OSError | None = None
         try:
             if size > file.synced:
                 os.fdatasync(file.descriptor)
+            span = None
             if file is self._current and file.trusted:
                 self._look_after(file)
             self._synced = max(self._synced, file.number << OFFSET_BITS | size)
@@ -236,6 +271,9 @@ class JournalStore:
             file.trusted = False
             trouble = error
         file.synced = size
+        if span is not None:
+            with self._guard:
+                self._lost = [*self._lost, span][-MAX_LOSSES:]
         return trouble
 
     def _look_after(self, file: _OpenFile) -> None:
@@ -261,7 +299,7 @@ class JournalStore:
             self._files.pop(number, None)
             for file in self._retired:
                 if file.number == number:
-                    file.synced = file.bytes
+                    file.synced, file.unsynced_ns = file.bytes, None
         # The disk has its space back when it is closed; a sync that is running does so at its end.
         if self._syncing.acquire(blocking=False):
             self._close_retired()
@@ -325,9 +363,16 @@ def _cut_back(file: _OpenFile) -> None:
         file.trusted = False
 
 
-def _with_block(known: JournalFile | None, file: _OpenFile, head: np.void) -> JournalFile:
+def _loss(span: tuple[int, int]) -> Event:
+    return Event(ts_ns=span[0], kind=EventKind.UNSYNCED, detail={"since_ns": span[0], "until_ns": span[1]})
+
+
+def _joined(span: tuple[int, int] | None, first_ns: int, last_ns: int) -> tuple[int, int]:
+    return (first_ns, last_ns) if span is None else (min(span[0], first_ns), max(span[1], last_ns))
+
+
+def _with_block(known: JournalFile | None, file: _OpenFile, first_ns: int, last_ns: int) -> JournalFile:
     """What is known of a file to which a block was appended."""
-    first_ns, last_ns = int(head["first_ns"]), int(head["last_ns"])
     if known is not None:
         first_ns, last_ns = min(first_ns, known.first_ns), max(last_ns, known.last_ns)
     return JournalFile(number=file.number, bytes=file.bytes, first_ns=first_ns, last_ns=last_ns)

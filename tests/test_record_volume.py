@@ -1,5 +1,8 @@
 """The disk pulled out, replaced and put back while recording goes on: nothing is lost, no other disk is written."""
 
+import fcntl
+import os
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -8,17 +11,22 @@ from pathlib import Path
 
 import pytest
 
+from capture.events import EventKind
 from storage.errors import VolumeError
 from storage.volume import volume
 from storage.volume.smart import Verdict
-from tests.archive_reading import call_records
+from tests.archive_reading import call_records, stored_parts
 from tests.capture.private_network import in_private_network, veth
+from tests.journal_reading import events
 from tests.live import ROKUBOX, recording, sending, wait_until
 from tests.recorded_truth import differences
-from tests.scenario import call
+from tests.scenario import call, causes
 from tests.traffic.calls import play
 
 PORT = ("--interface", "span0")
+_EXT4_IOC_SHUTDOWN = 0x8004587D
+_NO_LOG_FLUSH = 2
+"""What the file system had not written yet is lost (linux/fs.h)."""
 
 
 def run(*words: str | Path) -> str:
@@ -33,11 +41,24 @@ class Disk:
         run("truncate", "-s", "100M", file)
         run("mkfs.ext4", "-q", "-F", file)
         self.uuid = run("blkid", "-p", "-s", "UUID", "-o", "value", file)
+        self._file = file
         self.device = run("losetup", "--find", "--show", file)
-        self.gone = False
 
     def mount(self, place: Path) -> None:
         run("mount", self.device, place)
+
+    def fail(self, place: Path) -> None:
+        """From now on every access ends with an error; what was not synced is lost."""
+        where = os.open(place, os.O_RDONLY)
+        fcntl.ioctl(where, _EXT4_IOC_SHUTDOWN, struct.pack("i", _NO_LOG_FLUSH))
+        os.close(where)
+
+    def come_back(self, place: Path) -> None:
+        """As another device, as a cable does that is plugged in again."""
+        run("umount", "--lazy", place)
+        self.detach()  # it goes when nobody has files of it open
+        self.device = run("losetup", "--find", "--show", self._file)
+        self.mount(place)
 
     def detach(self) -> None:
         run("losetup", "--detach", self.device)
@@ -126,6 +147,40 @@ def test_pulled_out_and_put_back(tmp_path: Path) -> None:
             wait_until(lambda: len(call_records(archive)) == 2)
             assert recorder.stop() == 0
         assert [record["outcome"] for record in call_records(archive)] == ["recorded", "recorded"]
+
+
+@in_private_network
+def test_a_disk_that_fails_and_comes_back_as_another_device(tmp_path: Path) -> None:
+    """In the middle of a call: what was not synced is gone, and is the recorder's loss; what comes is kept for it."""
+    veth("span0", "switch0")
+    place = tmp_path / "place"
+    place.mkdir()
+    played = play(call(talk_s=4.0))
+    with disks(tmp_path, 1) as (ours,):
+        ours.mount(place)
+        config = tmp_path / "rokubox.toml"
+        config.write_text(f'[storage]\nvolume_uuid = "{ours.uuid}"\nreserve_bytes = 0\n')
+        with recording(place, *PORT, "--config", str(config)) as recorder:
+            with sending("switch0", played.packets):
+                time.sleep(3)
+                ours.fail(place)
+                with pytest.raises(OSError, match="Input/output error"):
+                    (place / "probe").write_bytes(b"")
+            time.sleep(1)
+            ours.come_back(place)
+            recorder.wait_for_records(1)
+            assert recorder.stop() == 0
+        assert "the disk does not take the journal" in recorder.log.read_text()
+        (record,) = call_records(place)
+        assert record["reasons"] == ["capture_loss", "journal_damaged"] * bool(record["capture_lost_samples"])
+        assert record["network_lost_samples"] == 0
+        (part,) = stored_parts(place)
+        assert bool(record["reasons"]) == bool(events(place / "journal", EventKind.UNSYNCED))
+        for side in (0, 1):
+            missing = causes(part, side)
+            assert set(missing) <= {"capture_loss"}
+            assert missing.get("capture_loss", 0) < 2 * 8000, "what came while there was no disk is there"
+        assert subprocess.run([ROKUBOX, "verify", "--archive", place], check=False).returncode == 0
 
 
 @in_private_network

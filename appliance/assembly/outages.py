@@ -71,10 +71,12 @@ class Outages:
         if self.gap is None:
             return
         (low, forgotten), self.gap = self.gap, None
-        span = (low, max(until_ns, low + 1))
-        self.add(*span)
-        kind = self.forgotten if forgotten else self.damaged
-        kind.append(span)
+        self._damage(low, max(until_ns, low + 1), self.forgotten if forgotten else self.damaged)
+
+    def _damage(self, low: int, high: int, kind: Spans) -> None:
+        """Note that the journal does not have what came between two capture times."""
+        self.add(low, high)
+        kind.append((low, high))
         del kind[:-MAX_OUTAGES]
 
     def why(self, from_ns: int, until_ns: int) -> tuple[bool, bool]:
@@ -91,6 +93,8 @@ class Outages:
         match event.kind:
             case EventKind.START:
                 self._start(at_ns, continued=bool(event.detail.get("continued")))
+            case EventKind.UNSYNCED:
+                self._damage(int(event.detail["since_ns"]), int(event.detail["until_ns"]) + 1, self.damaged)
             case EventKind.TICK:
                 self.resume(event.ts_ns + UNTOLD_NS)
             case EventKind.COUNTERS:

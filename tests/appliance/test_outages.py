@@ -57,6 +57,7 @@ CASES = [
         [event(20, "counters", drops=1), event(12, "counters", interface=1, at_ns=12 * S, drops=1)],
         [(19, 20), (11, 12)],
     ),
+    ("a sync that failed", [20.0, event(19, "unsynced", since_ns=19 * S, until_ns=20 * S - 1)], [(19, 20)]),
     ("what says nothing of loss", [event(8, "interface", change="mtu"), event(9, "tick"), event(9, "torn_tail")], []),
 ]
 
@@ -163,3 +164,8 @@ def test_the_oldest_are_forgotten() -> None:
         outages.add(number * S, number * S + 1)
     assert len(outages.spans) == MAX_OUTAGES
     assert outages.spans[0][0] == 10 * S
+
+
+def test_what_a_disk_did_not_keep_is_damage() -> None:
+    outages = seen(20.0, event(19, "unsynced", since_ns=19 * S, until_ns=20 * S))
+    assert [outages.why(at * S, at * S + S // 2) for at in (17, 19)] == [(False, False), (True, False)]
