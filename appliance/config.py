@@ -17,6 +17,8 @@ from msgspec import Meta
 from appliance.assembly.settings import NS, AssemblySettings, Legs, Record
 from appliance.capturing import configtexts
 from appliance.errors import ConfigurationError
+from appliance.telemetry import settings as telemetry_settings
+from appliance.telemetry.settings import MqttSettings
 from appliance.tomltree import NOT_IN_FILE, Check, build, repeated
 from capture.numbers import canonical
 from capture.rules import Enterprise, LineRule
@@ -191,6 +193,7 @@ class Configuration:
     storage: Storage = field(default_factory=Storage)
     backup: BackupSettings = field(default_factory=BackupSettings)
     share: ShareSettings = field(default_factory=ShareSettings)
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
     digest: str | None = field(default=None, metadata=NOT_IN_FILE)
     """SHA-256 of the text; null without a file."""
     text: bytes | None = field(default=None, repr=False, metadata=NOT_IN_FILE)
@@ -333,8 +336,14 @@ def parse(tree: dict[str, Any]) -> tuple[Configuration | None, list[str]]:
     problems += repeated(tree, "span", "interface")
     problems += repeated(tree, "enterprise", "id")
     problems += repeated(tree, "enterprise", "lines", "number", form=canonical)
-    problems += [] if configuration is None else _retention_problems(configuration)
+    problems += [] if configuration is None else _retention_problems(configuration) + _mqtt_problems(configuration)
     return (None if problems else configuration), problems
+
+
+def _mqtt_problems(configuration: Configuration) -> list[str]:
+    site = configuration.site
+    names = {"customer": site.customer, "site": site.site, "serial": site.serial}
+    return telemetry_settings.problems(configuration.mqtt, names)
 
 
 def _retention_problems(configuration: Configuration) -> list[str]:

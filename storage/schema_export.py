@@ -7,6 +7,7 @@ is: every property is required and no other is allowed.
 import ast
 import inspect
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,21 @@ SCHEMAS: dict[str, type] = {
 
 
 def schema_of(record: type) -> dict[str, Any]:
-    """The strict schema of one record class, with the classes' and fields' docstrings as descriptions."""
+    """The strict schema of one of the archive's record classes."""
+    known = vars(vocabulary) | vars(records) | vars(part_record) | vars(call_record) | vars(late_record)
+    return strict_schema(record, known, {"allOf": _outcome_rules()} if record is CallRecord else {})
+
+
+def strict_schema(record: type, known: Mapping[str, Any], rules: Mapping[str, Any]) -> dict[str, Any]:
+    """The strict schema of a record class, with the classes' and fields' docstrings as descriptions.
+
+    `known` finds the classes of its fields by their names, `rules` go into the root.
+    """
     generated = msgspec.json.schema(record)
     definitions = generated["$defs"]
-    known = vars(vocabulary) | vars(records) | vars(part_record) | vars(call_record) | vars(late_record)
     for name, definition in definitions.items():
         _tighten(definition, known[name])
-    root: dict[str, Any] = definitions.pop(record.__name__)
-    if record is CallRecord:
-        root["allOf"] = _outcome_rules()
+    root: dict[str, Any] = definitions.pop(record.__name__) | rules
     identity: dict[str, Any] = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:" + root["properties"]["schema"]["enum"][0].replace(".", ":").replace("/", "-"),

@@ -121,12 +121,15 @@ def test_a_file_from_windows_is_read(tmp_path: Path) -> None:
     assert config.read(path).site.customer == "客先"
 
 
+UNKNOWN = "unknown key; known here: site, span, recording, enterprise, storage, backup, share, mqtt"
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("colour = 1", "colour: unknown key; known here: site, span, recording, enterprise, storage, backup, share"),
-        ('digest = "x"', "digest: unknown key; known here: site, span, recording, enterprise, storage, backup, share"),
-        ("[mqtt]", "mqtt: unknown key; known here: site, span, recording, enterprise, storage, backup, share"),
+        ("colour = 1", f"colour: {UNKNOWN}"),
+        ('digest = "x"', f"digest: {UNKNOWN}"),
+        ("[portal]", f"portal: {UNKNOWN}"),
         (
             "[site]\nzone = 1",
             "site.zone: unknown key; known here: customer, site, serial, time_zone, changed_by, change_reason",
@@ -212,6 +215,11 @@ def test_a_file_from_windows_is_read(tmp_path: Path) -> None:
         (
             "[share]\nreaders = ['a b']",
             "share.readers[0]: expected str matching regex '^[@+&]?[A-Za-z0-9._-]{1,64}$'",
+        ),
+        ("[mqtt]\nhost = 'a b'", "mqtt.host: neither a host name nor an address"),
+        (
+            "[mqtt]\ncommands = ['reboot']",
+            "mqtt.commands[0]: invalid enum value 'reboot'; one of ack, shelve, unshelve, selftest, health, alarms",
         ),
         ("[storage]\narchive = []", "storage.archive: expected str, got array"),
         ("[storage]\narchive = 1979-05-27", "storage.archive: expected str, got date"),
@@ -331,3 +339,33 @@ def declared(kind: type, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from declared(item, name)
         elif entry.metadata != NOT_IN_FILE:
             yield name, entry.default
+
+
+NAMED = "[site]\ncustomer = 'A'\nsite = 'B'\nserial = 'C'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("[mqtt]\ntls = false", []),
+        (f"{NAMED}[mqtt]\nhost = 'localhost'\ntls = false", []),
+        (f"{NAMED}[mqtt]\nhost = '::1'\ntls = false", []),
+        (
+            f"{NAMED}[mqtt]\nhost = '192.0.2.1'\ntls = false",
+            ["mqtt.tls: without TLS the broker has to be on this machine (127.0.0.1, ::1 or localhost)"],
+        ),
+        (
+            f"{NAMED}[mqtt]\nhost = 'noc.example'\nkey_file = 'x'",
+            ["mqtt: certificate_file and key_file go together"],
+        ),
+        (
+            "[site]\nserial = 'C'\n[mqtt]\nhost = 'noc.example'",
+            [
+                "site.customer: is needed for [mqtt]; it stands in every topic",
+                "site.site: is needed for [mqtt]; it stands in every topic",
+            ],
+        ),
+    ],
+)
+def test_a_broker_is_trusted_or_on_this_machine(text: str, found: list[str]) -> None:
+    assert problems(text) == found
