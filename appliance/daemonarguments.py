@@ -52,6 +52,7 @@ def _run(name: str, purpose: str, start: Callable[[argparse.Namespace], int], ar
 
 def _capture(arguments: argparse.Namespace) -> int:
     from appliance.capturing import capturedaemon  # what the other daemon needs is not loaded
+    from appliance.capturing.settings import CaptureSettings
     from storage.volume import volume
 
     configuration = _configuration(arguments)
@@ -62,7 +63,7 @@ def _capture(arguments: argparse.Namespace) -> int:
     storage = configuration.storage
     volume.require(archive.root, storage.volume_uuid)
     return capturedaemon.main(
-        capturedaemon.CaptureSettings(
+        CaptureSettings(
             interfaces=tuple(dict.fromkeys(interfaces)),
             journal=archive.journal,
             run=archive.run,

@@ -21,31 +21,27 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 
 from appliance import clocks
-from appliance.assembling import journalneeds, setaside
-from appliance.capturing import configtexts
+from appliance.assembling import setaside
 from appliance.capturing.mirrorports import Detail, MirrorPorts
+from appliance.capturing.settings import CaptureSettings
 from appliance.capturing.telling import Teller
+from appliance.capturing.upkeep import Found, Upkeep
 from appliance.supervision import orphan, servicenotify
 from appliance.supervision.orphan import Parent
 from capture import journalend, kernelfilter
 from capture.background import Background
 from capture.bootline import BootLine, ReadClocks
 from capture.discipline import Discipline
-from capture.errors import JournalWriteError
 from capture.events import EventKind
 from capture.intake import Intake
 from capture.journal import Event
 from capture.journalstore import JournalStore
 from capture.journalsync import SyncThread
 from capture.livejournal import LiveJournal
-from capture.ring import RingSettings
 
-NS = 1_000_000_000
 CYCLE_S = 0.5
 """How long packets are gathered before they are written: fewer, larger blocks are cheaper to read back."""
 EARLY_BYTES = 32 << 20
@@ -62,52 +58,6 @@ TAKE_OVER_S = 30.0
 """How long a previous owner of the journal may take to end."""
 MAX_EVENTS = 10_000
 """Events kept while the disk takes none; the oldest go."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaptureSettings:
-    """Everything capture is told."""
-
-    interfaces: tuple[str, ...]
-    """Names of the mirror ports."""
-    journal: Path
-    """Directory of the journal."""
-    run: Path
-    """Where assembly says what it needs."""
-    volume: Path
-    """The archive, whose free room is watched."""
-    sip_ports: frozenset[int]
-    tunnels: frozenset[str] = frozenset()
-    ring: RingSettings = field(default_factory=RingSettings)
-    """What the rings of all ports have together."""
-    journal_bytes: int = 64 << 30
-    """Beyond, the oldest is forgotten even if it is needed."""
-    journal_max_age_s: float = 24 * 3600.0
-    """What no rule wants is not kept for longer, even if somebody may need it."""
-    reserve_bytes: int = 1 << 30
-    """Free room below which no new call is begun."""
-    configuration: bytes | None = None
-    """Text of the configuration that all this was read from; None without one."""
-    quarantine: Path | None = None
-    """Where assembly puts what it cannot get past."""
-    take_over: int = 0
-    """Process that records without a supervisor, asked to end once our rings are open; 0 for none."""
-    supervisor: int = 0
-    """Process that started this one; 0: whichever is the parent."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Upkeep:
-    """What one round of keeping the disk in order came to."""
-
-    free_bytes: int
-    """Room on the volume."""
-    digest: str | None
-    """Of the configuration, once its text is kept."""
-    quarantined: frozenset[str]
-    """What assembly has put into its quarantine."""
-    troubles: tuple[str, ...]
-    """What the disk refused."""
 
 
 class CaptureDaemon:
@@ -141,8 +91,8 @@ class CaptureDaemon:
         """Whether room is short; None until looked at: the first look is always told."""
         self._set_aside: frozenset[str] = frozenset()
         """What of the quarantine is told; all of it again after a start."""
-        self._digest: str | None = None
-        """Of the configuration, once it was told."""
+        self._configured = False
+        """Whether the configuration was told of."""
         self._count_s = time.monotonic()
         """When it is time to count again."""
         self._settled_s = time.monotonic()
@@ -178,17 +128,18 @@ class CaptureDaemon:
 
     def _record(self, store: JournalStore, sync: SyncThread, woken: socket.socket, opened_ns: int | None) -> None:
         journal = LiveJournal(self._ports.ports, Intake(self._settings.sip_ports), store, self._line)
-        self._begin(journal, store, opened_ns)
+        upkeep = Upkeep(self._settings, store, self._line)
+        self._begin(journal, store, upkeep, opened_ns)
         servicenotify.ready(self._status)
-        with Background[_Upkeep]("journal-upkeep") as upkeep:
-            self._loop(journal, store, sync, upkeep, woken)
+        with Background[Found]("journal-upkeep") as beside:
+            self._loop(journal, sync, upkeep, beside, woken)
         self._drain(journal)
         self._note(EventKind.STOP)
         journal.tell(self._take_events(journal))
         self._write_out(journal)
         journal.close()
 
-    def _begin(self, journal: LiveJournal, store: JournalStore, opened_ns: int | None) -> None:
+    def _begin(self, journal: LiveJournal, store: JournalStore, upkeep: Upkeep, opened_ns: int | None) -> None:
         """Tell of the start: what is missing until now, nobody watched.
 
         Before anything that new rings hold, but behind what is left in rings that went on (`opened_ns` is None):
@@ -202,8 +153,7 @@ class CaptureDaemon:
         read_ns = start_ns - SETTLED_NS if opened_ns is None else start_ns
         self._events.append(Event(ts_ns=read_ns, kind=EventKind.START, detail=detail))
         self._ports.tell_standing(min(self._last_ns or start_ns, start_ns) if opened_ns is None else start_ns)
-        upkeep = self._keep_up(store)
-        self._take_in(upkeep)
+        self._take_in(upkeep.go_round())
         if store.torn is not None:
             torn = store.torn
             self._note(EventKind.TORN_TAIL, file=torn.file, offset=torn.offset, bytes=torn.bytes)
@@ -217,9 +167,9 @@ class CaptureDaemon:
     def _loop(
         self,
         journal: LiveJournal,
-        store: JournalStore,
         sync: SyncThread,
-        upkeep: Background[_Upkeep],
+        upkeep: Upkeep,
+        beside: Background[Found],
         woken: socket.socket,
     ) -> None:
         second = time.monotonic()
@@ -233,7 +183,7 @@ class CaptureDaemon:
             self._turn(journal)
             if time.monotonic() >= second:
                 second = max(second + 1.0, time.monotonic())
-                self._each_second(journal, store, sync, upkeep)
+                self._each_second(journal, sync, upkeep, beside)
             if self._parent.gone_for_s() > orphan.ORPHAN_S:
                 self._stopping = True
 
@@ -276,9 +226,7 @@ class CaptureDaemon:
             if journal.settle() and (self._behind or self._ports.unread_bytes() >= EARLY_BYTES):
                 return
 
-    def _each_second(
-        self, journal: LiveJournal, store: JournalStore, sync: SyncThread, upkeep: Background[_Upkeep]
-    ) -> None:
+    def _each_second(self, journal: LiveJournal, sync: SyncThread, upkeep: Upkeep, beside: Background[Found]) -> None:
         # This loop alone shows that capture works: a disk that stalls is none of its faults.
         if not self._parent.gone_for_s():  # what nobody reads would fill the queue, and keep out a ring to be stored
             servicenotify.watchdog()
@@ -287,10 +235,10 @@ class CaptureDaemon:
         if sync.error is not None:
             self._teller.tell(str(sync.error))
             sync.error = None
-        if upkeep.is_over():
-            self._take_in(upkeep.take())
-        if not upkeep.busy:
-            upkeep.begin(lambda: self._keep_up(store))
+        if beside.is_over():
+            self._take_in(beside.take())
+        if not beside.busy:
+            beside.begin(upkeep.go_round)
 
     def _tell_of_disk(self, journal: LiveJournal) -> None:
         state = "recording"
@@ -303,43 +251,21 @@ class CaptureDaemon:
             servicenotify.status(state)
             self._teller.tell(state)
 
-    def _keep_up(self, store: JournalStore) -> _Upkeep:
-        """Do what is due on the disk, in whatever time it takes."""
-        troubles: list[str] = []
-        digest = self._digest
-        try:
-            if digest is None:
-                text = self._settings.configuration
-                digest = "" if text is None else configtexts.keep(self._settings.journal, text)
-        except JournalWriteError as error:
-            troubles.append(str(error))
-        try:
-            self._forget(store)
-        except JournalWriteError as error:
-            troubles.append(str(error))
-        quarantine = self._settings.quarantine
-        return _Upkeep(
-            free_bytes=_free_bytes(self._settings.volume),
-            digest=digest,
-            quarantined=frozenset(() if quarantine is None else setaside.names(quarantine)),
-            troubles=tuple(troubles),
-        )
-
-    def _take_in(self, upkeep: _Upkeep) -> None:
-        """Tell what came of it."""
-        for trouble in upkeep.troubles:
+    def _take_in(self, found: Found) -> None:
+        """Tell what a round of the upkeep came to."""
+        for trouble in found.troubles:
             self._teller.tell(trouble)
-        if upkeep.digest is not None and self._digest is None:
-            self._digest = upkeep.digest
-            self._note(EventKind.CONFIGURATION, digest=upkeep.digest)
-        for name in sorted(upkeep.quarantined - self._set_aside):
+        if found.digest is not None and not self._configured:
+            self._configured = True
+            self._note(EventKind.CONFIGURATION, digest=found.digest)
+        for name in sorted(found.quarantined - self._set_aside):
             self._note(EventKind.QUARANTINE, **setaside.facts(name))
-        self._set_aside = upkeep.quarantined
-        full = upkeep.free_bytes < self._settings.reserve_bytes
+        self._set_aside = found.quarantined
+        full = found.free_bytes < self._settings.reserve_bytes
         if full != self._full:
-            self._tell_room(upkeep.free_bytes, full=full)
+            self._tell_room(found.free_bytes, full=full)
             self._full = full
-            self._note(EventKind.STORAGE, full=int(full), free_bytes=upkeep.free_bytes)
+            self._note(EventKind.STORAGE, full=int(full), free_bytes=found.free_bytes)
 
     def _tell_room(self, free_bytes: int, *, full: bool) -> None:
         if full:
@@ -347,23 +273,6 @@ class CaptureDaemon:
             self._teller.tell(f"alarm: {free} MiB free, {reserve} are to stay free: new calls are not recorded")
         elif self._full:
             self._teller.tell("there is room again: new calls are recorded")
-
-    def _forget(self, store: JournalStore) -> None:
-        """Drop what assembly is done with, and beyond the journal's bounds whatever is oldest.
-
-        Raises:
-            JournalWriteError: something cannot be removed.
-        """
-        settings = self._settings
-        needs = journalneeds.read(settings.run)
-        store.turn_over(needs.turned)
-        store.forget_before(needs.needed)
-        oldest_ns = self._line.now_ns() - int(settings.journal_max_age_s * NS)
-        while store.bytes_held > settings.journal_bytes or any(
-            journalneeds.is_expired(file, needs, oldest_ns) for file in store.files()[:-1]
-        ):
-            if store.forget_oldest() is None:
-                break
 
     def _drain(self, journal: LiveJournal) -> None:
         """Read what came until now: the kernel closes its blocks after their timeout."""
@@ -420,11 +329,3 @@ def main(settings: CaptureSettings) -> int:
     daemon.run(reader)
     servicenotify.stopping()
     return 0
-
-
-def _free_bytes(volume: Path) -> int:
-    try:
-        status = os.statvfs(volume)
-    except OSError:
-        return 0
-    return status.f_bavail * status.f_frsize

@@ -13,7 +13,8 @@ from pathlib import Path
 from appliance.assembling import journalneeds
 from appliance.assembling.journalneeds import Needs
 from appliance.assembly.outages import Outages
-from appliance.capturing.capturedaemon import CaptureDaemon, CaptureSettings
+from appliance.capturing.capturedaemon import CaptureDaemon
+from appliance.capturing.settings import CaptureSettings
 from capture import journallock
 from capture.events import EventKind
 from capture.journal import Block, Event, EventBlock, MediaBlock, serialize_events

@@ -11,7 +11,8 @@ from pathlib import Path
 from appliance import clocks
 from appliance.assembling import journalneeds
 from appliance.assembling.journalneeds import Needs
-from appliance.capturing.capturedaemon import CaptureDaemon, CaptureSettings
+from appliance.capturing.capturedaemon import CaptureDaemon
+from appliance.capturing.settings import CaptureSettings
 from capture import discipline
 from capture.bootline import ClockReading
 from capture.discipline import Discipline

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.capturing.capturedaemon import CaptureDaemon, CaptureSettings
+from appliance.capturing.capturedaemon import CaptureDaemon
+from appliance.capturing.settings import CaptureSettings
 from capture.events import Counted, EventKind
 from capture.journal import MediaBlock
 from capture.ring import RingSettings
