@@ -5,7 +5,7 @@ DIR/recordings/YYYY/MM/DD/   finished parts
     late/YYYY/MM/DD/         packets that came after the end of a call, <call_id>_<ssrc>_<first ns>.json
     spool/  run/             drafts and what assembly keeps of itself; lock, process ids
     ledger/  index.sqlite    what is in the archive: for good, and to be searched
-    retention/               what is known of real time, an erasure in progress, certificates of contracts
+    retention/               what is known of real time, erasures in progress, certificates
     journal/  quarantine/    what the wire showed; what assembly could not get past
 """
 

@@ -6,21 +6,20 @@ import re
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from appliance import cli, clocks, config
-from appliance.custody import contractend
-from appliance.custody.archiverequests import Erased
-from appliance.custody.retentionrun import Carried
+from appliance import cli, clocks
 from storage.archive import Archive
+from storage.call_record import CallRecord
 from storage.disk import Disk
+from storage.json_form import to_json
 from storage.ledger.view import LedgerView
 from storage.retention import clockfile, clockguard
 from storage.retention.clockguard import Anchor, ClockState, Mark
-from storage.retention.plan import Cause
 from tests.storage.retention.archives import call_id, erasures, finished, make
 
 ROKUBOX = Path(sys.executable).with_name("rokubox")
@@ -161,27 +160,49 @@ def test_what_outlives_its_contract_is_told_in_time(tmp_path: Path) -> None:
         assert (f"alarm: the contract of E1 ended on {ended_on}" in told) == is_told
         assert ("and 1 call is kept" in told) == is_told
     certificates = [json.loads(path.read_bytes()) for path in (root / "retention" / "certificates").glob("*.json")]
-    assert [one["calls"] for one in certificates] == [2]  # the second time there was nothing to erase
+    assert [(one["calls"], one["left"]) for one in certificates] == [
+        (2, {"held": 1})
+    ]  # the second time there was nothing to erase
 
 
 def test_a_certificate_for_every_contract(tmp_path: Path) -> None:
     """One for each enterprise ID, whatever rules its lines had and in however many steps it was erased."""
-
-    def carried(enterprise: str, calls: int, cause: Cause = Cause.CONTRACT_END) -> Carried:
-        erased = tuple(call_id(number) for number in range(calls))
-        answer = Erased(entry=None, erased=erased, parts=calls, bytes=0, left={call_id(9): "held"})
-        return Carried(cause=cause, enterprise=enterprise, erased=answer)
-
-    done = [carried("E1", 2), carried("../東京", 5), carried("E1", 3), carried("", 7, Cause.EXPIRED)]
-    archive, rules = Archive(tmp_path), tmp_path / "rokubox.toml"
-    rules.write_text('[site]\ncustomer = "Example"\n')
-    paths = list(contractend.certify(archive, config.read(rules), done, "rokubox", -1))
-    assert {path.parent for path in paths} == {tmp_path / "retention" / "certificates"}
-    found = [json.loads(path.with_suffix(".json").read_bytes()) for path in paths]
-    assert [(one["subject"], one["calls"], one["left"]) for one in found] == [
-        ("enterprise ../東京", 5, {"held": 1}),
-        ("enterprise E1", 5, {"held": 2}),
+    root, rules = tmp_path / "archive", tmp_path / "rokubox.toml"
+    records = make(root, 6, parts=1, enterprise="E1", line="0312345678")
+    archive = Archive(root)
+    for record, enterprise, line in ((records[3], "../東京", None), (records[4], "E1", None), (records[5], None, None)):
+        rewritten(archive, replace(record, enterprise=enterprise, line=line))
+    rules.write_text(
+        """
+[site]
+customer = "Example"
+[[enterprise]]
+id = "E1"
+ended_on = 2020-01-01
+lines = [{ number = "0312345678", retention = { keep_days = 90 } }]
+[[enterprise]]
+id = "../東京"
+ended_on = 2020-01-01
+"""
+    )
+    aged(root, 1)
+    rokubox("hold", "--set", "case", call_id(1)[:12], "--why", "court", "--archive", str(root))
+    told = rokubox("retention", *arguments(root))
+    folder = root / "retention" / "certificates"
+    found = [json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
+    assert [(one["subject"], one["customer"], one["calls"], one["left"]) for one in found] == [
+        ("enterprise ../東京", "Example", 1, {}),
+        ("enterprise E1", "Example", 3, {"held": 1}),
     ]
+    assert [len(one["entries"]) for one in found] == [1, 2]
+    assert all(str(path) in told for path in folder.glob("*.txt"))
+    assert list((root / "retention" / "orders").iterdir()) == []
+
+
+def rewritten(archive: Archive, record: CallRecord) -> None:
+    """Let the archive's record say something else."""
+    path = archive.record_path(record)
+    path.write_bytes(to_json(record))
 
 
 def test_what_cannot_be_read_is_told(archive: Path) -> None:

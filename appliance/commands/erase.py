@@ -42,13 +42,16 @@ def add(commands: Commands) -> None:
     )
     attribution.arguments(parser, needs_why=True)
     parser.set_defaults(
-        run=_run, archive_code=INPUT, interrupted="what was begun is finished by the archive's next owner"
+        run=_run,
+        archive_code=INPUT,
+        interrupted="what was begun is finished by the archive's next owner; the next `rokubox erase` certifies it",
     )
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from appliance.custody import erasing
     from appliance.custody.archiveclient import asking
+    from appliance.custody.orders import Order
     from appliance.presentation import terminal
 
     configuration = configuration_of(arguments)
@@ -62,15 +65,16 @@ def _run(arguments: argparse.Namespace) -> int:
         return USAGE
     stem = arguments.certificate or Path(f"erasure-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
     erasing.check_writable(stem)
-    order = erasing.Order(
+    order = Order(
         subject=selection.described(arguments),
         rule=selection.rule(arguments),
         who=attribution.who(arguments),
         why=arguments.why,
     )
     with asking(archive, configuration) as ask:
-        certificate = erasing.erase(archive, configuration, ask, calls, order)
-    erasing.write(certificate, stem)
+        for finished in erasing.finish_left_over(archive, configuration, ask):
+            print(f"certificate of an erasure that was interrupted / 中断された消去の証明書: {finished}")
+        certificate = erasing.erase(archive, configuration, ask, calls, order, stem)
     print(f"{certificate.calls:,} calls erased / {certificate.calls:,} 件を消去しました: {stem}.json {stem}.txt")
     for why, count in certificate.left.items():
         tell(f"{count:,} calls left: {why}")

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from appliance.commands.arguments import Commands, archive_argument, archive_of, command, configuration_of, tell
 from appliance.custody import attribution
@@ -52,7 +53,7 @@ def _bytes(text: str) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from appliance.condition import observed
-    from appliance.custody import archiveclient, contractend, erasing, retentionrun
+    from appliance.custody import archiveclient, contractend, erasing, orders, retentionrun
     from appliance.custody.archiverequests import ConfirmClock
     from appliance.errors import ConfigurationError
     from appliance.presentation import retentiontable, terminal
@@ -78,17 +79,19 @@ def _run(arguments: argparse.Namespace) -> int:
         for told in overdue:
             tell(f"alarm: {told}")
     code = INPUT if outlook.damaged else OK
-    if arguments.dry_run or not outlook.plan.evictions:
+    if arguments.dry_run or not (outlook.plan.evictions or orders.left(archive)):
         return code
     with archiveclient.asking(archive, configuration) as ask:
-        newest = erasing.newest_journal_file(archive)
-        done = list(retentionrun.act(outlook, ask, who=who))
-        certificates = list(contractend.certify(archive, configuration, done, who, newest))
-    answers = [one.erased for one in done]
+        certificates = list(erasing.finish_left_over(archive, configuration, ask))
+        with contractend.ordered(archive, outlook, who) as ended:
+            answers = list(retentionrun.act(outlook, ask, who=who))
+            for one in ended:
+                erasing.certify(archive, configuration, ask, one)
+            certificates += [Path(f"{one.certificate}.txt") for one in ended]
     erased, size = sum(len(one.erased) for one in answers), sum(one.bytes for one in answers)
     told = f"{erased:,} call{'s' * (erased != 1)} erased, {size:,} bytes / {erased:,} 件を消去しました"
     output = sys.stderr if arguments.automatic else sys.stdout
     print(told, file=output)
     for certificate in certificates:
-        print(f"certificate of the contract's end / 契約終了に伴う消去証明書: {certificate}", file=output)
+        print(f"certificate of erasure / 消去証明書: {certificate}", file=output)
     return code

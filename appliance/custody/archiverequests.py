@@ -31,6 +31,17 @@ class Erase(_Message, frozen=True, tag="erase"):
     why: Text
 
 
+class Account(_Message, frozen=True, tag="account"):
+    """Tell what has become of calls that were to be erased: everything asked before is done then."""
+
+    calls: Annotated[tuple[CallDay, ...], Meta(min_length=1, max_length=MAX_CALLS)]
+    first: Annotated[int, Meta(ge=0)]
+    """Lines that the ledger had before."""
+    who: Text
+    why: Text
+    """Why they were to be erased: what was erased for another reason does not count."""
+
+
 class Hold(_Message, frozen=True, tag="hold"):
     """Set a legal hold on calls, or release it."""
 
@@ -91,6 +102,15 @@ class Erased(_Message, frozen=True, tag="erased"):
     """Calls that are left, each with the reason: held, pending, open, damaged."""
 
 
+class Accounted(_Message, frozen=True, tag="accounted"):
+    """What became of an `Account`."""
+
+    entries: tuple[LedgerLine, ...]
+    """The erasures, in the ledger's order."""
+    left: dict[CallId, str]
+    """Calls that are still there, each with the reason: held, pending, open, damaged, interrupted."""
+
+
 class Done(_Message, frozen=True, tag="done"):
     """What became of any other request."""
 
@@ -109,8 +129,8 @@ class Refused(_Message, frozen=True, tag="refused"):
     """It was the request that was wrong, not the archive."""
 
 
-Request = Erase | Hold | Export | ConfirmClock | RotateKey | TakeIndex
-Answer = Erased | Done | Refused
+Request = Erase | Account | Hold | Export | ConfirmClock | RotateKey | TakeIndex
+Answer = Erased | Accounted | Done | Refused
 _REQUESTS = msgspec.json.Decoder(Request)
 _ANSWERS = msgspec.json.Decoder(Answer)
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from appliance.custody.archiverequests import (
+    Account,
+    Accounted,
     Answer,
     ConfirmClock,
     Done,
@@ -100,6 +102,8 @@ class Archivist:
             match request:
                 case Erase():
                     return (yield from self._erase(request, seen.wall_ns))
+                case Account():
+                    return (yield from self._account(request))
                 case Hold():
                     return self._hold(request, seen.wall_ns)
                 case Export():
@@ -145,6 +149,19 @@ class Archivist:
         self._around.changed()
         line = self._proven(self._eraser.entry_number)
         return Erased(entry=line, erased=entry.call_ids, parts=parts, bytes=size, left=left)
+
+    def _account(self, request: Account) -> Steps:
+        numbers: set[int] = set()
+        left: dict[str, str] = {}
+        for call_id, day in dict(request.calls).items():
+            line = self._ledger.erasure(call_id)
+            if line is None:
+                if found := self._look_up(call_id, day):
+                    left[call_id] = found if isinstance(found, str) else "interrupted"
+            elif line.number >= request.first and isinstance(line.entry, Erasure) and line.entry.why == request.why:
+                numbers.add(line.number)
+            yield
+        return Accounted(entries=tuple(map(self._proven, sorted(numbers))), left=left)
 
     def _look_up(self, call_id: str, day: str) -> Victim | str:
         """The call's files, or why it is left; empty when nothing of it is there."""

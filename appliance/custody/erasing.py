@@ -3,21 +3,24 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.table import Table
 
 from appliance.config import Configuration
-from appliance.custody import archivesocket
+from appliance.custody import archivesocket, orders
 from appliance.custody.archiveclient import Ask, checked
-from appliance.custody.archiverequests import MAX_CALLS, Erase, Erased
+from appliance.custody.archiverequests import MAX_CALLS, Account, Accounted, CallDay, Erase
 from appliance.custody.inventory import KnownCall
+from appliance.custody.orders import OpenOrder, Order
 from appliance.errors import ConfigurationError
 from appliance.version import software
 from capture import journalscan
 from storage.archive import Archive
+from storage.disk import Directories, Disk, replace_file
+from storage.errors import StorageError, from_os_error
 from storage.ledger.view import LedgerView
 from storage.retention import certificate, holds
 from storage.retention.certificate import Certificate, Left, ProvenEntry
@@ -29,18 +32,6 @@ JOURNAL_WAIT_S = 75.0
 Assembly keeps the packets of a stream for 30 s after its last one."""
 _PAUSE_S = 0.5
 _FEW = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What is to be erased, for whom."""
-
-    subject: str
-    """In the words of who asked; may hold numbers."""
-    rule: str
-    """The same for the ledger, without numbers."""
-    who: str
-    why: str
 
 
 def table(archive: Archive, calls: Sequence[KnownCall]) -> Table | str:
@@ -61,28 +52,91 @@ def table(archive: Archive, calls: Sequence[KnownCall]) -> Table | str:
 
 
 def erase(
-    archive: Archive, configuration: Configuration, ask: Ask, calls: Sequence[KnownCall], order: Order
+    archive: Archive, configuration: Configuration, ask: Ask, calls: Sequence[KnownCall], order: Order, stem: Path
 ) -> Certificate:
-    """Have calls erased and return the certificate.
+    """Have calls erased; write and return the certificate.
+
+    Args:
+        archive: The archive.
+        configuration: Names the customer.
+        ask: Whoever owns the archive.
+        calls: What is to be erased.
+        order: For whom.
+        stem: Where the certificate goes, without suffix.
 
     Raises:
-        ArchiveError: the archive's owner refuses.
+        ArchiveError: the archive's owner refuses, or the disk fails.
     """
-    newest = newest_journal_file(archive)
-    answers = []
-    for first in range(0, len(calls), MAX_CALLS):
-        batch = tuple((call.call_id, call.day) for call in calls[first : first + MAX_CALLS])
-        answer = checked(ask(Erase(calls=batch, rule=order.rule, who=order.who, why=order.why)))
-        assert isinstance(answer, Erased)
-        answers.append(answer)
-    return certificate_of(configuration, answers, order, journal_clean=journal_is_clean(archive, newest))
+    opened = opened_order(archive, [(call.call_id, call.day) for call in calls], order, stem)
+    with orders.opened(archive, opened):
+        for batch in _batches(opened):
+            checked(ask(Erase(calls=batch, rule=order.rule, who=order.who, why=order.why)))
+        return certify(archive, configuration, ask, opened)
 
 
-def certificate_of(
-    configuration: Configuration, answers: Sequence[Erased], order: Order, *, journal_clean: bool
-) -> Certificate:
-    """Return the certificate of what the archive's owner has done about an order."""
-    proven = [answer.entry for answer in answers if answer.entry is not None]
+def opened_order(archive: Archive, calls: Sequence[CallDay], order: Order, stem: Path) -> OpenOrder:
+    """Return an order as it is written down before anything is erased."""
+    return OpenOrder(
+        order=order,
+        calls=tuple(calls),
+        first=LedgerView(archive.ledger).size,
+        newest=newest_journal_file(archive),
+        certificate=str(stem.absolute()),
+    )
+
+
+def certify(archive: Archive, configuration: Configuration, ask: Ask, opened: OpenOrder) -> Certificate:
+    """Write the certificate of what the ledger says has become of an order, and return it.
+
+    Raises:
+        ArchiveError: the archive's owner refuses, or the disk fails.
+    """
+    done = _certificate(archive, configuration, ask, opened)
+    write(done, Path(opened.certificate))
+    return done
+
+
+def finish_left_over(archive: Archive, configuration: Configuration, ask: Ask) -> Iterator[Path]:
+    """Write the certificates of orders whose process was killed; nothing more is erased for them.
+
+    One that cannot go where it was to is kept in the archive, and says in the ledger's words what was erased: no number
+    stays there.
+
+    Raises:
+        ArchiveError: the archive's owner refuses, or the disk fails.
+    """
+    for path in orders.left(archive):
+        with orders.taken(path) as opened:
+            if opened is None:
+                continue
+            done = _certificate(archive, configuration, ask, opened)
+            stem = Path(opened.certificate)
+            if not done.entries:
+                continue  # nothing was erased
+            try:
+                write(done, stem)
+            except StorageError:
+                stem = archive.retention / certificate.FOLDER / stem.name
+                Directories(Disk()).make(stem.parent)
+                write(replace(done, subject=done.rule), stem)
+            yield stem.with_name(f"{stem.name}.txt")
+
+
+def _batches(opened: OpenOrder) -> Iterator[tuple[CallDay, ...]]:
+    return (opened.calls[first : first + MAX_CALLS] for first in range(0, len(opened.calls), MAX_CALLS))
+
+
+def _certificate(archive: Archive, configuration: Configuration, ask: Ask, opened: OpenOrder) -> Certificate:
+    """The certificate, from the ledger."""
+    order = opened.order
+    proven: dict[str, ProvenEntry] = {}
+    left: Counter[Left] = Counter()
+    for batch in _batches(opened):
+        answer = checked(ask(Account(calls=batch, first=opened.first, who=order.who, why=order.why)))
+        assert isinstance(answer, Accounted)
+        proven |= {entry.line: ProvenEntry(line=entry.line, proof=entry.proof) for entry in answer.entries}
+        left += Counter(Left(why) for why in answer.left.values())
+    sums = certificate.sums(proven)
     return Certificate(
         software=software(),
         customer=configuration.site.customer,
@@ -92,13 +146,13 @@ def certificate_of(
         who=order.who,
         why=order.why,
         at=rfc3339(time.time_ns(), configuration.zone),
-        calls=sum(len(answer.erased) for answer in answers),
-        parts=sum(answer.parts for answer in answers),
-        bytes=sum(answer.bytes for answer in answers),
-        left=Counter(Left(why) for answer in answers for why in answer.left.values()),
-        journal_clean=journal_clean,
+        calls=sums.calls,
+        parts=sums.parts,
+        bytes=sums.bytes,
+        left=left,
+        journal_clean=journal_is_clean(archive, opened.newest),
         backup_days=configuration.backup.keep_days if configuration.backup.directory else 0,
-        entries=tuple(ProvenEntry(line=entry.line, proof=entry.proof) for entry in proven),
+        entries=tuple(proven.values()),
     )
 
 
@@ -109,9 +163,18 @@ def check_writable(stem: Path) -> None:
 
 
 def write(done: Certificate, stem: Path) -> None:
-    """Write the certificate beside each other as JSON and as text. Raises OSError."""
-    stem.with_name(f"{stem.name}.json").write_bytes(certificate.to_json(done))
-    stem.with_name(f"{stem.name}.txt").write_text(certificate.to_text(done), "utf-8")
+    """Write the certificate as text and as JSON, each complete or not at all. Raises DiskFullError or ArchiveError."""
+    disk = Disk()
+    directories = Directories(disk)
+    contents = {".txt": certificate.to_text(done).encode(), ".json": certificate.to_json(done)}
+    try:
+        for suffix, content in contents.items():
+            draft = stem.with_name(f".{stem.name}{suffix}.tmp-{os.getpid()}")
+            replace_file(disk, draft, stem.with_name(f"{stem.name}{suffix}"), content)
+    except OSError as error:
+        raise from_os_error(error, "write the certificate") from error
+    directories.note(stem.parent)
+    directories.sync()
 
 
 def newest_journal_file(archive: Archive) -> int:

@@ -11,7 +11,7 @@ from appliance.condition.seen import RetentionSeen
 from appliance.config import Configuration
 from appliance.custody import inventory
 from appliance.custody.archiveclient import Ask, checked
-from appliance.custody.archiverequests import MAX_CALLS, Erase, Erased
+from appliance.custody.archiverequests import MAX_CALLS, CallDay, Erase, Erased
 from appliance.custody.diskroom import room_of
 from storage.archive import Archive
 from storage.errors import DamagedRecordError
@@ -19,6 +19,7 @@ from storage.ledger.view import LedgerView
 from storage.retention import clockfile, clockguard, forecast
 from storage.retention.clockguard import ClockState
 from storage.retention.forecast import Forecast
+from storage.retention.holding import Holding
 from storage.retention.plan import Cause, Eviction, Plan, plan
 from storage.retention.room import Room
 
@@ -49,20 +50,10 @@ class Outlook:
     """Room that they take."""
     staying: Mapping[str, int]
     """Calls of enterprises whose contract has an end that are not erased now, by enterprise ID."""
+    ending: Mapping[str, tuple[CallDay, ...]]
+    """All calls of the enterprises of which something is to be erased at their contract's end, by enterprise ID."""
     damaged: tuple[str, ...]
     """Call records that cannot be read, and are left out."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Carried:
-    """Calls that were to be erased for one reason, and what became of them."""
-
-    cause: Cause
-    """Why."""
-    enterprise: str
-    """Whose they are, at the end of a contract; else empty: of several."""
-    erased: Erased
-    """What the archive's owner says."""
 
 
 def look(archive: Archive, configuration: Configuration, room_bytes: int = 0) -> Outlook:
@@ -76,7 +67,7 @@ def look(archive: Archive, configuration: Configuration, room_bytes: int = 0) ->
     holdings = [holding for _, holding in days_and_holdings]
     planned = plan(holdings, policy, now, room_bytes=room_bytes)
     wanted = {eviction.holding.call_id for eviction in planned.evictions}
-    ending = {table.id for table in configuration.enterprise if table.ended_on is not None}
+    with_end = {table.id for table in configuration.enterprise if table.ended_on is not None}
     room = room_of(archive.root)
     return Outlook(
         plan=planned,
@@ -87,8 +78,11 @@ def look(archive: Archive, configuration: Configuration, room_bytes: int = 0) ->
         calls=len(holdings),
         bytes=sum(holding.bytes for holding in holdings),
         staying=Counter(
-            holding.enterprise for holding in holdings if holding.enterprise in ending and holding.call_id not in wanted
+            holding.enterprise
+            for holding in holdings
+            if holding.enterprise in with_end and holding.call_id not in wanted
         ),
+        ending=_ending(planned, days_and_holdings),
         damaged=tuple(str(error) for error in damaged),
     )
 
@@ -108,7 +102,7 @@ def seen(outlook: Outlook, overdue: Sequence[str]) -> RetentionSeen:
     )
 
 
-def act(outlook: Outlook, ask: Ask, *, who: str) -> Iterator[Carried]:
+def act(outlook: Outlook, ask: Ask, *, who: str) -> Iterator[Erased]:
     """Have everything erased that was planned, oldest first, so many calls at a time.
 
     Raises ArchiveError when the owner of the archive refuses.
@@ -126,7 +120,7 @@ def act(outlook: Outlook, ask: Ask, *, who: str) -> Iterator[Carried]:
             )
         )
         assert isinstance(answer, Erased)
-        yield Carried(cause=cause, enterprise=_whose(batch[0]), erased=answer)
+        yield answer
 
 
 def _batches(evictions: tuple[Eviction, ...]) -> Iterator[list[Eviction]]:
@@ -139,6 +133,16 @@ def _batches(evictions: tuple[Eviction, ...]) -> Iterator[list[Eviction]]:
     for _, alike in groupby(by_reason, key=reason):
         together = list(alike)
         yield from (together[first : first + MAX_CALLS] for first in range(0, len(together), MAX_CALLS))
+
+
+def _ending(planned: Plan, known: Sequence[tuple[str, Holding]]) -> dict[str, tuple[CallDay, ...]]:
+    """All calls of enterprises whose contract has ended, those that stay included: the certificate tells of them."""
+    whose = {one.holding.enterprise for one in planned.evictions if one.cause is Cause.CONTRACT_END}
+    calls: dict[str, list[CallDay]] = {enterprise: [] for enterprise in whose if enterprise}
+    for day, holding in known:
+        if holding.enterprise in calls:
+            calls[holding.enterprise].append((holding.call_id, day))
+    return {enterprise: tuple(those) for enterprise, those in calls.items()}
 
 
 def _whose(one: Eviction) -> str:

@@ -169,6 +169,19 @@ class Ledger:
         """Whether the last that the ledger says of the part (0: the whole call) is that it was erased."""
         return isinstance(self._last_word(Subject(call_id=call_id, part=part)), Erasure)
 
+    def erasure(self, call_id: str) -> Line | None:
+        """The line by which the whole call was erased; None when it was not, or came again since."""
+        found: Line | None = None
+        for line in self._file.named({names.key(call_id)}):
+            match line.entry:
+                case Erasure() as entry if call_id in entry.call_ids:
+                    found = line
+                case Call() as entry if entry.call_id == call_id:
+                    found = None
+                case _:
+                    pass
+        return found
+
     def late(self, call_id: str) -> list[Late]:
         """The records of late packets of a call that are in the ledger, and were not erased since."""
         found: list[Late] = []

@@ -2,20 +2,22 @@
 
 It states what the ledger states, with the proof: the ledger's lines, each with its place in the log and the signed
 checkpoint over it. What was asked for (a telephone number, say) stands in the certificate alone, which goes to whoever
-asked; the archive keeps none.
+asked; the archive keeps those without.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
+from storage.ledger import entries
+from storage.ledger.entries import Erasure
 from storage.vocabulary import Count, Timestamp
 
 FOLDER = "certificates"
-"""Where the archive keeps those of contracts, in `retention/`."""
+"""Where the archive keeps those without numbers, of contracts above all, in `retention/`."""
 
 
 class Left(StrEnum):
@@ -25,6 +27,7 @@ class Left(StrEnum):
     PENDING = "pending"
     OPEN = "open"
     DAMAGED = "damaged"
+    INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,25 @@ class Certificate:
         return not self.left and self.journal_clean
 
 
+class Sums(NamedTuple):
+    """What erasures come to."""
+
+    calls: int
+    parts: int
+    bytes: int
+
+
+def sums(lines: Iterable[str]) -> Sums:
+    """What these erasures of the ledger come to. Raises LedgerError when a line is none."""
+    said = [entries.parse(line.encode()) for line in lines]
+    erasures = [one for one in said if isinstance(one, Erasure)]
+    return Sums(
+        calls=sum(len(one.call_ids) for one in erasures),
+        parts=sum(one.counts.get("parts", 0) for one in erasures),
+        bytes=sum(one.counts.get("bytes", 0) for one in erasures),
+    )
+
+
 def to_json(certificate: Certificate) -> bytes:
     """The certificate for programs, indented."""
     return msgspec.json.format(msgspec.json.encode(certificate), indent=1) + b"\n"
@@ -99,6 +121,7 @@ def _japanese(certificate: Certificate) -> list[str]:
         Left.PENDING: "未送信のため",
         Left.OPEN: "通話中のため",
         Left.DAMAGED: "通話記録が読めないため",
+        Left.INTERRUPTED: "消去が中断されたため",
     }
     lines = [
         "消去証明書",
@@ -126,7 +149,11 @@ def _japanese(certificate: Certificate) -> list[str]:
             "消去前のバックアップには索引とログ（番号を含む）が残り、"
             f"作成から {certificate.backup_days:,} 日後に削除されます。"
         )
-    return [*lines, "音声のハッシュ値は改ざん検知のため台帳に残ります。番号は残りません。"]
+    return [
+        *lines,
+        "音声のハッシュ値は改ざん検知のため台帳に残ります。番号は残りません。",
+        f"作成　　　: {certificate.software}",
+    ]
 
 
 def _english(certificate: Certificate) -> list[str]:
@@ -135,6 +162,7 @@ def _english(certificate: Certificate) -> list[str]:
         Left.PENDING: "not delivered yet",
         Left.OPEN: "call in progress",
         Left.DAMAGED: "its record cannot be read",
+        Left.INTERRUPTED: "the erasure was interrupted",
     }
     lines = [
         "Certificate of erasure",
@@ -159,4 +187,8 @@ def _english(certificate: Certificate) -> list[str]:
             "Backups made before hold the index and logs with the numbers, no recordings; each is deleted"
             f" {certificate.backup_days:,} days after it was made."
         )
-    return [*lines, "The hashes of the audio stay in the ledger, so that tampering is noticed; no numbers do."]
+    return [
+        *lines,
+        "The hashes of the audio stay in the ledger, so that tampering is noticed; no numbers do.",
+        f"written by:   {certificate.software}",
+    ]

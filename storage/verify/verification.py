@@ -18,6 +18,7 @@ from storage.errors import LedgerError
 from storage.ledger import checkpoint as checkpoints
 from storage.ledger.entries import Call, Filed, Late, Part
 from storage.verify import indexcheck, succession, trust, writerlive
+from storage.verify.certificatecheck import CertificatesFound
 from storage.verify.checkpointcheck import CheckpointsFound
 from storage.verify.daycheck import DayCheck
 from storage.verify.defects import Defect, Kind
@@ -113,7 +114,8 @@ class Verification:
         self._done_bytes = 0
         self._total_bytes = _bytes_below(request.archive) if progress else 0
         self._found = CheckpointsFound(self._archive)
-        self._seen = [*self._found.seen, *request.checkpoints]
+        self._certificates = CertificatesFound(self._archive)
+        self._seen = [*self._found.seen, *self._certificates.seen, *request.checkpoints]
         self._scan = self._scanned(self._seen)
         self.report = Report()
         """What was found so far."""
@@ -135,6 +137,7 @@ class Verification:
     def check_ledger(self) -> None:
         """Lines, seals, checkpoints, keys, what is derived, and what lies where it has no place."""
         self.report.add(self._found.defects)
+        self.report.add(self._certificates.defects)
         before = succession.examined(self._archive, self._scan.log, self._seen)
         self.report.add(before.defects)
         self.report.notices += before.notices

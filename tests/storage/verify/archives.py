@@ -14,10 +14,13 @@ from storage.index.writer import IndexWriter
 from storage.json_form import to_json
 from storage.layout import part_stem
 from storage.ledger import checkpoint as checkpoints
+from storage.ledger import proof
 from storage.ledger.checkpoint import Checkpoint
 from storage.ledger.entries import Call, Erasure, Late, Part
 from storage.ledger.ledger import Ledger
 from storage.ledger.settings import Attribution
+from storage.retention import certificate
+from storage.retention.certificate import Certificate, Left, ProvenEntry
 from storage.timestamps import local_time, rfc3339
 from storage.verify.trust import Seen
 from storage.verify.verification import Report, Request, verify
@@ -114,6 +117,7 @@ def make(root: Path) -> Made:
         ledger.commit(START_NS)
         ledger.append([Erasure(**_erased(call_id(3)))])
         kept.append(ledger.commit(START_NS))
+        _certify(archive, ledger)
         for folder in (archive.recordings, archive.records, archive.late):
             for path in folder.rglob(f"*{call_id(3)[:10]}*"):
                 path.unlink()
@@ -126,6 +130,39 @@ def make(root: Path) -> Made:
         parts=tuple(sorted(path for path in archive.recordings.rglob("*_p01.*"))),
         records=(*sorted(archive.records.rglob("*.json")), *sorted(archive.late.rglob("*.json"))),
     )
+
+
+def make_small(root: Path) -> None:
+    """An archive of one call, whose ledger is small enough to change each of its bytes."""
+    with ArchiveWriter(Archive(root)) as writer, Ledger(settings(root), START_NS) as ledger:
+        ledger.append(record(writer, 1, START_NS))
+        ledger.commit(START_NS)
+
+
+def _certify(archive: Archive, ledger: Ledger) -> None:
+    """The certificate of what was erased."""
+    line = ledger.erasure(call_id(3))
+    assert line is not None
+    entry = ProvenEntry(line=line.stored.decode(), proof=proof.serialize(ledger.prove_entry(line.number)).decode())
+    done = Certificate(
+        software="rokubox 0.1.0",
+        customer="客先",
+        site="大阪",
+        subject="enterprise E1",
+        rule="enterprise E1: contract_end",
+        who="policy",
+        why="retention",
+        at=rfc3339(START_NS, TOKYO),
+        **certificate.sums([entry.line])._asdict(),
+        left={Left.HELD: 1},
+        journal_clean=True,
+        backup_days=90,
+        entries=(entry,),
+    )
+    folder = archive.retention / certificate.FOLDER
+    folder.mkdir(parents=True)
+    (folder / "E1.json").write_bytes(certificate.to_json(done))
+    (folder / "E1.txt").write_text(certificate.to_text(done), "utf-8")
 
 
 def indexed(made: Made) -> None:

@@ -9,7 +9,7 @@ from storage.archive import Archive
 from storage.verify.daycheck import DayCheck
 from storage.verify.defects import exit_code
 from storage.verify.ledgerscan import LedgerScan
-from tests.storage.verify.archives import kinds, verified
+from tests.storage.verify.archives import kinds, make_small, verified
 
 NO_DAY = 9999_12_31
 """Verification from this date on looks at the ledger and the folders alone."""
@@ -83,14 +83,31 @@ def test_every_byte_of_checkpoints_and_keys(made, name, step, kind):
         found_in_ledger(made, kind, place)
 
 
+@pytest.mark.parametrize(("name", "step"), [("E1.json", 17), ("E1.txt", 17)])
+def test_bytes_of_a_certificate(made, name, step):
+    """Both forms say the same, so that no byte of either is without the other."""
+    path = made.root / "retention/certificates" / name
+    for place in flipped(path, range(0, path.stat().st_size, step)):
+        report = verified(made.root, since=NO_DAY)
+        assert "a certificate of erasure" in {defect.subject for defect in report.defects}, place
+
+
+@pytest.mark.parametrize("name", ["entries.jsonl", "hashes", "names"])
+def test_every_byte_of_a_small_ledger(tmp_path, name):
+    make_small(tmp_path)
+    path = tmp_path / "ledger" / name
+    for place in flipped(path, range(path.stat().st_size)):
+        assert "ledger" in kinds(verified(tmp_path, since=NO_DAY)), place
+
+
 def test_bytes_of_every_line_of_the_ledger(made):
-    """Every seventh byte of the first line of each kind, every 31st of the others."""
+    """Every 13th byte of the first line of each kind, every 97th of the others."""
     path = made.root / "ledger/entries.jsonl"
     places: list[int] = []
     seen, at = set(), 0
     for line in path.read_bytes().splitlines(keepends=True):
         kind = json.loads(line)["kind"]
-        places += range(at, at + len(line), 31 if kind in seen else 7)
+        places += range(at, at + len(line), 97 if kind in seen else 13)
         seen.add(kind)
         at += len(line)
         places.append(at - 1)
