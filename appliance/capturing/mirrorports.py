@@ -16,7 +16,7 @@ from appliance.capturing import keptrings
 from appliance.capturing.keptrings import Kept, RingKey, Untold
 from capture.bootline import BootLine
 from capture.errors import CaptureError, RingError, SpanPortError
-from capture.events import Counted
+from capture.events import LOST, Counted
 from capture.linkstate import LinkEventKind
 from capture.linkwatch import LinkWatch
 from capture.mirrorport import MirrorPort
@@ -39,6 +39,8 @@ class _Standing:
     """What was told last."""
     heard_ns: int | None = None
     """Since when the ring that is filled holds everything; None when it did already for what the journal tells of."""
+    lost: int = 0
+    """Packets lost since a reading of the counters that found none."""
 
 
 class MirrorPorts:
@@ -149,8 +151,17 @@ class MirrorPorts:
             counted = standing.port.counted(standing.name)
             details.append({"interface": standing.port.number, "at_ns": self._line.now_ns(), **counted})
             if counted[Counted.SENT]:
-                self._tell(f"{standing.name}: {counted[Counted.SENT]} frames were sent by a mirror port")
+                self._tell(f"alarm: {standing.name}: {counted[Counted.SENT]} frames were sent by a mirror port")
+            self._tell_loss(standing, sum(counted[name] for name in LOST))
         return details
+
+    def _tell_loss(self, standing: _Standing, lost: int) -> None:
+        """Tell when packets begin to be lost, and when that is over."""
+        if lost and not standing.lost:
+            self._tell(f"alarm: {standing.name}: no room in the ring or the adapter, packets are lost (capture loss)")
+        elif standing.lost and not lost:
+            self._tell(f"{standing.name}: no packets are lost any more, {standing.lost} were")
+        standing.lost = standing.lost + lost if lost else 0
 
     def unread(self) -> int:
         """Ring blocks that can be read, of all ports."""

@@ -112,7 +112,9 @@ def test_capture_is_not_taken_for_hung(tmp_path: Path) -> None:
 
 
 @in_private_network
-def test_what_finds_no_room_meanwhile_is_counted_and_ports_are_seen_to(tmp_path: Path) -> None:
+def test_what_finds_no_room_meanwhile_is_counted_and_ports_are_seen_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_port()
     journal = tmp_path / "archive" / "journal"
     disk(tmp_path, journal)
@@ -138,6 +140,9 @@ def test_what_finds_no_room_meanwhile_is_counted_and_ports_are_seen_to(tmp_path:
     counted = [event.detail for event in events(journal, EventKind.COUNTERS)]
     drops = sum(int(detail[Counted.DROPS]) for detail in counted)
     assert drops > 0
+    told = capsys.readouterr().err
+    assert told.count("alarm: s0: no room in the ring or the adapter, packets are lost (capture loss)\n") == 1
+    assert f"s0: no packets are lost any more, {drops} were\n" in told
     assert rows(journal) + drops == 60_000
     assert sum(int(detail[Counted.PACKETS]) for detail in counted) >= 60_000
     port = [(event.detail["change"], event.detail["up"]) for event in events(journal, EventKind.INTERFACE)]
