@@ -13,8 +13,9 @@
 | `interface`     | a mirror port changes                     | `interface`, `name`, `at_ns`, `change`, `up` (1 or 0) |
 | `clock_step`    | the real-time clock was set               | `step_ns`, `at_ns`, `since_ns`, `shift_ns`            |
 | `torn_tail`     | a journal file ended within a block       | `file`, `offset`, `bytes`                             |
-| `unsynced`      | the disk failed a sync: what was written  | `since_ns`, `until_ns`: capture times of what may be  |
-|                 | last may be gone                          | missing before this event                             |
+| `unsynced`      | the disk failed a sync, or has lost the   | `since_ns`, `until_ns`: capture times of what may be  |
+|                 | journal's end: what was written may be    | missing before this event                             |
+|                 | gone                                      |                                                       |
 | `raw`           | a ring block did not parse, kept as it is | `interface`                                           |
 | `configuration` | a capture begins, behind its `start`      | `digest` of the text in force; empty without a file   |
 | `quarantine`    | assembly could not get past something     | `block` (its address) or `call` (its id)              |

@@ -56,6 +56,8 @@ SETTLED_NS = 250_000_000
 """After this long every packet is in a block that was handed over, or was dropped: block timeout and some."""
 TAKE_OVER_S = 30.0
 """How long a previous owner of the journal may take to end."""
+MISSING_NS = 1_000_000_000
+"""The journal ends so long before what a ring still holds only when its end is gone: ticks come twice as often."""
 MAX_EVENTS = 10_000
 """Events kept while the disk takes none; the oldest go."""
 
@@ -154,6 +156,8 @@ class CaptureDaemon:
         self._events.append(Event(ts_ns=read_ns, kind=EventKind.START, detail=detail))
         self._ports.tell_standing(min(self._last_ns or start_ns, start_ns) if opened_ns is None else start_ns)
         self._take_in(upkeep.go_round())
+        if opened_ns is None:
+            self._tell_missing(start_ns)
         if store.torn is not None:
             torn = store.torn
             self._note(EventKind.TORN_TAIL, file=torn.file, offset=torn.offset, bytes=torn.bytes)
@@ -163,6 +167,16 @@ class CaptureDaemon:
             self._events.clear()
             journal.tell(events)
             self._ports.told()
+
+    def _tell_missing(self, start_ns: int) -> None:
+        """Tell what lies between the journal's end and rings that go on: it was written, and the disk has lost it."""
+        waiting_ns = self._ports.waiting_since_ns()
+        if waiting_ns is None or not self._last_ns:
+            return
+        until_ns = min(waiting_ns - self._line.mark().shift_ns, start_ns)
+        if until_ns - self._last_ns > MISSING_NS:
+            detail: Detail = {"since_ns": self._last_ns, "until_ns": until_ns}
+            self._events.append(Event(ts_ns=self._last_ns, kind=EventKind.UNSYNCED, detail=detail))
 
     def _loop(
         self,

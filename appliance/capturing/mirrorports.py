@@ -171,6 +171,10 @@ class MirrorPorts:
         """Memory that these take."""
         return sum(port.unread_bytes() for port in self.ports)
 
+    def waiting_since_ns(self) -> int | None:
+        """Return the real time at which the oldest block that can be read was begun; None when there is none."""
+        return min((begun for port in self.ports for begun in port.begun_ns(1)), default=None)
+
     def room(self) -> int:
         """Blocks of the rings of all ports."""
         return sum(port.room() for port in self.ports)

@@ -15,10 +15,11 @@ from appliance.assembling.journalneeds import Needs
 from appliance.assembly.outages import Outages
 from appliance.capturing.capturedaemon import CaptureDaemon
 from appliance.capturing.settings import CaptureSettings
-from capture import journallock
+from capture import journalend, journallock
 from capture.events import EventKind
 from capture.journal import Block, Event, EventBlock, MediaBlock, serialize_events
 from capture.journalfile import OFFSET_BITS
+from capture.journalreader import JournalReader
 from capture.journalstore import JournalStore
 from capture.ring import RingSettings
 from tests import journal_reading
@@ -27,6 +28,7 @@ from tests.crash.calls import Plan
 from tests.journal_reading import events
 from tests.live import recording, wait_until
 
+SECOND_NS = 1_000_000_000
 _FRAMES = [octets for _, octets in Plan(lines=1, seed=1).call(0, 0).frames(0)]
 
 
@@ -78,7 +80,27 @@ def test_a_start_does_not_pass_over_what_the_ring_still_holds(tmp_path: Path) ->
     _, again = starts(found)
     start = next(event for event in found[again].events if event.kind == EventKind.START)  # type: ignore[union-attr]
     assert start.detail["continued"] == 1
+    assert not events(archive / "journal", EventKind.UNSYNCED)
     assert start.ts_ns < found[again - 1].last_ns
+
+
+@in_private_network
+def test_an_end_of_the_journal_that_the_disk_has_lost_is_told(tmp_path: Path) -> None:
+    """While nobody recorded; the ring went on, and nothing else says that there was something before it."""
+    make_port()
+    archive = tmp_path / "archive"
+    with traffic(), recording(archive, "--interface", "s0") as recorder:
+        file = archive / "journal" / "00000000.rkj"
+        wait_until(lambda: covered_ns(archive) > 3 * SECOND_NS)
+        recorder.process.send_signal(signal.SIGSTOP)
+        os.kill(recorder.pid("capture"), signal.SIGKILL)
+        end_ns = max(block.last_ns for block in blocks(archive))
+        left = cut_back(file, end_ns - 2 * SECOND_NS)
+        recorder.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: bool(events(archive / "journal", EventKind.UNSYNCED)))
+        (told,) = events(archive / "journal", EventKind.UNSYNCED)
+    assert told.detail["since_ns"] == left
+    assert left + SECOND_NS < int(told.detail["until_ns"]) < end_ns + SECOND_NS
 
 
 @in_private_network
@@ -219,6 +241,24 @@ def starts(found: list[Block]) -> list[int]:
         for number, block in enumerate(found)
         if isinstance(block, EventBlock) and any(event.kind == EventKind.START for event in block.events)
     ]
+
+
+def covered_ns(archive: Path) -> int:
+    """How much time the journal covers."""
+    times = [(block.first_ns, block.last_ns) for block in blocks(archive)] or [(0, 0)]
+    return max(last for _, last in times) - min(first for first, _ in times)
+
+
+def cut_back(file: Path, until_ns: int) -> int:
+    """Take away all blocks from the first on that ends later; return the latest time that is left."""
+    with JournalReader(file.parent) as reader:
+        found = []
+        while (item := reader.next()) is not None:
+            found.append((item[0], item[1].last_ns))
+    first = next(number for number, (_, last_ns) in enumerate(found) if last_ns > until_ns)
+    with file.open("r+b") as journal_file:
+        journal_file.truncate(found[first][0])
+    return journalend.read(file.parent).last_ns
 
 
 def make_port() -> None:

@@ -70,7 +70,11 @@ class Proof:
         if len(record["parts"]) != 1:
             self._tell(call, f"{len(record['parts'])} parts, {record['outcome']} {record['reasons']}")
             return
-        described, audio = _read(archive, record["parts"][0]["name"])
+        try:
+            described, audio = _read(archive, record["parts"][0]["name"])
+        except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+            self._tell(call, f"its recording is not there, or not whole: {error}")
+            return
         missing: Spans = []
         for side, channel in enumerate(described["channels"]):
             if len(channel["streams"]) != 1:

@@ -5,6 +5,7 @@ what is tried. A line a minute, a verdict at the end.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -44,6 +45,10 @@ class Use:
     files: int
 
 
+NO_PROCESS = Use(pid=0, pss_bytes=0, files=0)
+"""Of one that is not there just now."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Watch:
     """What was seen so far."""
@@ -73,15 +78,15 @@ class Watch:
                 line, number = call_id.partition("@")[0].split("-")
                 self.proof.take(self.archive, record, self.plan.call(int(line), int(number)))
             for entry in record["parts"]:
-                next((self.archive / "recordings").rglob(entry["name"])).unlink()
+                for recording in (self.archive / "recordings").rglob(entry["name"]):
+                    recording.unlink()
             path.unlink()
 
     def sample(self, recorder: Recorder) -> None:
         """Take the figures of the moment."""
         self.uses.append({role: use_of(recorder.pid(role)) for role in Role})
         journal = self.archive / "journal"
-        numbers = journalscan.numbers(journal)
-        self.journal_bytes.append(sum(journalscan.path_of(journal, number).stat().st_size for number in numbers))
+        self.journal_bytes.append(sum(_size(journalscan.path_of(journal, n)) for n in journalscan.numbers(journal)))
         with JournalReader(journal, self._position) as reader:
             while (item := reader.next()) is not None:
                 events = item[1].events if isinstance(item[1], EventBlock) else ()
@@ -112,13 +117,24 @@ class Watch:
 
 def use_of(pid: int) -> Use:
     """What a process uses now."""
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    (pss,) = (int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-    return Use(pid=pid, pss_bytes=pss * 1024, files=len(os.listdir(f"/proc/{pid}/fd")))
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        files = len(os.listdir(f"/proc/{pid}/fd"))
+    except (FileNotFoundError, ProcessLookupError):
+        return NO_PROCESS
+    pss = next((int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")), 0)
+    return Use(pid=pid, pss_bytes=pss * 1024, files=files)
+
+
+def _size(path: Path) -> int:
+    """Of a file that may be forgotten at this moment."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
 
 
 def growth(uses: Sequence[dict[Role, Use]]) -> list[str]:
-    """What grew over the second half of the samples by more than a steady process may; and restarts."""
+    """What grew over the second half of the samples, four at least, by more than a steady process may; and restarts."""
     second = uses[len(uses) // 2 :]
     earlier, later = second[: len(second) // 2], second[len(second) // 2 :]
     problems = []
@@ -183,10 +199,12 @@ def _follow(watch: Watch, recorder: Recorder, sender: Sender, began: float) -> N
 def main() -> int:
     """Soaks as the command line says; 1 if something is not as it must be."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=60.0, help="(default %(default)g)")
+    parser.add_argument("--minutes", type=float, default=60.0, help="1 or more (default %(default)g)")
     parser.add_argument("--calls", type=int, default=200, help="at a time (default %(default)s)")
     parser.add_argument("--seed", type=int, help="of the calls; by default another one each time")
     chosen = parser.parse_args()
+    if chosen.minutes < 1:
+        parser.error("less than a minute shows no growth")
     if reason := why_not():
         print(f"not possible: {reason}")
         return 1

@@ -106,6 +106,7 @@ def test_a_perfect_archive_is_proven(tmp_path: Path) -> None:
         (lambda stored: stored.streams[0].update(too_late=1), ["packets, lost, capture_lost, too_late are"]),
         (lambda stored: stored.record.update(outcome="partly", reasons=["network_loss"]), ["partly ['network_loss']"]),
         (lambda stored: stored.record.update(parts=[]), ["0 parts", "in no call record"]),
+        (lambda stored: stored.record.update(parts=[{"name": "p02.zip"}]), ["is not there", "in no call record"]),
         (lambda stored: stored.record["sip"].update(call_ids=["another"]), ["0 call records", "1 call records of ano"]),
         (lambda stored: setattr(stored, "copies", 2), ["2 call records"]),
     ],
@@ -212,4 +213,5 @@ def test_growth_is_told() -> None:
     told = soak.growth([used(100 + 2 * n, 20 + n) for n in range(40)])
     assert told[:2] == ["capture: memory grew from 149.0 to 169.0 MiB", "capture: open files grew from 44.5 to 54.5"]
     restarted = [f"{role}: was restarted" for role in Role]
+    assert soak.use_of(0) == soak.NO_PROCESS
     assert soak.growth([*(used(100, 20) for _ in range(9)), used(100, 20, pid=2)]) == restarted

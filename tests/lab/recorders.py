@@ -76,9 +76,8 @@ def _first_line(stream: IO[str] | None) -> str:
 
 def _wait_for_records(archive: Path, calls: int) -> None:
     """Not longer than would be reasonable: what is missing then, the comparison tells."""
-    for _ in range(100):
-        if len(list((archive / "calls").rglob("*.json"))) >= calls:
-            return
+    deadline = time.monotonic() + _LIMIT_S
+    while len(list((archive / "calls").rglob("*.json"))) < calls and time.monotonic() < deadline:
         time.sleep(0.1)
 
 
