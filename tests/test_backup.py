@@ -22,7 +22,7 @@ from storage.retention import clockfile
 from storage.retention.clockguard import ClockState
 from tests.storage.fatal import in_a_process_killed_at
 from tests.storage.ledger.books import NOW_NS, SOMEBODY, settings
-from tests.storage.retention.archives import make
+from tests.storage.retention.archives import call_id, make
 
 SETTINGS = '[site]\nserial = "RB-0001"\n'
 
@@ -36,11 +36,13 @@ def rokubox(*words: str, code: int = 0) -> str:
 
 @pytest.fixture
 def box(tmp_path: Path) -> Path:
-    """An archive, a configuration, logs, and where backups go."""
-    make(tmp_path / "archive", 3)
+    """An archive of which something was erased, a configuration, logs, and where backups go."""
+    make(tmp_path / "archive", 4)
+    certificates = tmp_path / "archive" / "retention" / "certificates"
+    certificates.mkdir(parents=True)
+    words = ("erase", call_id(3), "--yes", "--why", "asked", "--archive", f"{tmp_path}/archive")
+    rokubox(*words, "--certificate", f"{certificates}/E1-20261127T000000Z")
     clockfile.write(tmp_path / "archive" / "retention", ClockState(elapsed_ns=77), Disk())
-    (tmp_path / "archive" / "retention" / "certificates").mkdir()
-    (tmp_path / "archive" / "retention" / "certificates" / "E1-20261127T000000Z.txt").write_text("all of it\n")
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "share-access.log").write_text("who read what\n")
     (tmp_path / "rokubox.toml").write_text(
@@ -83,7 +85,9 @@ def test_restored_on_a_new_box_the_ledger_goes_on(box: Path) -> None:
     rokubox(*words, "--who", "tanaka", "--why", "box replaced")
     assert (box / "new.toml").read_text() == (box / "rokubox.toml").read_text()
     assert clockfile.read(box / "new/retention").elapsed_ns == 77
-    assert (box / "new/retention/certificates/E1-20261127T000000Z.txt").read_text() == "all of it\n"
+    for suffix in (".txt", ".json"):
+        kept = f"retention/certificates/E1-20261127T000000Z{suffix}"
+        assert (box / "new" / kept).read_bytes() == (box / "archive" / kept).read_bytes()
     with closing(sqlite3.connect(box / "new/index.sqlite")) as index:
         assert index.execute("SELECT count(*) FROM calls").fetchall() == [(3,)]
     with Ledger(settings(box / "new"), NOW_NS) as ledger:

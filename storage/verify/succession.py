@@ -23,7 +23,9 @@ class Succession:
     """The logs before the present one."""
 
     origins: set[str] = field(default_factory=set)
-    """Their names."""
+    """Their names, of those that are here."""
+    named: set[str] = field(default_factory=set)
+    """All their names."""
     defects: list[Defect] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
@@ -34,6 +36,7 @@ def examined(archive: Archive, first: Log | NextLog | None, seen: Sequence[Seen]
     folder = archive.ledger
     while isinstance(first, NextLog) and first.previous_origin not in found.origins:
         before = archive.quarantine / first.kept_as
+        found.named.add(first.previous_origin)
         place = f"quarantine/{first.kept_as}"
         said = f"the ledger {first.origin} goes on after a broken one ({first.who}, {first.at[:10]}: {first.why})"
         try:

@@ -115,8 +115,8 @@ class Verification:
         self._total_bytes = _bytes_below(request.archive) if progress else 0
         self._found = CheckpointsFound(self._archive)
         self._certificates = CertificatesFound(self._archive)
-        self._seen = [*self._found.seen, *self._certificates.seen, *request.checkpoints]
-        self._scan = self._scanned(self._seen)
+        self._seen = [*self._found.seen, *request.checkpoints]
+        self._scan = self._scanned([*self._seen, *self._certificates.seen])
         self.report = Report()
         """What was found so far."""
 
@@ -142,6 +142,8 @@ class Verification:
         self.report.add(before.defects)
         self.report.notices += before.notices
         seen = [one for one in self._seen if one.checkpoint.origin not in before.origins]
+        # One of a log before this one may be over lines that are lost, which is no fault of the certificate's.
+        seen += [one for one in self._certificates.seen if one.checkpoint.origin not in before.named]
         self._check_signatures(self._found, self._scan, seen)
         self._scan.finish()
         self.report.add(self._scan.defects)

@@ -46,8 +46,9 @@ def forged_log(made: Made, change, *, now_ns: int = LATER_NS) -> None:
 
 
 def forget_log(made: Made) -> None:
-    """Take the ledger away, and the copy of its checkpoint that would stand for it."""
+    """Take away the ledger, the copy of its checkpoint that would stand for it, and certificates with others of it."""
     shutil.rmtree(made.root / "ledger")
+    shutil.rmtree(made.root / "retention", ignore_errors=True)
     (made.root / "recordings" / "checkpoint.txt").unlink()
 
 
