@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from appliance.assembly.settings import NS, AssemblySettings, Legs, Record
 from appliance.capturing import configtexts
+from appliance.diagnosis.settings import ManagementSettings, ProbeSettings
 from appliance.errors import ConfigurationError
 from appliance.telemetry import settings as telemetry_settings
 from appliance.telemetry.settings import MqttSettings
@@ -191,6 +192,8 @@ class Configuration:
     recording: Recording = field(default_factory=Recording)
     enterprise: tuple[EnterpriseTable, ...] = ()
     storage: Storage = field(default_factory=Storage)
+    management: ManagementSettings = field(default_factory=ManagementSettings)
+    probe: ProbeSettings = field(default_factory=ProbeSettings)
     backup: BackupSettings = field(default_factory=BackupSettings)
     share: ShareSettings = field(default_factory=ShareSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)

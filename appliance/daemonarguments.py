@@ -111,6 +111,7 @@ def _assemble(arguments: argparse.Namespace) -> int:
                 observe_command=_command("storage", "--observe", root=root, config_file=arguments.config),
             ),
             volume_uuid=configuration.storage.volume_uuid,
+            beyond=configuration.probe.beyond,
             supervisor=arguments.supervisor,
         )
     )

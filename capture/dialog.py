@@ -6,6 +6,7 @@ finds, opens and forgets calls, and keeps their timers. It never looks at RTP, a
 """
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from capture import callstate, parties, transfer
@@ -19,6 +20,9 @@ _OUTSIDE_CALLS = frozenset(("REGISTER", "SUBSCRIBE", "PUBLISH", "MESSAGE"))
 _OF_CALLS = frozenset(("INVITE", "ACK", "CANCEL", "BYE", "UPDATE", "PRACK", "INFO", "REFER"))
 _JOINS_BY_REQUEST = frozenset(("INVITE", "BYE", "UPDATE", "PRACK", "INFO"))
 _JOINS_BY_2XX = frozenset(("INVITE", "BYE", "UPDATE", "PRACK"))
+
+Listener = Callable[[int, Endpoint, Endpoint, str, SipMessage], None]
+"""Takes time, source, destination, transport and message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,8 @@ class DialogTable:
 
     def __init__(self, state: DialogState | None = None, limits: DialogLimits | None = None) -> None:
         """Goes on from `state`, which this table then owns; an empty table without one."""
+        self.listener: Listener | None = None
+        """Hears every message, those that have nothing to do with calls too."""
         self.state = state or DialogState()
         self._limits = limits or DialogLimits()
         self._timers: list[tuple[int, str]] = []
@@ -86,6 +92,8 @@ class DialogTable:
         """Takes in one message; returns the call whose record may have changed, None when it belongs to none."""
         counters = self.state.counters
         counters.messages += 1
+        if self.listener is not None:
+            self.listener(ts_ns, source, destination, transport, message)
         if message.method in _OUTSIDE_CALLS:
             counters.ignored += 1
             return None

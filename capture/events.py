@@ -64,6 +64,10 @@ class Counted(StrEnum):
     """Times the ring stood still because it was full."""
     NIC_MISSED = "nic_missed"
     """Frames that the adapter had no room for."""
+    UNICAST = "unicast"
+    """Frames to one station, of those of a port on which nothing passes the filter; only there."""
+    GROUP = "group"
+    """Likewise, frames to a group or to everybody."""
     SENT = "sent"
     """Frames sent: a mirror port never sends."""
 

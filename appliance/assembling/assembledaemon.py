@@ -21,6 +21,7 @@ from types import FrameType
 from appliance.assembling import journalneeds
 from appliance.assembling.journalneeds import Needs
 from appliance.assembling.quarantine import Quarantine
+from appliance.assembling.wirereport import WireReport
 from appliance.assembly import snapshot
 from appliance.assembly.fold import Assembly
 from appliance.assembly.isolation import cause_of
@@ -71,6 +72,8 @@ class AssembleSettings:
     """How ledger and index are kept; None: not at all."""
     keeping: KeepingSettings = field(default_factory=lambda: KeepingSettings(reserve_bytes=0))
     """What else is done with the archive."""
+    beyond: tuple[str, ...] = ()
+    """Addresses and networks of the carrier, which tell the sides of the mirror apart."""
     volume_uuid: str = ""
     """File system that the archive has to lie on; any when empty."""
     supervisor: int = 0
@@ -114,13 +117,14 @@ class AssembleDaemon:
             quarantine = Quarantine(directory=self._archive.quarantine, spool=self._archive.spool, say=_tell)
             with quarantine, JournalReader(self._archive.journal, position) as reader:
                 publisher = self._publisher(writer)
-                assembly = Assembly(self._settings.assembly, publisher, reader.read_into, state, quarantine)
+                wire = self._wire_report(reader)
+                assembly = Assembly(self._settings.assembly, publisher, reader.read_into, state, quarantine, wire)
                 self._say_troubles(writer)
                 self._board.poll()
                 servicenotify.ready("assembling")
                 servicenotify.watchdog()  # from now on: what hangs may be the first thing to come
                 with self._kept(writer):
-                    self._loop(reader, assembly, writer, quarantine)
+                    self._loop(reader, assembly, writer, quarantine, wire)
                 self._keep(reader, assembly, writer)
 
     @contextmanager
@@ -145,6 +149,10 @@ class AssembleDaemon:
             self._board.say(Concern.RETENTION_FAILED, what, part="keeping")
             return None
         return stack.enter_context(keeping)
+
+    def _wire_report(self, reader: JournalReader) -> WireReport:
+        sip_ports = self._settings.assembly.sip_ports
+        return WireReport(self._settings.beyond, sip_ports, reader.read_into, self._archive.run, _tell)
 
     def _publisher(self, writer: ArchiveWriter) -> Publisher:
         settings = self._settings.assembly
@@ -193,7 +201,14 @@ class AssembleDaemon:
             _tell(f"the snapshot cannot be used, the journal is read from its beginning: {error}")
             return None, 0
 
-    def _loop(self, reader: JournalReader, assembly: Assembly, writer: ArchiveWriter, quarantine: Quarantine) -> None:
+    def _loop(
+        self,
+        reader: JournalReader,
+        assembly: Assembly,
+        writer: ArchiveWriter,
+        quarantine: Quarantine,
+        wire: WireReport,
+    ) -> None:
         kept = time.monotonic()
         while True:
             item = reader.next()
@@ -205,6 +220,7 @@ class AssembleDaemon:
             if item is None and (self._stopping or self._parent.gone_for_s()):
                 return
             if item is None:
+                wire.report(assembly.state)
                 time.sleep(WAIT_S)
             elif quarantine.is_held_block(item[0], reader):
                 assembly.leave_out(item[1])

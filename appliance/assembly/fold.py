@@ -18,6 +18,7 @@ Time is packet time. Nothing here reads a clock or touches a file; the publisher
 import heapq
 
 from appliance.assembly.isolation import Isolation
+from appliance.assembly.onlooker import Onlooker
 from appliance.assembly.ownmedia import OwnMedia
 from appliance.assembly.publish import Publisher
 from appliance.assembly.recorder import Recorder
@@ -47,10 +48,14 @@ class Assembly:
         read_into: ReadInto,
         state: AssemblyState | None = None,
         isolation: Isolation | None = None,
+        onlooker: Onlooker | None = None,
     ) -> None:
         self.settings = settings
         self.state = state or AssemblyState()
         self._journal = read_into
+        self._onlooker = onlooker
+        if onlooker is not None:
+            self.state.signalling.dialogs.listener = onlooker.said
         self.isolation = isolation or Isolation()
         recorder = Recorder(self.state, publisher, self._read_into, self.isolation)
         self._calls = SipCalls(publisher.book, self.state, recorder)
@@ -70,12 +75,16 @@ class Assembly:
                 self._advance(block.first_ns)
                 self.state.runs.register(block)
                 self._media.watch_new_runs()
+                if self._onlooker is not None:
+                    self._onlooker.media(block)
             case SignallingBlock():
                 self._read_frames(block)
             case RawBlock():
                 self._read_raw(block)
             case EventBlock():
                 for event in block.events:
+                    if self._onlooker is not None:
+                        self._onlooker.event(event)
                     self.state.outages.note(event)
                     self._advance(event.ts_ns)
                     if event.kind == EventKind.CONFIGURATION:
@@ -150,6 +159,8 @@ class Assembly:
                 for call in dialogs.expire(upcoming):
                     self._calls.weigh_expiry(call)
                     self._calls.note(call)
+                    if self._onlooker is not None:
+                        self._onlooker.changed(upcoming, call)
             else:
                 _, what, key = heapq.heappop(state.due)
                 self._handle(Due(what), key)
@@ -180,11 +191,15 @@ class Assembly:
 
     def _read_frames(self, block: SignallingBlock) -> None:
         signalling = self.state.signalling
+        if self._onlooker is not None:
+            self._onlooker.frames(block)
         for ts_ns, call in signalling.receive(block.frames):
             if call is None:
                 self._advance(ts_ns)
             else:
                 self._calls.note(call)
+                if self._onlooker is not None:
+                    self._onlooker.changed(ts_ns, call)
             if signalling.loose:
                 self._take_loose()
 

@@ -3,6 +3,7 @@
 disk.json        `rokubox storage --observe`, every hour         DiskSeen
 retention.json   `rokubox retention --automatic`                 RetentionSeen
 storage.json     the archive's owner, every half minute at least Condition, with all of that
+wire.json        the same, every few seconds                     what the mirror showed: diagnosis/wire/wirefile
 """
 
 import os
@@ -12,14 +13,12 @@ from typing import TypeVar
 
 import msgspec
 
-from appliance.condition.record import Condition
-from appliance.condition.seen import DiskSeen, RetentionSeen
 from storage.disk import FILE_MODE
 
 DISK, RETENTION = "disk.json", "retention.json"
 MAX_BYTES = 4 << 20
 
-Seen = TypeVar("Seen", DiskSeen, RetentionSeen, Condition)
+Seen = TypeVar("Seen")
 
 
 def read(run: Path, name: str, kind: type[Seen]) -> Seen | None:
@@ -31,7 +30,7 @@ def read(run: Path, name: str, kind: type[Seen]) -> Seen | None:
         return None
 
 
-def write(run: Path, name: str, seen: DiskSeen | RetentionSeen | Condition) -> bool:
+def write(run: Path, name: str, seen: object) -> bool:
     """Replace a file; False when the disk does not take it. It need not survive a power cut: no fsync."""
     hidden = run / f".{name}.tmp-{os.getpid()}"
     try:

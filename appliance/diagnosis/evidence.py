@@ -290,10 +290,10 @@ class CallsSeen:
     """No RTP either way, and the call lasted as calls do."""
     lan_missing: int = 0
     """RTP from beyond only."""
-    lan_missing_private: int = 0
-    """Of those, the customer's side was told to send to, or offered, an address that cannot be reached (NAT)."""
     vpn_missing: int = 0
     """RTP from the customer's side only."""
+    nowhere: int = 0
+    """Of one-way calls, those whose customer's side announced an address that its media does not come from (NAT)."""
     one_way_unplaced: int = 0
     """RTP one way only, and it cannot be told which side is missing."""
     durations_s: tuple[float, ...] = ()

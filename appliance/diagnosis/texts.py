@@ -200,6 +200,15 @@ ROWS: Final[Mapping[Row, _Said]] = MappingProxyType(
                 "Check telephone, PBX and NAT (private address in SDP).",
             ),
         ),
+        Row.NAT_IN_SDP: _Said(
+            Text(
+                "SDP のアドレスに相手から到達できません（NAT）", "SDP names an address that beyond cannot reach (NAT)"
+            ),
+            Text(
+                "PBX の外部アドレス設定と SIP ALG を確認してください。",
+                "Set the PBX's external address; check SIP ALG.",
+            ),
+        ),
         Row.GAPS_FROM_LAN: _Said(
             Text("お客様 LAN からの音声に欠落", "media from the customer's LAN has gaps"),
             Text(
@@ -345,6 +354,13 @@ ROWS: Final[Mapping[Row, _Said]] = MappingProxyType(
         Row.SENDER_CLOCK: _Said(
             Text("端末の送信クロック異常", "a sender's clock is off"),
             Text("該当端末の機種・ファームウェアを確認してください。", "Check model and firmware of that device."),
+        ),
+        Row.GAPS_TOGETHER: _Said(
+            Text("両方向が同時に途切れています", "both directions have gaps at the same instants"),
+            Text(
+                "ミラー元ポートとミラーセッションの瞬断を、スイッチのログで確認してください。",
+                "Look in the switch's log for interruptions of the mirrored port or the mirror session.",
+            ),
         ),
         Row.ONE_WAY_UNPLACED: _Said(
             Text("片通話（どちら側か判定できません）", "one-way media, and it cannot be told whose is missing"),

@@ -35,13 +35,15 @@ def _one_sided(wire: Wire, limits: Thresholds) -> Iterator[Finding]:
         facts = (_count(calls, "calls_one_way", one_sided), *_vlans(wire))
         yield _finding(Row.VLAN_MISSING, (Domain.MIRROR,), facts)
         return
+    nowhere = wire_fact(calls.window, "private_address_in_sdp", calls.nowhere, one_sided)
     if calls.lan_missing >= least:
-        facts = (
-            _count(calls, "calls_without_lan_media", calls.lan_missing),
-            wire_fact(calls.window, "private_address_in_sdp", calls.lan_missing_private, calls.lan_missing),
-        )
+        facts = (_count(calls, "calls_without_lan_media", calls.lan_missing), nowhere)
         yield _finding(Row.LAN_SILENT, (Domain.LAN,), facts)
-    if calls.vpn_missing >= least:
+    if calls.vpn_missing >= least and calls.nowhere >= least:
+        # They answer to where they were told to: an address behind a NAT, which is not known there.
+        facts = (_count(calls, "calls_without_vpn_media", calls.vpn_missing), nowhere)
+        yield _finding(Row.NAT_IN_SDP, (Domain.LAN,), facts)
+    elif calls.vpn_missing >= least and wire.media.from_lan.packets:
         leaves = wire_fact(wire.media.window, "packets_from_lan", wire.media.from_lan.packets)
         facts = (_count(calls, "calls_without_vpn_media", calls.vpn_missing), leaves)
         yield _finding(Row.VPN_SILENT, (Domain.VPN, Domain.CARRIER), facts)
@@ -51,9 +53,9 @@ def _one_sided(wire: Wire, limits: Thresholds) -> Iterator[Finding]:
 
 
 def _vlan_is_missing(wire: Wire) -> bool:
-    """SIP comes on a VLAN, and the RTP that there is came on none of SIP's."""
+    """SIP and the RTP that there is come on different VLANs: there may be a third one."""
     seen = {vlan for leg in (wire.media.from_lan, wire.media.from_vpn, wire.media.unplaced) for vlan in leg.vlans}
-    return any(wire.sip.vlans) and bool(seen) and seen.isdisjoint(wire.sip.vlans)
+    return bool(seen) and bool(wire.sip.vlans) and seen.isdisjoint(wire.sip.vlans)
 
 
 def equal_durations(evidence: Evidence, limits: Thresholds) -> Iterator[Finding]:

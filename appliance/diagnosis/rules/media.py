@@ -15,20 +15,26 @@ DROPPED_TOGETHER = 2
 def gaps(evidence: Evidence, limits: Thresholds) -> Iterator[Finding]:
     """Sequence gaps at the mirror, by direction. Local drops are `box.overload`, and then nothing here is believed.
 
-    Both ways at the same instants and a port near its speed: the mirror left frames out. From the LAN: lan, whatever
-    comes from beyond. From beyond, and none from the LAN: vpn or carrier.
+    Both ways at the same instants and a port near its speed: the mirror left frames out. Both ways at the same
+    instants otherwise: not observable. From the LAN: lan, whatever comes from beyond. From beyond, and none from the
+    LAN: vpn or carrier.
     """
     if evidence.wire is None:
         return
     media = evidence.wire.media
     lan, vpn = media.from_lan, media.from_vpn
     full = [port for port in ports_of(evidence, Role.SPAN) if _is_near_speed(port, limits)]
-    if full and _fall_together(media, limits) and (_has_gaps(lan, limits) or _has_gaps(vpn, limits)):
+    together = _fall_together(media, limits) and _has_gaps(lan, limits) and _has_gaps(vpn, limits)
+    if together and full:
         facts = tuple(
             port_fact(port, "peak_rate", port.peak_bps or 0, (port.speed_mbps or 0) * 1e6, "bit/s") for port in full
         )
         facts += (wire_fact(media.window, "gaps_together", media.shared_bins, media.bins),)
         yield _finding(Row.OVERSUBSCRIBED, (Domain.MIRROR,), (*facts, *_lost(media)), step=Step.FRAMES)
+    elif together:
+        # The mirror, or the way that it mirrors: nothing here tells the two apart.
+        facts = (wire_fact(media.window, "gaps_together", media.shared_bins, media.bins), *_lost(media))
+        yield _finding(Row.GAPS_TOGETHER, (), facts, confidence=Confidence.LOW)
     elif _has_gaps(lan, limits):
         yield _finding(Row.GAPS_FROM_LAN, (Domain.LAN,), _lost(media))
     elif _has_gaps(vpn, limits) and is_still(lan, limits):

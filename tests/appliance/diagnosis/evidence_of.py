@@ -223,6 +223,12 @@ def _next_hop_gone(evidence: Evidence) -> Evidence:
     return _carrier_gone(with_check(evidence, Step.VPN_NEXT_HOP, Cause.TIMEOUT))
 
 
+def _arp_at_the_mirror(evidence: Evidence) -> Evidence:
+    evidence = with_wire(evidence, "sip", unanswered_out=5)
+    assert evidence.wire is not None
+    return replace(evidence, wire=replace(evidence.wire, arp=ArpSeen(window=WINDOW, asked=1, unanswered=1)))
+
+
 def _refused(status: int, count: int, callees: int = 5, *, from_lan: bool = False) -> Callable[[Evidence], Evidence]:
     final = Final(status=status, from_lan=from_lan, count=count, callees=callees, servers=("SBC/1",))
     return _sip(finals=(Final(status=200, from_lan=False, count=5, callees=5), final))
@@ -242,7 +248,8 @@ FAULTS: Mapping[str, tuple[Callable[[Evidence], Evidence], Row, Domains]] = {
     "RTP on another VLAN, one side of it missing": (_other_vlan, Row.VLAN_MISSING, M),
     "no RTP, calls last normally": (_no_media(vlan=0, silent_long=12), Row.MEDIA_BYPASSES, M),
     "no RTP, BYE within seconds": (_no_media(vlan=0, silent_short=12), Row.NO_MEDIA, L),
-    "the LAN's side missing": (_calls(lan_missing=9, lan_missing_private=9), Row.LAN_SILENT, L),
+    "the LAN's side missing": (_calls(lan_missing=9), Row.LAN_SILENT, L),
+    "NAT'ed SDP": (_calls(vpn_missing=9, nowhere=9), Row.NAT_IN_SDP, L),
     "the carrier's side missing": (_calls(vpn_missing=9), Row.VPN_SILENT, VC),
     "gaps from the VPN": (_legs({}, GAPS), Row.GAPS_FROM_VPN, VC),
     "gaps from the LAN": (_legs(GAPS, {}), Row.GAPS_FROM_LAN, L),
@@ -258,6 +265,11 @@ FAULTS: Mapping[str, tuple[Callable[[Evidence], Evidence], Row, Domains]] = {
         M,
     ),
     "gaps both ways, each on its own": (_legs(GAPS, GAPS, shared_bins=210), Row.GAPS_FROM_LAN, L),
+    "gaps both ways at the same instants": (
+        _legs(FEW_BINS, FEW_BINS, shared_bins=38),
+        Row.GAPS_TOGETHER,
+        (),
+    ),
     "the far end reports loss": (_legs({"reported_lost": 1500}, {}), Row.LOSS_TOWARDS_VPN, VC),
     "one far end reports loss": (_legs({"reported_lost": 1500, "reporters": 1}, {}), Row.LOSS_TOWARDS_VPN, (*VC, *E)),
     "the telephones report loss": (_legs({}, {"reported_lost": 1500}), Row.LOSS_TOWARDS_LAN, L),
@@ -291,7 +303,7 @@ FAULTS: Mapping[str, tuple[Callable[[Evidence], Evidence], Row, Domains]] = {
         LV,
     ),
     "ARP unanswered at the mirror": (
-        lambda e: with_wire(_sip(unanswered_out=5)(e), "arp", asked=1, unanswered=1),
+        _arp_at_the_mirror,
         Row.ARP_UNANSWERED,
         LV,
     ),

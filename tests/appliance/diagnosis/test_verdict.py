@@ -1,5 +1,6 @@
 """The fault matrix as tables and properties of the pure verdict."""
 
+import itertools
 import random
 from dataclasses import replace
 
@@ -149,9 +150,18 @@ def test_without_any_evidence_nobody_is_accused():
     assert {rung.state for rung in found.ladder} == {State.UNKNOWN}
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.sampled_from(NAMES), min_size=2, max_size=4, unique=True))
+def test_no_two_faults_accuse_an_innocent():
+    for pair in itertools.permutations(NAMES, 2):
+        check_innocence(pair)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from(NAMES), min_size=3, max_size=4, unique=True))
 def test_several_faults_accuse_no_innocent(names):
+    check_innocence(names)
+
+
+def check_innocence(names):
     evidence = healthy()
     for name in names:
         evidence = FAULTS[name][0](evidence)
@@ -162,7 +172,7 @@ def test_several_faults_accuse_no_innocent(names):
         assert set(finding.domains) - {Domain.ENDPOINT} <= guilty | {Domain.LAN, Domain.MIRROR}, finding
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True))
 def test_our_own_side_comes_first(names):
     evidence = healthy()
@@ -174,7 +184,7 @@ def test_our_own_side_comes_first(names):
         assert not set(domains) <= {Domain.APPLIANCE, Domain.MIRROR, Domain.LAN}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True),
     st.sampled_from(list(OWN_SIDE)),
@@ -188,7 +198,7 @@ def test_more_doubt_of_ourselves_never_accuses_more_of_others(names, step, state
     assert BEYOND & after.named <= BEYOND & before.named
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.sampled_from(NAMES), st.integers(2, 50))
 def test_more_of_the_same_names_the_same(name, times):
     """Counts of a fault that grow, with everything that they are counted against, never change whose it is."""
@@ -200,7 +210,7 @@ def test_more_of_the_same_names_the_same(name, times):
 
 _COUNTS = {
     *("packets", "expected", "lost", "doubled", "ef", "best_effort", "reported", "reported_lost", "constant"),
-    *("streams", "answered", "silent_short", "silent_long", "lan_missing", "lan_missing_private", "vpn_missing"),
+    *("streams", "answered", "silent_short", "silent_long", "lan_missing", "nowhere", "vpn_missing"),
     *("one_way_unplaced", "invites_out", "unanswered_out", "invites_in", "unanswered_in", "unanswered_unplaced"),
     *("count", "challenge_loops_out", "challenge_loops_in", "unacknowledged", "kernel_drops", "nic_drops"),
     *("crc_errors", "alignment_errors", "foreign", "group", "received", "unicast"),

@@ -1,0 +1,81 @@
+"""The onlooker of the live assembly: what the mirror shows goes to `run/wire.json` every few seconds.
+
+Whatever goes wrong with it is told once, and there are no more reports: recording goes on.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from appliance.assembly.isolation import cause_of
+from appliance.assembly.state import AssemblyState
+from appliance.condition import observed
+from appliance.diagnosis.wire import wirefile
+from appliance.diagnosis.wire.watch import WireWatch
+from capture.endpoint import Endpoint
+from capture.journal import Event, MediaBlock, SignallingBlock
+from capture.packets import ReadInto
+from capture.sip import SipMessage
+from capture.sipcall import SipCall
+
+REPORT_S = 3.0
+"""How often a report is written: an answer is due within 30 s."""
+
+
+class WireReport:
+    """Hears what assembly reads, and reports."""
+
+    def __init__(
+        self,
+        beyond: tuple[str, ...],
+        sip_ports: frozenset[int],
+        read_into: ReadInto,
+        run: Path,
+        tell: Callable[[str], None],
+    ) -> None:
+        """`beyond`: addresses and networks of the carrier; reports go into the directory `run`."""
+        self._watch: WireWatch | None = WireWatch(beyond, sip_ports, read_into)
+        self._run = run
+        self._tell = tell
+        self._due_s = time.monotonic() + REPORT_S
+
+    def media(self, block: MediaBlock) -> None:
+        """Pass on a media block."""
+        self._pass(lambda watch: watch.media(block))
+
+    def frames(self, block: SignallingBlock) -> None:
+        """Pass on a signalling block."""
+        self._pass(lambda watch: watch.frames(block))
+
+    def said(self, ts_ns: int, source: Endpoint, destination: Endpoint, transport: str, message: SipMessage) -> None:
+        """Pass on a message."""
+        self._pass(lambda watch: watch.said(ts_ns, source, destination, transport, message))
+
+    def changed(self, ts_ns: int, call: SipCall) -> None:
+        """Pass on a call."""
+        self._pass(lambda watch: watch.changed(ts_ns, call))
+
+    def event(self, event: Event) -> None:
+        """Pass on an event."""
+        self._pass(lambda watch: watch.event(event))
+
+    def report(self, state: AssemblyState) -> None:
+        """Write a report when it is due; to be called when the journal is read to its end."""
+        if time.monotonic() < self._due_s:
+            return
+        self._due_s = time.monotonic() + REPORT_S
+        self._pass(lambda watch: self._write(watch, state))
+
+    def _write(self, watch: WireWatch, state: AssemblyState) -> None:
+        wire, ports = watch.seen(state.signalling.losses, state.shift_at(watch.now_ns))
+        report = wirefile.Report(at_ns=time.time_ns(), wire=wire, ports=ports)
+        observed.write(self._run, wirefile.NAME, report)  # if the disk does not take it, the next one may find a way
+
+    def _pass(self, act: Callable[[WireWatch], None]) -> None:
+        if self._watch is None:
+            return
+        try:
+            act(self._watch)
+        except Exception as error:
+            self._watch = None
+            self._tell(f"alarm: what the mirror shows is no longer counted: {cause_of(error)}")

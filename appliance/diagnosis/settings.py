@@ -1,0 +1,112 @@
+"""`[management]` and `[probe]`: the way out of the box, and what lies on it. Pure."""
+
+import ipaddress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
+
+from appliance.diagnosis.evidence import Step
+from appliance.tomltree import Check
+
+
+def _address_problem(text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return "" if not text else f"{text!r} is no IP address"
+    return ""
+
+
+def _interface_problem(text: str) -> str:
+    try:
+        ipaddress.ip_interface(text)
+    except ValueError:
+        return "" if not text else f"{text!r} is no address with its prefix; write one like 192.0.2.10/24"
+    return ""
+
+
+def _network_problem(text: str) -> str:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return f"{text!r} is no network; write one like 198.51.100.0/24"
+    return ""
+
+
+def _host_problem(text: str) -> str:
+    return "" if text and text.isprintable() and not set(text) & set(" /@[]") else "no address or host name"
+
+
+Address = Annotated[str, Check(_address_problem)]
+InterfaceAddress = Annotated[str, Check(_interface_problem)]
+Network = Annotated[str, Check(_network_problem)]
+Host = Annotated[str, Meta(max_length=255), Check(_host_problem)]
+PortNumber = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class Transport(StrEnum):
+    """How SIP is carried."""
+
+    UDP = "udp"
+    TCP = "tcp"
+    TLS = "tls"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagementSettings:
+    """`[management]`: the port that everything but capture goes through."""
+
+    interface: str = ""
+    """Name of the interface; that of the default route when empty."""
+    address: InterfaceAddress = ""
+    """Address with its prefix; by DHCP when empty."""
+    gateway: Address = ""
+    """Default gateway; by DHCP when empty."""
+    dns: tuple[Address, ...] = ()
+    """Name servers; those of the system when empty."""
+    ntp: tuple[Host, ...] = ()
+    """Time servers; those of the system when empty."""
+    vlan: Annotated[int, Meta(ge=0, le=4094)] = 0
+    """VLAN of the management network; 0: untagged."""
+    proxy: str = ""
+    """URL of an HTTP proxy for delivery; none when empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarrierEndpoint:
+    """`[[probe.carrier]]`: where the carrier's service is reached."""
+
+    address: Host
+    """Address or name."""
+    port: PortNumber = 5060
+    """SIP port."""
+    transport: Transport = Transport.UDP
+    """How SIP is carried there."""
+    server_name: str = ""
+    """Name in the certificate, for `tls`; `address` when empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeSettings:
+    """`[probe]`: what is asked, from the management port only, and how far the sides can be told apart."""
+
+    gateway: Address = ""
+    """Gateway to be looked for; that of `[management]` or of the default route when empty."""
+    vpn_next_hop: Address = ""
+    """The VPN router's address on this side; not looked for when empty."""
+    carrier: tuple[CarrierEndpoint, ...] = ()
+    """The carrier's endpoints; not asked when empty."""
+    carrier_networks: tuple[Network, ...] = ()
+    """Where the carrier's signalling and media come from, besides the endpoints; tells the mirror's sides apart."""
+    dns_name: str = ""
+    """Name to be resolved; the broker's, else no name is asked for and only the servers' answer counts."""
+    not_observable: tuple[Step, ...] = ()
+    """Rungs that this box cannot observe, so that they are no doubt: a virtual machine has no SMART."""
+
+    @property
+    def beyond(self) -> tuple[str, ...]:
+        """Addresses and networks that lie beyond the VPN router."""
+        addresses = [each.address for each in self.carrier if not _address_problem(each.address)]
+        return (*addresses, *self.carrier_networks)

@@ -1,0 +1,1 @@
+"""What the mirror shows, counted while assembly reads the journal: signalling, calls and media by direction."""
