@@ -58,7 +58,9 @@ class FragmentReassembler:
     max_datagrams: int = 4096
     """Unfinished datagrams kept at once; finished ones are remembered in the same number."""
     max_bytes: int = 16 * 1024 * 1024
-    """Memory for all unfinished datagrams, overhead included; and for those finished."""
+    """Memory for all unfinished datagrams, overhead included."""
+    max_finished_bytes: int = 4 * 1024 * 1024
+    """Memory for the payloads of finished ones that are remembered."""
     partial: dict[bytes, PartialDatagram] = field(default_factory=dict)
     """Unfinished datagrams by the caller's key, oldest first."""
     finished: dict[bytes, Finished] = field(default_factory=dict)
@@ -140,7 +142,7 @@ class FragmentReassembler:
         self._forget(key)
         self.finished[key] = Finished(ts_ns, payload)
         self.finished_bytes += len(payload)
-        while len(self.finished) > self.max_datagrams or self.finished_bytes > self.max_bytes:
+        while len(self.finished) > self.max_datagrams or self.finished_bytes > self.max_finished_bytes:
             self._forget(next(iter(self.finished)))
         return payload
 

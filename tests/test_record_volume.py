@@ -138,7 +138,7 @@ def test_pulled_out_and_put_back(tmp_path: Path) -> None:
             with sending("switch0", play(call("second", talk_s=2.0)).packets):
                 time.sleep(1)
                 other.mount(place)
-            time.sleep(2)
+            time.sleep(1)
             assert [path.name for path in place.iterdir()] == ["lost+found"]
             run("umount", place)
             time.sleep(1)
@@ -189,19 +189,19 @@ def test_a_disk_that_is_read_only_for_a_while(tmp_path: Path) -> None:
     veth("span0", "switch0")
     place = tmp_path / "place"
     place.mkdir()
-    played = play(call(talk_s=6.0))
+    played = play(call(talk_s=4.0))
     with disks(tmp_path, 1) as (ours,):
         ours.mount(place)
         config = tmp_path / "rokubox.toml"
         config.write_text(f'[storage]\nvolume_uuid = "{ours.uuid}"\nreserve_bytes = 0\n')
         with recording(place / "archive", *PORT, "--config", str(config)) as recorder:
             with sending("switch0", played.packets):
-                time.sleep(3)
+                time.sleep(2)
                 run("mount", "--bind", place, place)
                 run("mount", "-o", "remount,bind,ro", place)
                 with pytest.raises(OSError, match="Read-only"):
                     (place / "probe").write_bytes(b"")
-            time.sleep(3)
+            time.sleep(2)  # it would have been written by now
             assert call_records(place / "archive") == []
             run("umount", place)
             recorder.wait_for_records(1)

@@ -15,7 +15,7 @@ from appliance.errors import SnapshotError
 from capture.dialog import DialogState, DialogTable
 from capture.runs import RunState, RunTable
 
-FORMAT = 13
+FORMAT = 14
 """Changes with every change of the state's shape; an older snapshot is not read, the journal is."""
 _HEAD = struct.Struct("<4sII")
 _MAGIC = b"RKBS"

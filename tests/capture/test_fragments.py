@@ -178,7 +178,7 @@ def test_a_step_of_time_backwards_does_not_revive_what_is_too_old() -> None:
 
 
 def test_floods_are_bounded_in_number_and_in_memory() -> None:
-    reassembler = FragmentReassembler(max_datagrams=100, max_bytes=64 * 1024)
+    reassembler = FragmentReassembler(max_datagrams=100, max_bytes=64 * 1024, max_finished_bytes=64 * 1024)
     for number in range(1000):
         reassembler.add(number, number.to_bytes(4, "big"), 0, True, bytes(1480))
         assert reassembler.held_bytes <= 64 * 1024
