@@ -128,6 +128,10 @@ class MirrorPort:
         """Blocks that its rings have."""
         return sum(held.ring.blocks for held in self._rings)
 
+    def room_bytes(self) -> int:
+        """Memory that these take."""
+        return sum(held.ring.blocks * held.ring.block_bytes for held in self._rings)
+
     @property
     def block_bytes(self) -> int:
         """Size of the blocks that are read next."""

@@ -44,8 +44,6 @@ from capture.livejournal import LiveJournal
 
 CYCLE_S = 0.5
 """How long packets are gathered before they are written: fewer, larger blocks are cheaper to read back."""
-EARLY_BYTES = 32 << 20
-"""So much in ring blocks is not left waiting for the cycle's end."""
 COUNT_S = 1.0
 """How often counters are read."""
 SLOW_S = 2.0
@@ -237,7 +235,7 @@ class CaptureDaemon:
                 return
             if ready - {journal.fileno()}:
                 self._ports.follow()
-            if journal.settle() and (self._behind or self._ports.unread_bytes() >= EARLY_BYTES):
+            if journal.settle() and (self._behind or self._ports.are_filling()):
                 return
 
     def _each_second(self, journal: LiveJournal, sync: SyncThread, upkeep: Upkeep, beside: Background[Found]) -> None:

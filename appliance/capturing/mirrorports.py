@@ -25,6 +25,9 @@ from capture.rtnetlink import Link
 
 Detail = dict[str, str | int]
 
+EARLY_BYTES = 32 << 20
+"""So much in ring blocks is not left waiting."""
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Standing:
@@ -167,9 +170,10 @@ class MirrorPorts:
         """Ring blocks that can be read, of all ports."""
         return sum(port.unread() for port in self.ports)
 
-    def unread_bytes(self) -> int:
-        """Memory that these take."""
-        return sum(port.unread_bytes() for port in self.ports)
+    def are_filling(self) -> bool:
+        """Whether so much can be read that it should not wait: of all ports together, or half of one's room."""
+        waiting = [(port.unread_bytes(), port.room_bytes()) for port in self.ports]
+        return sum(taken for taken, _ in waiting) >= EARLY_BYTES or any(2 * taken > room for taken, room in waiting)
 
     def waiting_since_ns(self) -> int | None:
         """Return the real time at which the oldest block that can be read was begun; None when there is none."""
