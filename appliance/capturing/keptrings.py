@@ -81,6 +81,8 @@ def take() -> Kept:
     for name, key in keys.items():
         if key is None:
             os.close(stored[name])
+            if name.startswith(f"{_RING}-"):  # another version's: it would be filled for ever, and nobody would read it
+                forget(name)
     untold = dict(found for name in stored if (found := _parse_untold(name)) is not None)
     for left in untold.keys() - rings.keys():
         forget(untold.pop(left).name)
