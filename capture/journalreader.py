@@ -70,6 +70,7 @@ class JournalReader:
         Raises:
             OSError: a file that is there cannot be opened.
         """
+        self._close_removed()
         while True:
             found = self._block_here()
             if found is None:
@@ -88,7 +89,7 @@ class JournalReader:
         """Fill `target` with the bytes at `address`.
 
         Raises:
-            JournalForgottenError: the file it was in is gone.
+            JournalForgottenError: the file it was in was gone when the last block was asked for.
             JournalError: cut short or not readable.
         """
         try:
@@ -197,15 +198,17 @@ class JournalReader:
             return 0
 
     def _descriptor(self, number: int) -> int | None:
-        """The open file of this number; None when it is not there, or not any more."""
+        """The open file of this number; None when it is not there."""
         descriptor = self._descriptors.get(number)
         if descriptor is None:
             return self._open(number)
-        if os.fstat(descriptor).st_nlink == 0:
-            self._close(number)  # Else the disk would not get back the space of what was forgotten.
-            return None
         self._descriptors.move_to_end(number)
         return descriptor
+
+    def _close_removed(self) -> None:
+        """Close what was forgotten meanwhile: else the disk would not get back its space."""
+        for number in [number for number, file in self._descriptors.items() if os.fstat(file).st_nlink == 0]:
+            self._close(number)
 
     def _open(self, number: int) -> int | None:
         try:

@@ -27,6 +27,7 @@ _WORDS = 3
 INLINE = 1 << 63
 """Addresses from here on are packets held by a run itself: this bit, the run's number, a count."""
 _COUNT_BITS = 32
+_END_OF_TIME = (1 << 63) - 1
 _RECOUNTED_PACKETS = 1024
 """Packets left out until it is looked again whether the runs still hold as much as was counted."""
 
@@ -259,20 +260,23 @@ class RunTable:
     def let_go(self, run: Run, until_ns: int) -> None:
         """Forget a run's packets up to a capture time; those of a block that goes beyond it stay."""
         addresses = run.packed[::_WORDS]
-        first = 0
-        while first < len(addresses) and self._last_ns(run, addresses[first]) <= until_ns:
-            first += 1
+        gone = self._last_ns(run, addresses) <= until_ns
+        first = len(gone) if gone.all() else int(np.argmin(gone))
         if first:
             run.keep(set(range(first, len(addresses))))
             held = set(addresses[first:]) if run.spent else set()
             run.spent = {leg: spent & held for leg, spent in run.spent.items()}
 
-    def _last_ns(self, run: Run, address: int) -> int:
-        """The time up to which an extent may have packets; the end of time when it is not known."""
-        if address >= INLINE:
-            return int.from_bytes(run.inline[address][:ROW_PREFIX_BYTES], "little", signed=True)
-        times = self.times_of(address)
-        return INLINE if times is None else times[1]
+    def _last_ns(self, run: Run, addresses: Sequence[int]) -> npt.NDArray[np.int64]:
+        """The times up to which extents may have packets; the end of time where it is not known."""
+        words = np.array(addresses, np.uint64)
+        blocks = np.array(self.state.blocks, np.uint64).reshape(-1, _WORDS)
+        at = np.searchsorted(blocks[:, 0], words, side="right")
+        last_ns = np.concatenate(([_END_OF_TIME], blocks[:, 2].astype(np.int64)))[at]
+        for place in np.flatnonzero(words >= INLINE).tolist():
+            row = run.inline[addresses[place]]
+            last_ns[place] = int.from_bytes(row[:ROW_PREFIX_BYTES], "little", signed=True)
+        return last_ns
 
     def forget_blocks(self, address: int | None) -> None:
         """Forget the times of blocks of which nothing is needed: of those before the one with an extent's address, or

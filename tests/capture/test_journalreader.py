@@ -118,6 +118,7 @@ class TestReadInto:
             reader.read_into(first, target)
             assert target.tobytes() == b"RKBJ"
             journalscan.path_of(tmp_path, 0).unlink()
+            reader.next()
             with pytest.raises(JournalError):
                 reader.read_into(first, target)
             reader.read_into(second, target)
