@@ -204,8 +204,7 @@ class CaptureDaemon:
         if journal.settle():
             self._settled_s = time.monotonic()
             self._behind = journal.read()
-            if not self._behind:  # else there are packets that are older than now
-                self._note(EventKind.TICK, **self._line.mark().facts(), **self._read_discipline().facts())
+            self._note(EventKind.TICK, **self._line.mark().facts(), **self._read_discipline().facts())
             self._count()
             journal.tell(self._take_events(journal))
             self._ports.told()
@@ -235,7 +234,9 @@ class CaptureDaemon:
                 return
             if ready - {journal.fileno()}:
                 self._ports.follow()
-            if journal.settle() and (self._behind or self._ports.are_filling()):
+            # A block or two are always ready when many packets come: read at once they would make blocks of the journal
+            # that hold a few packets of each flow, and cost assembly several times as much.
+            if journal.settle() and self._ports.are_filling():
                 return
 
     def _each_second(self, journal: LiveJournal, sync: SyncThread, upkeep: Upkeep, beside: Background[Found]) -> None:
@@ -318,6 +319,7 @@ class CaptureDaemon:
         events, self._events = self._events, []
         if not self._behind:
             return events
+        # There are packets that are older than now.
         read_ns = journal.last_ns - SETTLED_NS
         return [dataclasses.replace(event, ts_ns=min(event.ts_ns, read_ns)) for event in events]
 
