@@ -108,6 +108,8 @@ def _assemble(arguments: argparse.Namespace) -> int:
                 backup_command=_command("backup", root=root, config_file=arguments.config),
                 backup=configuration.backup,
                 scrub_command=_command("scrub", root=root, config_file=arguments.config),
+                swap_command=_command("reindex", "--swap", root=root, config_file=arguments.config),
+                purge_command=_command("reindex", "--purge", root=root, config_file=arguments.config),
                 observe_command=_command("storage", "--observe", root=root, config_file=arguments.config),
             ),
             volume_uuid=configuration.storage.volume_uuid,

@@ -26,7 +26,7 @@ from storage.errors import (
     LedgerBrokenError,
     StorageError,
 )
-from storage.index import rebuild, swap
+from storage.index import purging, rebuild, swap
 from storage.index.following import follow
 from storage.index.writer import IndexWriter
 from storage.ledger.entries import Configuration, Entry, Filed
@@ -73,6 +73,8 @@ class Register:
         """The index, unless there is trouble with it; it can be made anew from the rest (`rokubox reindex`)."""
         self.index_trouble: StorageError | None = None
         """Why there is no index at present."""
+        self.index_rests = False
+        """Another process writes the index anew: the ledger goes on without it, and the index follows afterwards."""
         self._waiting: list[Entry] = []
         self._promises = Promises(archive.spool, disk)
         try:
@@ -132,6 +134,17 @@ class Register:
         Raises IndexMissingError when none was made, IndexDamagedError when it cannot be used, ArchiveError or
         DiskFullError when the disk fails; the old one stays in use then, if it can be.
         """
+        self.give_index_away()
+        try:
+            swap.put_in_place(rebuild.path_of(self._archive), self._archive.index)
+        finally:
+            self.take_index_back()
+
+    def give_index_away(self) -> None:
+        """Let somebody put the new index in the place of the one in use, which is closed until it is taken back.
+
+        Raises as `take_index`; the index is not given away then.
+        """
         made = rebuild.path_of(self._archive)
         if not made.exists():
             raise IndexMissingError("no index was made anew, or something was erased since")
@@ -141,10 +154,10 @@ class Register:
         if self.index is not None:
             self.index.close()
             self.index = None
-        try:
-            swap.put_in_place(made, self._archive.index)
-        finally:
-            self.index = self._open_index()
+
+    def take_index_back(self) -> None:
+        """Open the index that is in its place. Raises IndexDamagedError, ArchiveError or DiskFullError."""
+        self.index = self._open_index()
         self.index_trouble = None
 
     def is_erased(self, call_id: str, part: int = 0) -> bool:
@@ -174,7 +187,7 @@ class Register:
         """Whether `settle` has something to do."""
         if self.ledger is None:
             return False
-        return bool(self._waiting) or (self.index is not None and self.index.ledger_size < self.ledger.size)
+        return bool(self._waiting) or self._is_behind(self.ledger)
 
     def secure(self) -> None:
         """Bring the promises to the disk, before folders are."""
@@ -193,7 +206,7 @@ class Register:
         self._waiting.clear()
         self.ledger.commit(self._now_ns())
         self._promises.forget()
-        if self.index is not None and self.index.ledger_size < self.ledger.size:
+        if self.index is not None and self._is_behind(self.ledger):
             try:
                 follow(self.index, self._archive, islice(self.ledger.lines(self.index.ledger_size), MOST_LINES))
             except IndexDamagedError as error:
@@ -201,15 +214,26 @@ class Register:
                 self.index.close()
                 self.index = None
 
-    def tidy_index(self) -> None:
-        """Sum up what has changed; leave no trace of what was erased, nor in an index that is being made anew.
+    def _is_behind(self, ledger: Ledger) -> bool:
+        """Whether the index is to be brought up to date now."""
+        return self.index is not None and not self.index_rests and self.index.ledger_size < ledger.size
 
-        Now and then, when nothing else is going on: that writes the file anew. Raises DiskFullError or ArchiveError.
+    @property
+    def index_has_traces(self) -> bool:
+        """Whether there are traces of what was erased in it."""
+        return self.index is not None and not self.index_rests and self.index.has_traces
+
+    def sum_up_index(self) -> None:
+        """Sum up what has changed; now and then, when nothing else is going on. Raises DiskFullError, ArchiveError."""
+        if self.index is not None and not self.index_rests:
+            self.index.settle()
+
+    def tidy_index(self) -> None:
+        """Sum up what has changed, and leave no trace of what was erased: that writes the file anew.
+
+        For when nobody waits for us: while recording, another process does it (`index.purging`). Raises DiskFullError
+        or ArchiveError.
         """
-        if self.index is None:
-            return
-        self.index.settle()
-        if self.index.has_traces:
-            unused = rebuild.discard_abandoned(rebuild.path_of(self._archive))
-            # An index that is being made anew may end up abandoned: then its turn comes again.
-            self.index.purge(completes=unused)
+        self.sum_up_index()
+        if self.index is not None and self.index_has_traces:
+            purging.purge(self._archive, self.index)

@@ -1,6 +1,7 @@
 """`rokubox reindex`: the index made anew from the files alone."""
 
 import argparse
+import os
 
 from appliance.commands.arguments import Commands, archive_argument, archive_of, command, configuration_of, tell
 from appliance.custody import attribution
@@ -17,6 +18,10 @@ examples:
 """
 
 
+_PATIENT = 10
+"""What is done in the background leaves the processors to recording."""
+
+
 def add(commands: Commands) -> None:
     """Declare `rokubox reindex`."""
     parser = command(
@@ -27,6 +32,8 @@ def add(commands: Commands) -> None:
         epilog=EPILOG,
     )
     archive_argument(parser)
+    for task in ("--purge", "--swap"):  # what the archive's owner has done by a process of its own
+        parser.add_argument(task, action="store_true", help=argparse.SUPPRESS)
     parser.set_defaults(run=_run, who=None, archive_code=OUTPUT, interrupted="run it again, it goes on where it was")
 
 
@@ -35,11 +42,18 @@ def _run(arguments: argparse.Namespace) -> int:
     from appliance.custody.archiverequests import TakeIndex
     from appliance.presentation.progress import counted
     from storage.errors import DamagedRecordError
-    from storage.index.rebuild import rebuild
+    from storage.index import purging, swap
+    from storage.index.rebuild import path_of, rebuild
     from storage.ledger.view import LedgerView
 
     configuration = configuration_of(arguments)
     archive = Archive(archive_of(arguments, configuration))
+    if arguments.purge:
+        os.nice(_PATIENT)
+        return OK if purging.purge_beside(archive) else OUTPUT
+    if arguments.swap:
+        swap.put_in_place(path_of(archive), archive.index)
+        return OK
     damaged: list[DamagedRecordError] = []
     size = LedgerView(archive.ledger).size
     with counted("reading call records") as progress:

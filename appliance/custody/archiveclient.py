@@ -18,6 +18,7 @@ from appliance.errors import RequestError
 from appliance.presentation import terminal
 from storage.archive import Archive
 from storage.errors import ArchiveBusyError, ArchiveError
+from storage.register import Register
 from storage.volume import volume
 from storage.writer import ArchiveWriter
 
@@ -77,7 +78,7 @@ def own(archive: Archive, configuration: Configuration) -> Iterator[Archivist]:
         around = Surroundings(
             zone=configuration.zone,
             settle=writer.sync,
-            take_index=writer.register.take_index,
+            take_index=partial(_take_index, writer.register),
             changed=writer.sync,
         )
         archivist = Archivist(archive, writer.register.ledger, around)
@@ -85,8 +86,12 @@ def own(archive: Archive, configuration: Configuration) -> Iterator[Archivist]:
         archivist.look_at_clock(clocks.sighting())
         yield archivist
         writer.sync()
-        if writer.register.index is not None:
-            writer.register.index.purge()
+        writer.register.tidy_index()
+
+
+def _take_index(register: Register) -> Iterator[None]:
+    register.take_index()
+    yield
 
 
 def _connected(run: Path) -> socket.socket | None:

@@ -9,7 +9,7 @@ asked every `OBSERVE_S`. What is wrong stands on the board.
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
@@ -41,8 +41,10 @@ RETENTION_S = 6 * 3600.0
 """How often it is carried out from then on."""
 AGAIN_S = 60.0
 """How soon room is made again when that was not enough."""
+SUM_S = 3600.0
+"""How often the index's sums are worked out; until then its readers do that themselves."""
 PURGE_S = 3600.0
-"""How long what was erased may leave traces in the index's file: it is written anew then, some seconds of work."""
+"""How often at most the index's file is written anew, so that it holds no trace of what was erased."""
 BACKUP_AGAIN_S = 3600.0
 """How soon a backup that failed is tried again."""
 SCRUB_FIRST_S = 2 * 3600.0
@@ -53,6 +55,8 @@ OBSERVE_S = 3600.0
 """How often the disk is asked how it is."""
 OBSERVE_FIRST_S = 60.0
 """When it is asked first after a start."""
+_PAUSE_S = 0.005
+_UNPURGED = "the index may hold traces of what was erased; this is tried again in an hour"
 _SCRUBBED = frozenset({0, *EXIT_CODES.values(), SEVERAL})
 """Exit codes of a scrub that has read what was due."""
 
@@ -73,6 +77,10 @@ class KeepingSettings:
     """Reads what is due of the archive again when it is started."""
     scrub_first_s: float = SCRUB_FIRST_S
     """How long after the start the first time, at least."""
+    swap_command: tuple[str, ...] = ()
+    """Puts the index that was made anew in its place when it is started."""
+    purge_command: tuple[str, ...] = ()
+    """Leaves no trace of what was erased in the index when it is started."""
     observe_command: tuple[str, ...] = ()
     """Asks the disk how it is when it is started."""
     observe_first_s: float = OBSERVE_FIRST_S
@@ -102,11 +110,14 @@ class ArchiveKeeping:
         self._register = writer.register
         self._ledger = writer.register.ledger
         now_s = time.monotonic()
-        self._purged_s = now_s
+        self._purge_from_s = 0.0
+        self._sum_from_s = now_s + SUM_S
         self._retention = Errand(settings.command)
         self._backup = Errand(settings.backup_command)
         self._scrub = Errand(settings.scrub_command)
         self._observation = Errand(settings.observe_command)
+        self._purge = Errand(settings.purge_command)
+        self._swap = Errand(settings.swap_command)
         self._begun_s = now_s
         self._scrub_from_s = now_s + settings.scrub_first_s
         self._observe_from_s = now_s + settings.observe_first_s
@@ -114,9 +125,7 @@ class ArchiveKeeping:
         self._room_from_s = 0.0
         self._looked_s = -LOOK_S
         self._backup_from_s = 0.0
-        around = Surroundings(
-            zone=self._ledger.zone, settle=writer.sync, take_index=self._register.take_index, changed=erased
-        )
+        around = Surroundings(zone=self._ledger.zone, settle=writer.sync, take_index=self._take_index, changed=erased)
         self._archivist = Archivist(archive, self._ledger, around)
         self._archivist.begin(time.time_ns())
         self._socket = ArchiveSocket(archive.run, self._archivist, clocks.sighting)
@@ -138,7 +147,7 @@ class ArchiveKeeping:
         try:
             self._archivist.look_at_clock(clocks.sighting())
             self._make_room(refused=False)
-            self._purge()
+            self._look_at_index()
             self._show()
         except (StorageError, OSError) as error:
             self._board.say(Concern.RETENTION_FAILED, str(error), part="keeping")
@@ -160,6 +169,9 @@ class ArchiveKeeping:
     def _look_at_errands(self) -> bool:
         """Say of each process that has ended how it went; whether one has."""
         has_news = self._observation.ended() is not None
+        if (code := self._purge.ended()) is not None:
+            self._register.index_rests = False
+            self._board.say(Concern.INDEX_FAULT, _UNPURGED if code else "", part="purge")
         for errand, concern, name, good in (
             (self._retention, Concern.RETENTION_FAILED, "retention", {0}),
             (self._backup, Concern.BACKUP_FAILED, "the backup", {0}),
@@ -200,11 +212,33 @@ class ArchiveKeeping:
             retention=observed.read(run, observed.RETENTION, RetentionSeen),
         )
 
-    def _purge(self) -> None:
-        """Leave no trace of erased numbers in the index, when nothing else is going on."""
-        if self._is_quiet() and time.monotonic() >= self._purged_s + PURGE_S:
-            self._purged_s = time.monotonic()
-            self._register.tidy_index()
+    def _look_at_index(self) -> None:
+        """Sum it up, and have it written anew after an erasure: the ledger goes on meanwhile, the index waits."""
+        now_s = time.monotonic()
+        if self._purge.is_going_on:
+            return
+        if now_s >= self._sum_from_s:
+            self._sum_from_s = now_s + SUM_S
+            self._register.sum_up_index()
+        if now_s >= self._purge_from_s and self._register.index_has_traces:
+            self._purge_from_s = now_s + PURGE_S
+            self._purge.begin()
+            self._register.index_rests = self._purge.is_going_on
+
+    def _take_index(self) -> Iterator[None]:
+        """Let a process put the new index in its place: the ledger goes on meanwhile."""
+        if self._purge.is_going_on:
+            raise ArchiveError("the index in use is being written anew; try again in a minute")
+        self._register.give_index_away()
+        try:
+            self._swap.begin()
+            while (code := self._swap.ended()) is None:
+                time.sleep(_PAUSE_S)
+                yield
+        finally:
+            self._register.take_index_back()
+        if code:
+            raise ArchiveError("the new index could not be put in its place; the old one stays in use")
 
     def _make_room(self, *, refused: bool) -> None:
         wanted = room.wanted_bytes(room_of(self._archive.root), self._settings.reserve_bytes, refused=refused)
@@ -240,11 +274,12 @@ class ArchiveKeeping:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        errands = (self._retention, self._backup, self._scrub, self._observation)
+        errands = (self._retention, self._backup, self._scrub, self._observation, self._purge)
         for errand in errands:
             errand.ask_to_end()
         for errand in errands:
             errand.wait(self._is_answered)
+        self._register.index_rests = False
         self._socket.close()
 
     def _is_answered(self) -> bool:

@@ -5,7 +5,7 @@ A request is carried out in steps, so that the daemon can do its work in between
 is the answer.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -57,8 +57,8 @@ class Surroundings:
     """Whether an upload still needs a call."""
     settle: Callable[[], object] = field(default=lambda: None)
     """Brings into the ledger what was recorded and is not in it yet: an erasure stands behind what it erases."""
-    take_index: Callable[[], object]
-    """Puts the index that was made anew in the place of the one in use."""
+    take_index: Callable[[], Iterator[None]]
+    """Puts the index that was made anew in the place of the one in use, in steps."""
     changed: Callable[[], object] = field(default=lambda: None)
     """Told when calls are gone, so that index, snapshot and journal follow."""
 
@@ -115,7 +115,7 @@ class Archivist:
                     self._keep_clock(clockguard.confirm(self._clock, seen, self._ledger.size, by))
                     return Done(entry=None)
                 case TakeIndex():
-                    self._around.take_index()
+                    yield from self._around.take_index()
                     return Done(entry=None)
         except StorageError as error:
             return Refused(problem=str(error))

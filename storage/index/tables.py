@@ -136,7 +136,7 @@ class Tables:
             ((number,) for number in numbers),
         )
         self._numbers.clear()
-        self.set_meta("removed", 1)
+        self.set_meta("removed", self.meta("removed") + 1)
 
     def remove_parts(self, parts: Iterable[tuple[bytes, int]]) -> None:
         """Take parts out; a call in progress that has none left goes too."""

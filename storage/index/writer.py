@@ -195,17 +195,21 @@ class IndexWriter:
         Not `completes`: there may be traces elsewhere, so `has_traces` stays.
 
         SQLite overwrites what it deletes, but not the copies that it has left where it moved rows before. So the file
-        is written anew when something was removed: about 4 s for a million calls. Raises DiskFullError, ArchiveError.
+        is written anew when something was removed: about 4 s for a million calls, in which nobody else can write to it.
+        Another process than the writer's may do it: what the writer removes meanwhile is left for the next time. Raises
+        DiskFullError, ArchiveError.
         """
         self.commit()
         with self._errors("purge the index"):
-            if not self.has_traces:
+            removed = self._tables.meta("removed")
+            if not removed:
                 return True
             self._connection.execute("VACUUM")
             (busy, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
                 return False
-            self._tables.set_meta("removed", int(not completes))
+            if completes:
+                self._connection.execute("UPDATE meta SET value = 0 WHERE name = 'removed' AND value = ?", (removed,))
         return True
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from storage.json_form import to_json
 from storage.layout import part_stem
 from storage.ledger import entries
 from storage.ledger.ledger import Ledger
-from storage.register import RegisterSettings
+from storage.register import Register, RegisterSettings
 from storage.retention.clockguard import Sighting
 from storage.timestamps import instant_ns, local_time
 from storage.vocabulary import Direction, Form
@@ -129,13 +130,18 @@ def owned_writing(root: Path, disk: Disk | None = None, **surroundings) -> Itera
             zone=TOKYO,
             disk=disk,
             settle=writer.sync,
-            take_index=writer.register.take_index,
+            take_index=partial(taking, writer.register),
             changed=writer.sync,
             **surroundings,
         )
         archivist = Archivist(archive, writer.register.ledger, around)
         archivist.begin(NOW_NS)
         yield archivist, writer
+
+
+def taking(register: Register) -> Iterator[None]:
+    register.take_index()
+    yield
 
 
 def carried_out(archivist: Archivist, request, seen: Sighting = SEEN):
