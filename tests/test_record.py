@@ -73,8 +73,8 @@ def test_two_mirror_ports_see_one_call(tmp_path: Path) -> None:
 def test_an_adapter_that_is_pulled_out_and_put_back_is_the_recorders_loss(tmp_path: Path) -> None:
     veth("span0", "switch0")
     with recording(tmp_path / "archive", *PORT) as recorder:
-        with sending("switch0", play(call(talk_s=12.0)).packets):
-            time.sleep(5)
+        with sending("switch0", play(call(talk_s=10.0)).packets):
+            time.sleep(3)
             ip("link del span0")
             time.sleep(2)
             veth("span0", "switch0")
@@ -114,8 +114,8 @@ def test_stopped_in_the_middle_and_started_again(tmp_path: Path) -> None:
     veth("span0", "switch0")
     with ExitStack() as stack:
         recorder = stack.enter_context(recording(tmp_path / "archive", *PORT))
-        sender = stack.enter_context(sending("switch0", play(call(talk_s=14.0)).packets))
-        time.sleep(5)
+        sender = stack.enter_context(sending("switch0", play(call(talk_s=12.0)).packets))
+        time.sleep(3)
         assert recorder.stop() == 0
         assert call_records(recorder.archive) == []
         recorder = stack.enter_context(recording(tmp_path / "archive", *PORT))

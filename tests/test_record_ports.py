@@ -94,8 +94,8 @@ def test_an_adapter_that_is_refused_is_tried_again(tmp_path: Path) -> None:
 def test_an_adapter_that_is_put_back_while_capture_is_dead(tmp_path: Path) -> None:
     veth("span0", "switch0")
     with recording(tmp_path / "archive", *PORT) as recorder:
-        with sending("switch0", play(call(talk_s=12.0)).packets):
-            time.sleep(3)
+        with sending("switch0", play(call(talk_s=9.0)).packets):
+            time.sleep(2)
             with while_capture_is_dead(recorder):
                 ip("link del span0")
                 time.sleep(1)
@@ -161,13 +161,13 @@ def test_what_the_old_adapter_heard_is_written_when_the_disk_is_back(tmp_path: P
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", journal], check=True)
     filler = journal / "filler"
     with recording(tmp_path / "archive", *PORT) as recorder:
-        with sending("switch0", play(call(talk_s=14.0)).packets):
+        with sending("switch0", play(call(talk_s=11.0)).packets):
             time.sleep(3)
             fill(filler)
-            time.sleep(4)
+            time.sleep(3)
             ip("link del span0")
             veth("span0", "switch0")
-            time.sleep(4)
+            time.sleep(3)
             filler.unlink()
         recorder.wait_for_records(1)
     (part,) = stored_parts(recorder.archive)
