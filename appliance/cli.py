@@ -23,6 +23,7 @@ from appliance.commands import (
     rotate_key,
     scrub,
     search,
+    selftest,
     share_config,
     show,
     storage,
@@ -49,11 +50,12 @@ exit codes:
   1 internal error              5 permission
   2 usage or configuration      6 a needed tool is missing
   3 input unreadable or damaged
-  10 to 16: what `rokubox verify` has found, see its --help
+  10 to 16: what `rokubox verify` has found, 20 to 29: what `rokubox selftest` has, see their --help
 """
 COMMANDS = (
     capture_import,
     record,
+    selftest,
     calls,
     audit,
     search,

@@ -21,6 +21,7 @@ class Row(StrEnum):
     CERTIFICATE_EXPIRED = "certificate_expired"
     INTERFACE_MISSING = "interface_missing"
     NO_ADDRESS = "no_address"
+    RECORDER_STOPPED = "recorder_stopped"
     PIPELINE_FAILED = "pipeline_failed"
     OVERLOAD = "overload"
     SPAN_IN_MANAGEMENT = "span_in_management"

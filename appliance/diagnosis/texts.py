@@ -94,6 +94,13 @@ ROWS: Final[Mapping[Row, _Said]] = MappingProxyType(
                 "Check address and gateway of the management port.",
             ),
         ),
+        Row.RECORDER_STOPPED: _Said(
+            Text("録音が動作していません", "nothing is being recorded: the recorder does not run"),
+            Text(
+                "rokubox-capture と rokubox-assemble を起動してください（rokubox record）。",
+                "Start rokubox-capture and rokubox-assemble (rokubox record).",
+            ),
+        ),
         Row.PIPELINE_FAILED: _Said(
             Text("自己診断通話の録音に失敗", "the known test call did not come out right"),
             Text("装置を再起動し、サポート情報を送付してください。", "Restart the box and send a support bundle."),

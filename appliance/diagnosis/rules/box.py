@@ -27,6 +27,8 @@ def own_checks(evidence: Evidence, _limits: Thresholds) -> Iterator[Finding]:
     for check in evidence.checks:
         if check.state is State.NG and check.step in _ROWS:
             yield _appliance(_ROWS[check.step], check)
+        elif check.state is State.NG and check.cause is Cause.NOT_RUNNING:
+            yield _appliance(Row.RECORDER_STOPPED, check)
 
 
 def missing_interface(evidence: Evidence, _limits: Thresholds) -> Iterator[Finding]:

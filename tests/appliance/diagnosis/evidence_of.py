@@ -343,6 +343,7 @@ FAULTS: Mapping[str, tuple[Callable[[Evidence], Evidence], Row, Domains]] = {
     "too hot": (_check(Step.TEMPERATURE, Cause.HOT), Row.TOO_HOT, A),
     "under-voltage": (_check(Step.POWER, Cause.UNDER_VOLTAGE), Row.POWER_LOW, A),
     "test call failed": (_check(Step.PIPELINE, Cause.DIFFERS), Row.PIPELINE_FAILED, A),
+    "recorder stopped": (_check(Step.CAPTURE, Cause.NOT_RUNNING), Row.RECORDER_STOPPED, A),
     "interface missing": (_check(Step.SPAN_LINK, Cause.INTERFACE_MISSING), Row.INTERFACE_MISSING, A),
     "no address": (_check(Step.GATEWAY, Cause.NO_ROUTE), Row.NO_ADDRESS, A),
     "one-way calls, sides unknown": (_calls(one_way_unplaced=5), Row.ONE_WAY_UNPLACED, ()),
