@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from msgspec import Meta
 
+from appliance.alarms.settings import AlarmSettings
 from appliance.assembly.settings import NS, AssemblySettings, Legs, Record
 from appliance.capturing import configtexts
 from appliance.diagnosis.settings import ManagementSettings, ProbeSettings
@@ -197,6 +198,7 @@ class Configuration:
     backup: BackupSettings = field(default_factory=BackupSettings)
     share: ShareSettings = field(default_factory=ShareSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
+    alarms: AlarmSettings = field(default_factory=AlarmSettings)
     digest: str | None = field(default=None, metadata=NOT_IN_FILE)
     """SHA-256 of the text; null without a file."""
     text: bytes | None = field(default=None, repr=False, metadata=NOT_IN_FILE)

@@ -1,4 +1,4 @@
-"""Arguments of the two daemons to settings, errors to exit codes.
+"""Arguments of the daemons to settings, errors to exit codes.
 
 systemd starts them, or `rokubox record` does; both give them the same arguments.
 """
@@ -31,13 +31,28 @@ def assemble(argv: Sequence[str] | None) -> int:
     return _run("rokubox-assemble", "Make recordings and call records from the journal.", _assemble, argv)
 
 
-def _run(name: str, purpose: str, start: Callable[[argparse.Namespace], int], argv: Sequence[str] | None) -> int:
+def agent(argv: Sequence[str] | None) -> int:
+    """Run `rokubox-agent`."""
+    return _run("rokubox-agent", "Watch the box, raise alarms and tell the NOC.", _agent, argv, records=False)
+
+
+def _run(
+    name: str,
+    purpose: str,
+    start: Callable[[argparse.Namespace], int],
+    argv: Sequence[str] | None,
+    *,
+    records: bool = True,
+) -> int:
     parser = argparse.ArgumentParser(prog=name, description=purpose)
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration in TOML")
     parser.add_argument("--archive", type=Path, metavar="DIR", help="archive; goes before [storage] archive")
-    parser.add_argument("--interface", action="append", default=[], help="mirror port; repeat for several")
-    parser.add_argument("--record", choices=[choice.value for choice in Record], help="which calls")
-    parser.add_argument("--take-over", type=int, default=0, metavar="PID", help="process to be replaced without a gap")
+    if records:
+        parser.add_argument("--interface", action="append", default=[], help="mirror port; repeat for several")
+        parser.add_argument("--record", choices=[choice.value for choice in Record], help="which calls")
+        parser.add_argument(
+            "--take-over", type=int, default=0, metavar="PID", help="process to be replaced without a gap"
+        )
     parser.add_argument("--supervisor", type=int, default=0, metavar="PID", help="process that started this one")
     processmemory.keep()
     os.umask(UMASK)
@@ -114,6 +129,26 @@ def _assemble(arguments: argparse.Namespace) -> int:
             ),
             volume_uuid=configuration.storage.volume_uuid,
             beyond=configuration.probe.beyond,
+            supervisor=arguments.supervisor,
+        )
+    )
+
+
+def _agent(arguments: argparse.Namespace) -> int:
+    from appliance.agent import agentdaemon, identity
+
+    configuration = _configuration(arguments)
+    root = _archive(arguments, configuration)
+    return agentdaemon.main(
+        agentdaemon.AgentSettings(
+            archive=root,
+            identity=identity.of(configuration),
+            places=identity.places(configuration),
+            alarms=configuration.alarms,
+            mqtt=configuration.mqtt,
+            probe=configuration.probe,
+            records=any(span.interface for span in configuration.span),
+            volume_uuid=configuration.storage.volume_uuid,
             supervisor=arguments.supervisor,
         )
     )

@@ -1,4 +1,4 @@
-"""The commands `rokubox-capture` and `rokubox-assemble`: how the process is run, before anything is loaded.
+"""The commands `rokubox-capture`, `rokubox-assemble`, `rokubox-agent`: how a process is run, before it loads anything.
 
 Whoever was killed is to be back at once: the ring of a busy mirror port is full in seconds.
 """
@@ -27,6 +27,13 @@ def assemble(argv: Sequence[str] | None = None) -> int:
     return daemonarguments.assemble(argv)
 
 
+def agent(argv: Sequence[str] | None = None) -> int:
+    """`rokubox-agent`: watches the box and tells the NOC."""
+    from appliance import daemonarguments
+
+    return daemonarguments.agent(argv)
+
+
 if __name__ == "__main__":
-    role = {"capture": capture, "assemble": assemble}[sys.argv[1]]
+    role = {"capture": capture, "assemble": assemble, "agent": agent}[sys.argv[1]]
     sys.exit(role(sys.argv[2:]))

@@ -29,7 +29,7 @@ def _compact(record: PartRecord | CallRecord | LateRecord) -> bytes:
     try:
         return msgspec.json.encode(record)
     except UnicodeEncodeError:
-        return msgspec.json.encode(_encodable(msgspec.to_builtins(record)))
+        return msgspec.json.encode(encodable(msgspec.to_builtins(record)))
 
 
 def from_json(stored: bytes, kind: type[Record]) -> Record:
@@ -40,14 +40,14 @@ def from_json(stored: bytes, kind: type[Record]) -> Record:
         raise DamagedRecordError(f"not a {kind.__name__}: {error}") from error
 
 
-def _encodable(value: object) -> object:
+def encodable(value: object) -> object:
     """`value`, made of builtins, with every text encodable as UTF-8."""
     match value:
         case str():
             return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in value)
         case dict():
-            return {key: _encodable(item) for key, item in value.items()}
+            return {key: encodable(item) for key, item in value.items()}
         case list() | tuple():
-            return [_encodable(item) for item in value]
+            return [encodable(item) for item in value]
         case _:
             return value

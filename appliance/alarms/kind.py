@@ -85,6 +85,7 @@ class AlarmName(StrEnum):
     GATEWAY_UNREACHABLE = "gateway_unreachable"
     VPN_UNREACHABLE = "vpn_unreachable"
     CARRIER_UNREACHABLE = "carrier_unreachable"
+    FAULT_ISOLATED = "fault_isolated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,8 +126,8 @@ class PortHealth:
 class CallsHealth:
     """Calls of the day so far, local time."""
 
-    in_progress: Count
-    """Calls that are being recorded."""
+    in_progress: Count | None
+    """Calls that go on now; null when nobody knows."""
     recorded: Count
     """Whole ones."""
     partly: Count
@@ -316,9 +316,6 @@ class EventName(StrEnum):
     SERVICE_STARTED = "service_started"
     CONFIGURATION_CHANGED = "configuration_changed"
     CLOCK_STEPPED = "clock_stepped"
-    ALARM_ACKNOWLEDGED = "alarm_acknowledged"
-    ALARM_SHELVED = "alarm_shelved"
-    ALARM_UNSHELVED = "alarm_unshelved"
     CERTIFICATES_RENEWED = "certificates_renewed"
     COMMAND = "command"
     VERDICT = "verdict"

@@ -83,7 +83,8 @@ class Outbox:
         """The disk did not take what was put: it is sent from memory."""
         self._confirmed: set[int] = set()
         """Messages that the broker has, and the disk still holds because it refuses."""
-        self._process = secrets.token_hex(4)
+        self._process, self._process_aside = secrets.token_hex(4), secrets.token_hex(4)
+        self._aside = 0
         self._next_n = 1
         self._size_bytes = 0
         self._messages = 0
@@ -112,6 +113,12 @@ class Outbox:
                 self._unsaved = deque(one for one in self._unsaved if not (one.collapses and one.topic == topic))
             self._unsaved.append(envelope)
             return id
+
+    def next_id(self) -> str:
+        """An id for a message that does not go through the outbox."""
+        with self._state.lock:
+            self._aside += 1
+            return f"{self._process_aside}-{self._aside}"
 
     def save(self, also: Callable[[sqlite3.Connection], None] = lambda _connection: None) -> bool:
         """Bring what was put to the disk, and whatever `also` writes with it; False when the disk refuses."""

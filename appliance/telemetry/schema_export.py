@@ -97,7 +97,12 @@ MESSAGES: tuple[type, ...] = (*(channel.message for channel in CHANNELS), Comman
 
 def schema_name(message: type) -> str:
     """File name of a message's schema, such as `alarm-1.schema.json`."""
-    return f"{_identity(message).replace('/', '-')}.schema.json"
+    return f"{identity(message).removeprefix('rokubox.').replace('/', '-')}.schema.json"
+
+
+def identity(message: type) -> str:
+    """What stands in the message's field `schema`, such as `rokubox.alarm/1`."""
+    return str(message.__dataclass_fields__["schema"].default)  # type: ignore[attr-defined]
 
 
 def schema_of(message: type) -> dict[str, Any]:
@@ -145,11 +150,6 @@ def documents() -> dict[str, bytes]:
     """Every file as it is committed, by name."""
     trees = {schema_name(message): schema_of(message) for message in MESSAGES} | {ASYNCAPI: asyncapi()}
     return {name: msgspec.json.format(msgspec.json.encode(tree), indent=1) + b"\n" for name, tree in trees.items()}
-
-
-def _identity(message: type) -> str:
-    """`alarm/1` of `rokubox.alarm/1`."""
-    return str(message.__dataclass_fields__["schema"].default).removeprefix("rokubox.")  # type: ignore[attr-defined]
 
 
 def _channel(channel: Channel) -> dict[str, Any]:

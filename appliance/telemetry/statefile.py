@@ -7,7 +7,7 @@ wanted to write keeps it in memory and tries again.
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from typing import Self
 
 from appliance.errors import ApplianceError
 from storage.disk import DIRECTORY_MODE, FILE_MODE
+from storage.errors import StorageError
 
 DIRECTORY, NAME = "agent", "agent.sqlite"
 VERSION = 1
@@ -38,8 +39,10 @@ class StateFileError(ApplianceError):
 class StateFile:
     """The database. A context. A file that is damaged is put aside and begun anew."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, check_place: Callable[[], None] = lambda: None) -> None:
+        """`check_place` raises StorageError when another disk lies where the file is to be."""
         self.path = directory / NAME
+        self._check_place = check_place
         self.lock = threading.RLock()
         """Held for whatever belongs together."""
         self._connection: sqlite3.Connection | None = None
@@ -64,7 +67,7 @@ class StateFile:
                     with suppress(sqlite3.Error):
                         connection.execute("ROLLBACK")
                     raise
-            except (sqlite3.Error, OSError) as error:
+            except (sqlite3.Error, OSError, StorageError) as error:
                 self.close()
                 raise StateFileError(f"{self.path}: {error}") from error
 
@@ -88,6 +91,7 @@ class StateFile:
                     connection.close()
 
     def _open(self) -> sqlite3.Connection:
+        self._check_place()
         try:
             self._connection = _opened(self.path)
         except sqlite3.DatabaseError as error:

@@ -121,7 +121,8 @@ def test_a_file_from_windows_is_read(tmp_path: Path) -> None:
     assert config.read(path).site.customer == "客先"
 
 
-UNKNOWN = "unknown key; known here: site, span, recording, enterprise, storage, management, probe, backup, share, mqtt"
+TABLES = "site, span, recording, enterprise, storage, management, probe, backup, share, mqtt, alarms"
+UNKNOWN = f"unknown key; known here: {TABLES}"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from capture.bootline import ClockReading
 
 EPOCH_NS = 1_790_000_000 * NS
 NO_FRAMES = Condition(key=AlarmKey(resource="span:eth1", name=AlarmName.NO_FRAMES))  # 60 s, 30 s
-LOSS = Condition(key=AlarmKey(resource="span:eth1", name=AlarmName.CAPTURE_LOSS))  # happens; 300 s
+LOSS = Condition(key=AlarmKey(resource="span:eth1", name=AlarmName.MIRROR_PORT_SENDS))  # happens; 300 s
 SPACE = Condition(key=AlarmKey(resource="disk", name=AlarmName.DISK_SPACE))  # 10 s, 60 s
 
 
@@ -100,7 +100,7 @@ def test_what_happens_is_raised_at_once_and_counted_until_it_stops():
     alarms.advance(at(360))
     assert alarms.take_changes() == []
     alarms.advance(at(361))
-    assert states(alarms.take_changes()) == [("capture_loss", "cleared", "major")]
+    assert states(alarms.take_changes()) == [("mirror_port_sends", "cleared", "critical")]
 
 
 def test_worse_at_once_less_bad_when_it_lasts():
@@ -165,7 +165,7 @@ def test_after_a_restart_it_stands_until_its_source_says_otherwise():
     later.advance(at(1299, "boot-2"))
     assert later.take_changes() == []
     later.advance(at(1300, "boot-2"))  # what only happens is over
-    assert states(later.take_changes()) == [("capture_loss", "cleared", "major")]
+    assert states(later.take_changes()) == [("mirror_port_sends", "cleared", "critical")]
     later.keep_sources(["disk"], at(1400, "boot-2"))  # the configuration has no mirror port any more
     later.advance(at(1430, "boot-2"))
     [cleared] = later.take_changes()

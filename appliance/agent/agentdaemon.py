@@ -1,0 +1,362 @@
+"""`rokubox-agent`: looks, decides, tells. One loop; what the disk or the network may hold up has threads of its own.
+
+    every turn        orders, requests of the NOC, what was seen, alarms that are due, the outbox to the disk
+    every 2 s         a look at everything (`lookout`, its own thread)
+    every interval    `health`
+
+    its own threads   looking; the connection to the broker (`link`)
+
+Alarms, the messages that tell of them and the place in the ledger are one transaction: killed at any instant it goes on
+where it was, and tells of everything once.
+"""
+
+import fcntl
+import os
+import selectors
+import signal
+import sqlite3
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from appliance import clocks
+from appliance.agent import calltail, notifiable
+from appliance.agent.agentsocket import AgentSocket
+from appliance.agent.alarmbook import AlarmBook
+from appliance.agent.daysums import DaySums
+from appliance.agent.herald import Herald
+from appliance.agent.judge import SOURCES, Judge, JudgeSettings
+from appliance.agent.lookout import Lookout, Seen
+from appliance.agent.orders import TEST_SOURCE, Order, Orders, Outcome
+from appliance.agent.reports import Identity, Reports
+from appliance.alarms.alarm import Alarm, AlarmKey, AlarmState, Condition, Fact
+from appliance.alarms.kind import AlarmName
+from appliance.alarms.rules import box as box_rules
+from appliance.alarms.rules.calls import Place
+from appliance.alarms.settings import AlarmSettings
+from appliance.capturing.telling import Teller
+from appliance.diagnosis.settings import ProbeSettings
+from appliance.errors import AlreadyRunningError
+from appliance.supervision import servicenotify
+from appliance.supervision.orphan import Parent
+from appliance.supervision.signalqueue import SignalQueue
+from appliance.telemetry import statefile
+from appliance.telemetry.link import DELAYS_S, BrokerLink, LinkState
+from appliance.telemetry.messages import CommandRequest, EventName
+from appliance.telemetry.outbox import Outbox
+from appliance.telemetry.session import Answer, Request
+from appliance.telemetry.settings import MqttSettings
+from appliance.telemetry.statefile import StateFile, StateFileError
+from appliance.telemetry.topics import BoxTopics
+from capture.background import Background
+from capture.bootline import ClockReading
+from storage.archive import Archive
+from storage.timestamps import local_time
+from storage.volume import volume
+
+TURN_S = 0.5
+LOOK_S = 2.0
+MAX_TOPIC = 256
+"""Characters of a response topic."""
+_PLACE, _DAY, _RUNNING, _NOTIFIED = "ledger place", "day", "running", "notified"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings:
+    """Everything the agent is told."""
+
+    archive: Path
+    identity: Identity
+    places: Mapping[str, Place]
+    """Contracted lines by number."""
+    alarms: AlarmSettings
+    mqtt: MqttSettings
+    probe: ProbeSettings = field(default_factory=ProbeSettings)
+    records: bool = False
+    """The box is to record mirror ports."""
+    volume_uuid: str = ""
+    supervisor: int = 0
+    delays_s: tuple[float, ...] = DELAYS_S
+    """Pauses between connections."""
+
+
+class AgentDaemon:
+    """The loop, with everything it holds."""
+
+    def __init__(self, settings: AgentSettings) -> None:
+        self._settings = settings
+        self._archive = Archive(settings.archive)
+        self._directory = settings.archive / statefile.DIRECTORY
+        self._state = StateFile(self._directory, partial(volume.require, settings.archive, settings.volume_uuid))
+        self._outbox = Outbox(self._state, max_bytes=settings.mqtt.outbox_max_bytes)
+        self._book = AlarmBook(self._state)
+        identity, mqtt = settings.identity, settings.mqtt
+        self._topics = BoxTopics.of(identity.customer, identity.site, identity.serial)
+        reports = Reports(identity, settings.places, numbers=mqtt.numbers)
+        self._herald = Herald(reports, self._topics, self._outbox, has_broker=bool(mqtt.host))
+        self._table = self._book.table(clocks.read())
+        judging = JudgeSettings(
+            run=self._archive.run,
+            software=identity.software,
+            alarms=settings.alarms,
+            places=settings.places,
+            call_summaries=mqtt.call_summaries,
+        )
+        self._judge = Judge(
+            judging,
+            self._table,
+            self._herald,
+            place=calltail.load(self._noted(_PLACE)),
+            day=_day(self._noted(_DAY)),
+        )
+        self._orders = Orders(
+            table=self._table,
+            noted=self._acknowledged,
+            errands={Order.HEALTH: self._hurry, Order.ALARMS: self._tell_standing},
+        )
+        self._lookout = Lookout(self._archive, mqtt, records=settings.records)
+        self._link: BrokerLink | None = None
+        self._teller = Teller("rokubox-agent")
+        self._notified = notifiable.load(self._noted(_NOTIFIED))
+        self._look_s = self._health_s = time.monotonic()
+        """When the next one is due."""
+        self._began_s = 0.0
+        """When the last look began."""
+        self._kept = ""
+        """What was written of the notes last."""
+        self._running = identity.boot_id
+
+    def run(self) -> None:
+        """Watch until stopped.
+
+        Raises:
+            AlreadyRunningError: another agent watches this archive.
+        """
+        with ExitStack() as stack:
+            stack.callback(self._teller.close)
+            stack.enter_context(self._state)
+            stack.callback(_unlock, _locked(self._directory))
+            signals = stack.enter_context(SignalQueue((signal.SIGTERM, signal.SIGINT)))
+            looking = stack.enter_context(Background[Seen]("looking"))
+            selector = stack.enter_context(selectors.DefaultSelector())
+            selector.register(signals, selectors.EVENT_READ)
+            selector.register(looking, selectors.EVENT_READ)
+            asked = self._listen(stack)
+            if asked is not None:
+                selector.register(asked, selectors.EVENT_READ)
+            self._begin()
+            stack.callback(self._disconnect)
+            self._connect()
+            servicenotify.ready("watching")
+            servicenotify.watchdog()
+            self._loop(selector, signals, looking, asked)
+            servicenotify.stopping()
+            self._end()
+
+    def _loop(
+        self,
+        selector: selectors.BaseSelector,
+        signals: SignalQueue,
+        looking: Background[Seen],
+        asked: AgentSocket | None,
+    ) -> None:
+        parent = Parent(self._settings.supervisor)
+        while not (self._settings.supervisor and parent.gone_for_s()):
+            ready = [key.fileobj for key, _ in selector.select(TURN_S)]
+            if signals in ready and signals.read():
+                return
+            now = clocks.read()
+            self._judge.take_clock(now)
+            self._look(looking, now)
+            if asked is not None:
+                asked.serve(self._ordered)
+            self._turn(now)
+            servicenotify.watchdog()
+
+    def _look(self, looking: Background[Seen], now: ClockReading) -> None:
+        """Take in what a look brought, and begin another when that is due."""
+        now_s = time.monotonic()
+        if looking.is_over():
+            self._judge.take_in(looking.take(), now)
+            self._look_s = now_s if self._judge.has_more_to_read else self._began_s + LOOK_S
+        if not looking.busy and now_s >= self._look_s:
+            self._began_s = now_s
+            looking.begin(partial(self._lookout.look, self._judge.place))
+        self._judge.take_own(now_s - self._began_s if looking.busy else 0.0, now)
+
+    def _turn(self, now: ClockReading) -> None:
+        """What is due, and all of it to the disk."""
+        link = LinkState() if self._link is None else self._link.state
+        self._judge.take_link(link, self._outbox.state, now)
+        for request in [] if self._link is None else self._link.take_requests():
+            self._answer(self._link, request, now)
+        self._table.observe(TEST_SOURCE, self._orders.test_conditions(now), now)
+        self._table.advance(now)
+        self._tell_changes()
+        if time.monotonic() >= self._health_s:
+            self._health_s = time.monotonic() + self._settings.identity.interval_s
+            today = local_time(now.real_ns, self._settings.identity.zone).date().isoformat()
+            self._herald.health(now.real_ns, self._judge.health(self._outbox.state, today))
+        self._save()
+
+    def _begin(self) -> None:
+        now = clocks.read()
+        self._table.keep_sources((*SOURCES, TEST_SOURCE), now)
+        if self._noted(_RUNNING) == now.boot_id:
+            key = AlarmKey(resource="service:agent", name=AlarmName.SERVICE_RESTARTED)
+            self._table.happened(box_rules.SERVICES, Condition(key=key), now)
+        current = notifiable.values(self._settings.probe)
+        self._notified = {name: self._notified.get(name, value) for name, value in current.items()}
+        self._table.observe(box_rules.CHANGES, box_rules.changed(self._notified, current), now)
+        self._herald.event(now.real_ns, EventName.AGENT_STARTED, {"software": self._settings.identity.software})
+        self._tell_standing()
+        self._tell_changes()
+        self._save()
+
+    def _end(self) -> None:
+        """The last words, before the connection is closed in good order."""
+        self._running = ""
+        self._herald.event(clocks.read().real_ns, EventName.AGENT_STOPPED)
+        self._save()
+
+    def _connect(self) -> None:
+        settings = self._settings
+        if settings.mqtt.host:
+            said = self._herald.said()
+            self._link = BrokerLink(settings.mqtt, self._topics, self._outbox, said, delays_s=settings.delays_s)
+            self._link.start()
+
+    def _disconnect(self) -> None:
+        if self._link is not None:
+            self._link.stop()
+
+    def _listen(self, stack: ExitStack) -> AgentSocket | None:
+        try:
+            return stack.enter_context(AgentSocket(self._archive.run))
+        except OSError as error:
+            self._teller.tell(f"alarm: no orders are taken: {self._archive.run}: {error.strerror}")
+            return None
+
+    def _answer(self, link: BrokerLink | None, request: Request, now: ClockReading) -> None:
+        """Do what the NOC asks, if the configuration allows it, and say what came of it."""
+        by, outcome = self._requested(request)
+        facts: dict[str, Fact] = {"command": request.command[:64], "by": by, "done": not outcome.problem}
+        self._herald.event(now.real_ns, EventName.COMMAND, facts)
+        topic = request.response_topic
+        if link is not None and _is_topic(topic):
+            payload = self._herald.answer(now.real_ns, request.command, outcome.problem, outcome.facts)
+            link.answer(Answer(request=request, payload=payload))
+
+    def _requested(self, request: Request) -> tuple[str, Outcome]:
+        try:
+            asked = msgspec.json.decode(request.payload, type=CommandRequest)
+        except msgspec.MsgspecError as error:
+            return "noc", Outcome(problem=f"not a rokubox.command/1: {error}")
+        by = f"noc: {asked.by}"
+        if request.command not in self._settings.mqtt.commands:
+            return by, Outcome(problem=f"{request.command!r} is not among [mqtt] commands")
+        return by, self._ordered(request.command, asked.arguments, by)
+
+    def _ordered(self, order: str, arguments: Mapping[str, Fact], by: str) -> Outcome:
+        outcome = self._orders.carry_out(order, arguments, by, clocks.read())
+        self._tell_changes()
+        return outcome
+
+    def _acknowledged(self, alarm: Alarm) -> None:
+        """What has to be notified has been, when its alarm is acknowledged."""
+        current = notifiable.values(self._settings.probe)
+        if alarm.source == box_rules.CHANGES and alarm.key.resource in current:
+            self._notified[alarm.key.resource] = current[alarm.key.resource]
+            self._table.observe(box_rules.CHANGES, box_rules.changed(self._notified, current), clocks.read())
+
+    def _hurry(self) -> None:
+        self._health_s = time.monotonic()
+        self._herald.info(clocks.read().real_ns)
+
+    def _tell_standing(self) -> None:
+        self._herald.standing(self._table.raised)
+
+    def _tell_changes(self) -> None:
+        changes = self._table.take_changes()
+        self._book.note(changes)
+        for alarm in changes:
+            self._herald.changed(alarm)
+            told = "cleared" if alarm.state is AlarmState.CLEARED else str(alarm.severity)
+            qualifier = f" ({alarm.key.qualifier})" if alarm.key.qualifier else ""
+            self._teller.tell(f"alarm {told}: {alarm.key.name}{qualifier}: {alarm.key.resource}")
+
+    def _save(self) -> None:
+        """Bring everything to the disk that is not there yet."""
+        notes = self._notes()
+        shelved = sorted((key.id, one.until_ns) for key, one in self._table.shelved.items())
+        kept = msgspec.json.encode([notes, shelved]).decode()
+        if not (self._herald.has_news or self._book.has_news or kept != self._kept):
+            return
+
+        def write(connection: sqlite3.Connection) -> None:
+            self._book.write(connection, self._table)
+            connection.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?)", list(notes.items()))
+
+        if self._outbox.save(write):
+            self._book.written()
+            self._herald.has_news, self._kept = False, kept
+
+    def _notes(self) -> dict[str, str]:
+        place, day = self._judge.place, self._judge.day
+        return {
+            _PLACE: "" if place is None else calltail.dump(place),
+            _DAY: msgspec.json.encode(day).decode(),
+            _RUNNING: self._running,
+            _NOTIFIED: notifiable.dump(self._notified),
+        }
+
+    def _noted(self, name: str) -> str:
+        try:
+            return self._state.note(name)
+        except StateFileError:
+            return ""
+
+
+def main(settings: AgentSettings) -> int:
+    """Run the daemon in this process.
+
+    Raises:
+        AlreadyRunningError: another agent watches this archive.
+    """
+    AgentDaemon(settings).run()
+    return 0
+
+
+def _day(text: str) -> DaySums:
+    try:
+        return msgspec.json.decode(text, type=DaySums)
+    except msgspec.MsgspecError:
+        return DaySums()
+
+
+def _is_topic(topic: str) -> bool:
+    """Whether something can be published there that is not the broker's own."""
+    return 0 < len(topic) <= MAX_TOPIC and not set(topic) & set("+#\0") and not topic.startswith("$")
+
+
+def _locked(directory: Path) -> int:
+    """Hold the agent's lock on the archive; -1 when the disk is not there to hold one."""
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise AlreadyRunningError(f"{directory}: another rokubox-agent watches this archive") from None
+        return descriptor
+    return -1
+
+
+def _unlock(descriptor: int) -> None:
+    if descriptor >= 0:
+        os.close(descriptor)

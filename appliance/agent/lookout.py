@@ -1,0 +1,145 @@
+"""Everything that the agent looks at on the disk and in the kernel, in one go. The disk may hold it up: it has a thread
+of its own.
+
+It reads and changes nothing: not the journal's content, not audio.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance import clocks
+from appliance.agent import calltail, machine
+from appliance.agent.calltail import News, Place
+from appliance.agent.machine import MachineSeen
+from appliance.alarms.rules.box import CertificateSeen, ServiceSeen
+from appliance.assembling import setaside
+from appliance.condition import observed
+from appliance.condition.record import NAME
+from appliance.condition.record import Condition as ArchiveCondition
+from appliance.telemetry import certificates
+from appliance.telemetry.certificates import CertificateError
+from appliance.telemetry.settings import MqttSettings
+from storage.archive import Archive
+from storage.ledger.checkpointfiles import NEWEST
+from storage.writer import LOCK_NAME
+
+CAPTURE, ASSEMBLE = "capture", "assemble"
+MAX_CHECKPOINT_BYTES = 4096
+_JOURNAL_LOCK = "lock"
+_LOCKS = Path("/proc/locks")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What was seen in one look."""
+
+    condition: ArchiveCondition | None
+    """What the archive's owner says of it; None when nothing can be read."""
+    services: tuple[ServiceSeen, ...]
+    quarantined: int
+    """Files in the quarantine."""
+    free_bytes: int | None
+    """Room on the archive's disk; None when it is not there."""
+    total_bytes: int | None
+    clock_synchronised: bool
+    machine: MachineSeen
+    certificates: tuple[CertificateSeen, ...]
+    checkpoint: bytes
+    """The ledger's newest; empty when there is none."""
+    news: News | None
+    """Calls that ended; None when the ledger cannot be read."""
+
+
+class Lookout:
+    """Looks, and remembers how far the ledger was read."""
+
+    def __init__(self, archive: Archive, mqtt: MqttSettings, *, records: bool) -> None:
+        """`records`: this box is to record mirror ports."""
+        self._archive = archive
+        self._mqtt = mqtt
+        self._records = records
+
+    def look(self, place: Place | None) -> Seen:
+        """Look at everything; `place` is how far the ledger was read."""
+        archive = self._archive
+        free, total = _room(archive.root)
+        return Seen(
+            condition=observed.read(archive.run, NAME, ArchiveCondition),
+            services=self._services(),
+            quarantined=len(setaside.names(archive.quarantine)) if archive.quarantine.is_dir() else 0,
+            free_bytes=free,
+            total_bytes=total,
+            clock_synchronised=clocks.clock_discipline().synchronised,
+            machine=machine.look(),
+            certificates=tuple(_certificates(self._mqtt)),
+            checkpoint=_checkpoint(archive.ledger / NEWEST),
+            news=_news(archive, place),
+        )
+
+    def _services(self) -> tuple[ServiceSeen, ...]:
+        """Who holds the journal's lock captures, who holds the archive's assembles (proc_locks(5))."""
+        held = _locks()
+        return tuple(
+            ServiceSeen(name=name, pid=held.get(_place_of(path), 0), expected=self._records)
+            for name, path in (
+                (CAPTURE, self._archive.journal / _JOURNAL_LOCK),
+                (ASSEMBLE, self._archive.run / LOCK_NAME),
+            )
+        )
+
+
+def _locks() -> dict[str, int]:
+    """Processes by the file that they hold a lock on."""
+    try:
+        lines = _LOCKS.read_text("ascii", "replace").splitlines()
+    except OSError:
+        return {}
+    fields = [line.split() for line in lines]
+    return {words[5]: int(words[4]) for words in fields if len(words) > 5 and words[1] == "FLOCK"}
+
+
+def _place_of(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+
+
+def _room(folder: Path) -> tuple[int | None, int | None]:
+    try:
+        status = os.statvfs(folder)
+    except OSError:
+        return None, None
+    return status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
+
+
+def _certificates(mqtt: MqttSettings) -> list[CertificateSeen]:
+    if not mqtt.host or not mqtt.tls:
+        return []
+    files = [("mqtt client", mqtt.certificate_file), ("mqtt authority", mqtt.ca_file)]
+    return [_certificate(purpose, Path(file)) for purpose, file in files if file]
+
+
+def _certificate(purpose: str, file: Path) -> CertificateSeen:
+    try:
+        found = certificates.read(file)
+    except CertificateError as error:
+        return CertificateSeen(purpose=purpose, days_left=None, problem=str(error))
+    return CertificateSeen(purpose=purpose, days_left=found.days_left(certificates.utc_now()))
+
+
+def _checkpoint(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_CHECKPOINT_BYTES)
+    except OSError:
+        return b""
+
+
+def _news(archive: Archive, place: Place | None) -> News | None:
+    try:
+        return calltail.read(archive, place)
+    except OSError:
+        return None

@@ -1,0 +1,34 @@
+"""What a contract wants to be notified when it changes: delivery destinations and the VPN. Pure.
+
+Values are kept as hashes: what the carrier's endpoints are is confidential, and only whether it changed matters.
+"""
+
+import hashlib
+
+import msgspec
+
+from appliance.diagnosis.settings import ProbeSettings
+
+
+def values(probe: ProbeSettings) -> dict[str, str]:
+    """What is configured now, by names as `rules.box.changed` takes them; what is not configured is left out."""
+    endpoints = sorted(f"{one.transport}:{one.address}:{one.port}" for one in probe.carrier)
+    said = {
+        "vpn:next hop": probe.vpn_next_hop,
+        "vpn:carrier endpoints": " ".join(endpoints),
+        "vpn:carrier networks": " ".join(sorted(probe.carrier_networks)),
+    }
+    return {name: hashlib.sha256(value.encode()).hexdigest()[:16] for name, value in said.items() if value}
+
+
+def dump(noted: dict[str, str]) -> str:
+    """As text."""
+    return msgspec.json.encode(noted).decode()
+
+
+def load(text: str) -> dict[str, str]:
+    """What was noted; nothing when the text is none."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, str])
+    except msgspec.MsgspecError:
+        return {}

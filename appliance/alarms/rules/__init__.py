@@ -1,0 +1,1 @@
+"""What of all that is known is wrong: each rule takes records and gives conditions. Pure."""

@@ -1,0 +1,237 @@
+"""The agent as a process of its own: a real archive, a real broker, real kills."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import jsonschema
+import msgspec
+
+from appliance.agent import alarmbook
+from appliance.condition.concerns import Concern
+from appliance.condition.record import NAME, Condition, Standing
+from appliance.telemetry.schema_export import MESSAGES, SCHEMA_DIRECTORY, identity, schema_name
+from storage.archive import Archive
+from storage.json_form import to_json
+from storage.layout import day_folder
+from storage.ledger.entries import Call
+from storage.vocabulary import Outcome, Reason, Source
+from tests.appliance.telemetry.broker import Subscriber, needs_mosquitto, running, wait_for
+from tests.storage.samples import call_record
+
+CONFIGURATION = """\
+[site]
+customer = "Example K.K."
+site = "Osaka"
+serial = "RB-1"
+[[enterprise]]
+id = "E1"
+[[enterprise.lines]]
+number = "03-1234-5678"
+[mqtt]
+host = "127.0.0.1"
+port = {port}
+tls = false
+health_interval_s = 10
+commands = ["ack", "health", "alarms"]
+"""
+ROOT = "rec/v1/Example K.K./Osaka/RB-1"
+VALIDATORS = {
+    identity(message): jsonschema.Draft202012Validator(
+        json.loads((SCHEMA_DIRECTORY / schema_name(message)).read_bytes())
+    )
+    for message in MESSAGES
+}
+
+
+class Box:
+    """An archive with what an agent looks at."""
+
+    def __init__(self, folder, port):
+        self.root = folder / "archive"
+        self.archive = Archive(self.root)
+        self.configuration = folder / "rokubox.toml"
+        self.configuration.write_text(CONFIGURATION.format(port=port))
+        for part in (self.archive.run, self.archive.ledger, self.archive.records):
+            part.mkdir(parents=True)
+        self.lines = self.archive.ledger / "entries.jsonl"
+        self.lines.write_bytes(b'{"kind": "log"}\n')
+
+    def concern(self, *concerns):
+        """What the archive's owner finds wrong."""
+        standing = tuple(Standing(concern=one, part="", what="in words", since_ns=0) for one in concerns)
+        told = Condition(at_ns=time.time_ns(), concerns=standing, figures=None)
+        draft = self.archive.run / ".draft"
+        draft.write_bytes(msgspec.json.encode(told))
+        draft.rename(self.archive.run / NAME)
+
+    def call(self, number, **given):
+        """A call has ended."""
+        record = call_record(call_id=f"{number:064x}", source=Source.SPAN, line="0312345678", enterprise="E1", **given)
+        path = self.archive.records / day_folder(record.started_at) / f"{record.call_id}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(to_json(record))
+        entry = Call(call_id=record.call_id, day=record.started_at[:10], record_sha256="0" * 64, at=record.started_at)
+        with self.lines.open("ab") as lines:
+            lines.write(msgspec.json.encode(entry) + b"\n")
+
+    @contextmanager
+    def agent(self):
+        """The daemon, until the end of the block."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "appliance.daemons", "agent", "--config", str(self.configuration), "--archive",
+             str(self.root)],
+            cwd=Path(__file__).parents[3],
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            yield process
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+    def rokubox(self, *words):
+        """A command about this archive."""
+        return subprocess.run(
+            [sys.executable, "-m", "appliance", *words, "--archive", str(self.root)],
+            cwd=Path(__file__).parents[3],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def told(noc, end):
+    """Messages of topics that end so, as objects; every one is valid."""
+    found = []
+    for topic, payload, *_ in list(noc.messages):
+        if payload and "/cmd/" not in topic:
+            message = json.loads(payload)
+            VALIDATORS[message["schema"]].validate(message)
+        if topic.endswith(end) and payload:
+            found.append(message)
+    return found
+
+
+def alarms(noc, kind):
+    return [(one["state"], one["severity"], one["count"]) for one in told_alarms(noc, kind)]
+
+
+def told_alarms(noc, kind):
+    return [
+        one for topic in {topic for topic, *_ in noc.messages if f"/alarm/{kind}-" in topic} for one in told(noc, topic)
+    ]
+
+
+@needs_mosquitto
+def test_from_a_start_to_a_clean_stop(tmp_path):
+    with running(tmp_path) as broker, Subscriber(broker) as noc:
+        box = Box(tmp_path, broker.port)
+        box.call(1)  # before there was an agent: history
+        with box.agent():
+            noc.wait(lambda: noc.of("/health") and noc.of("/info"), "birth")
+            box.concern(Concern.BIT_ROT)
+            box.call(2, outcome=Outcome.NOT_RECORDED, reasons=(Reason.NO_MEDIA,), parts=(), origin_at=None)
+            box.call(3)
+            noc.wait(lambda: len(noc.of("call/summary")) == 2, "two calls")
+            noc.wait(lambda: told_alarms(noc, "bit_rot"), "an alarm")
+            noc.wait(lambda: told_alarms(noc, "call_not_recorded"), "another alarm")
+            box.concern()
+            noc.wait(lambda: any(not payload and "bit_rot" in topic for topic, payload, *_ in noc.messages), "cleared")
+        noc.wait(lambda: len(noc.of("/status")) == 2, "offline")
+        assert [one["reason"] for one in told(noc, "/status")] == ["connected", "stopped"]
+        assert [one["event"] for one in told(noc, "event/agent_started")] == ["agent_started"]
+        assert noc.of("event/agent_stopped")
+        assert alarms(noc, "bit_rot") == [("raised", "critical", 1), ("cleared", "cleared", 1)]
+        [lost] = told_alarms(noc, "call_not_recorded")
+        assert (lost["resource"], lost["qualifier"], lost["number"]) == ("E1 line 1", "no_media", 202)
+        summaries = told(noc, "call/summary")
+        assert [one["call_id"][-1] for one in summaries] == ["2", "3"]
+        assert [(one["enterprise"], one["line"], one["numbers"]) for one in summaries] == [("E1", 1, None)] * 2
+        assert not any(b"0312345678" in payload or b"0698765432" in payload for _, payload, *_ in noc.messages)
+        sequences = [
+            one["sequence"] for topic in {t for t, *_ in noc.messages if "/alarm/" in t} for one in told(noc, topic)
+        ]
+        assert sorted(sequences) == list(range(1, len(sequences) + 1))
+
+
+@needs_mosquitto
+def test_killed_and_without_a_broker_it_tells_of_everything_once(tmp_path):
+    with running(tmp_path) as broker, Subscriber(broker) as noc:
+        box = Box(tmp_path, broker.port)
+        with box.agent() as killed:
+            noc.wait(lambda: noc.of("/health"), "birth")
+            broker.stop()
+            box.concern(Concern.LEDGER_FAULT)
+            box.call(1, outcome=Outcome.NOT_RECORDED, reasons=(Reason.ENCRYPTED,), parts=(), origin_at=None)
+            wait_for(lambda: len(standing(box)) >= 3, "alarms on the disk")
+            os.kill(killed.pid, signal.SIGKILL)
+            killed.wait()
+            killed.send_signal = lambda _number: None
+            killed.wait = lambda *_: 0
+        box.concern(Concern.LEDGER_FAULT)
+        broker.start()
+        with box.agent():
+            noc.wait(lambda: len(noc.of("/health")) >= 2, "born again")
+            noc.wait(lambda: told_alarms(noc, "service_restarted"), "it knows that it was killed")
+            box.call(2)
+            noc.wait(lambda: len(noc.of("call/summary")) == 2, "calls")
+            told_once = {one["message_id"]: one for one in told(noc, "call/summary")}
+            assert [one["call_id"][-1] for one in told_once.values()] == ["1", "2"]
+            assert {one["sequence"] for one in told_alarms(noc, "ledger_fault")} == {
+                one["sequence"] for one in told_alarms(noc, "ledger_fault")[:1]
+            }
+            first = standing(box)
+            assert {alarm.key.name for alarm in first} >= {"ledger_fault", "call_not_recorded", "encrypted_calls"}
+
+
+def standing(box):
+    try:
+        return alarmbook.standing(box.root / "agent")
+    except Exception:
+        return []
+
+
+@needs_mosquitto
+def test_the_noc_may_ask_what_the_configuration_lists(tmp_path):
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.properties import Properties
+
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.ResponseTopic, properties.CorrelationData = "rec/answers", b"7"
+
+    def ask(noc, command, **arguments):
+        before = len(told(noc, "rec/answers"))
+        request = {"schema": "rokubox.command/1", "by": "Sato", "arguments": arguments}
+        noc.publish(f"{ROOT}/cmd/{command}", json.dumps(request).encode(), properties)
+        noc.wait(lambda: len(told(noc, "rec/answers")) > before, "an answer")
+        return told(noc, "rec/answers")[-1]
+
+    with running(tmp_path) as broker, Subscriber(broker) as noc:
+        box = Box(tmp_path, broker.port)
+        with box.agent():
+            noc.wait(lambda: noc.of("/health"), "birth")
+            box.concern(Concern.BIT_ROT)
+            noc.wait(lambda: told_alarms(noc, "bit_rot"), "an alarm")
+            [alarm] = told_alarms(noc, "bit_rot")
+            answer = ask(noc, "ack", alarm=alarm["alarm_id"], comment="disk ordered")
+            assert (answer["done"], answer["facts"]) == (True, {"alarm": alarm["alarm_id"]})
+            noc.wait(lambda: len(told_alarms(noc, "bit_rot")) == 2, "acknowledged")
+            known = told_alarms(noc, "bit_rot")[-1]["acknowledged"]
+            assert (known["by"], known["comment"]) == ("noc: Sato", "disk ordered")
+            assert ask(noc, "ack", alarm="999")["problem"] == "no alarm '999' stands"
+            assert ask(noc, "shelve", alarm="305", hours=1)["problem"] == "'shelve' is not among [mqtt] commands"
+            noc.publish(f"{ROOT}/cmd/ack", b"[1, 2", properties)
+            noc.wait(lambda: any("not a rokubox" in one["problem"] for one in told(noc, "rec/answers")), "refused")
+            before = len(noc.of("/health"))
+            assert ask(noc, "health")["done"]
+            noc.wait(lambda: len(noc.of("/health")) > before, "health at once")
+            noc.wait(lambda: len(noc.of("event/command")) == 5, "every request is an event")
+            assert next(topic for topic, *_, answered in noc.messages if topic == "rec/answers")
