@@ -3,9 +3,10 @@
 import io
 import json
 import re
+import sqlite3
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import closing, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from appliance import cli, clocks
-from storage.archive import Archive
+from storage.archive import Archive, read_record
 from storage.call_record import CallRecord
 from storage.disk import Disk
 from storage.json_form import to_json
@@ -172,6 +173,7 @@ def test_a_certificate_for_every_contract(tmp_path: Path) -> None:
     archive = Archive(root)
     for record, enterprise, line in ((records[3], "../東京", None), (records[4], "E1", None), (records[5], None, None)):
         rewritten(archive, replace(record, enterprise=enterprise, line=line))
+    rokubox("reindex", "--archive", str(root))
     rules.write_text(
         """
 [site]
@@ -197,6 +199,27 @@ ended_on = 2020-01-01
     assert [len(one["entries"]) for one in found] == [1, 2]
     assert all(str(path) in told for path in folder.glob("*.txt"))
     assert list((root / "retention" / "orders").iterdir()) == []
+
+
+@pytest.mark.parametrize("has_index", [True, False])
+def test_what_the_index_does_not_know_the_records_tell(archive: Path, has_index: bool) -> None:
+    """An index that is not there is not asked; one that says otherwise than a record erases nothing."""
+    aged(archive, 10)
+    if has_index:
+        with closing(sqlite3.connect(archive / "index.sqlite", isolation_level=None)) as index:
+            index.execute("INSERT INTO lines VALUES (77, 'E1', '', '')")
+            index.execute("UPDATE calls SET line = 77 WHERE call_id = ?", (bytes.fromhex(call_id(1)),))
+            index.execute("UPDATE calls SET line = 1 WHERE call_id = ?", (bytes.fromhex(call_id(2)),))
+        rewritten(Archive(archive), replace(record_of(archive, 2), enterprise="E1"))
+    else:
+        (archive / "index.sqlite").unlink()
+    told = rokubox("retention", *arguments(archive), code=3 if has_index else 0)
+    assert f"{2 if has_index else 4} calls erased" in told
+    assert (f"call record {call_id(2)[:10]}: the index says otherwise" in told) is has_index
+
+
+def record_of(root: Path, number: int) -> CallRecord:
+    return read_record(next((root / "calls").rglob(f"{call_id(number)}.json")))
 
 
 def rewritten(archive: Archive, record: CallRecord) -> None:

@@ -12,12 +12,17 @@ from storage.archive import Archive, dated, read_record
 from storage.call_record import CallRecord
 from storage.errors import DamagedRecordError, StorageError
 from storage.index.numbers import searchable
-from storage.index.reader import Hit, IndexReader
-from storage.layout import day_folder
+from storage.index.reader import Hit, IndexReader, Stocked
+from storage.layout import ID_DIGITS, day_folder
 from storage.ledger.view import LedgerView
 from storage.retention import clockguard, holds
 from storage.retention.clockguard import ClockState
 from storage.retention.holding import Holding, Moment
+
+MOST_BEHIND = 4000
+"""Lines of the ledger that the index may lack for a moment: what has just come."""
+RECORD_BYTES = 8192
+"""Room that a call's record takes, as a rule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,25 +67,69 @@ def named(archive: Archive, beginnings: Sequence[str]) -> list[KnownCall] | None
         return None
 
 
-def holdings(archive: Archive, found: Iterator[KnownCall], clock: ClockState) -> Iterator[tuple[KnownCall, Holding]]:
-    """The calls as retention plans with them. Raises ArchiveError when the ledger cannot be read."""
+def holdings(archive: Archive, clock: ClockState, report: Callable[[DamagedRecordError], None]) -> list[Holding]:
+    """Every call that has ended, as retention plans with it.
+
+    From the index, as a million records take minutes to read: what is to be erased has to be `confirmed`. From the
+    records, of which damaged ones go to `report`, when the index lacks more than what has just come. Raises
+    ArchiveError when the ledger cannot be read.
+    """
     ledger = LedgerView(archive.ledger)
     held = holds.in_force(ledger.holds())
+    stock = _stock(archive, ledger)
+    found = (_stocked(call) for call in calls(archive, report)) if stock is None else stock
+    forms: dict[str, str] = {}
+    holdings = []
     for call in found:
         position = ledger.position(call.call_id)
-        yield (
-            call,
-            Holding(
-                call_id=call.call_id,
-                # What is not in the ledger yet has just come.
-                position=ledger.size if position is None else position,
-                archived_ns=clock.elapsed_ns if position is None else clockguard.archived_ns(clock, position),
-                bytes=call.bytes,
-                enterprise=call.enterprise,
-                line=call.line,
-                is_held=call.call_id in held,
-            ),
+        if call.line not in forms:
+            forms[call.line] = canonical(call.line)
+        holding = Holding(
+            call_id=call.call_id,
+            # What is not in the ledger yet has just come.
+            position=ledger.size if position is None else position,
+            archived_ns=clock.elapsed_ns if position is None else clockguard.archived_ns(clock, position),
+            bytes=call.bytes,
+            day=call.day,
+            enterprise=call.enterprise or None,
+            line=forms[call.line] or None,
+            is_held=call.call_id in held,
         )
+        holdings.append(holding)
+    return holdings
+
+
+def is_confirmed(archive: Archive, holding: Holding, report: Callable[[DamagedRecordError], None]) -> bool:
+    """Whether the call's record says whose call it is as the index does; what is wrong goes to `report`."""
+    path = archive.records / day_folder(holding.day) / f"{holding.call_id}.json"
+    if not path.exists():
+        return False  # erased meanwhile
+    try:
+        record = read_record(path)
+        line = canonical(record.line) if record.line else None
+        if (record.enterprise, line) != (holding.enterprise, holding.line):
+            raise DamagedRecordError(
+                f"call record {holding.call_id[:ID_DIGITS]}: the index says otherwise; `rokubox reindex` makes it anew"
+            )
+    except DamagedRecordError as error:
+        report(error)
+        return False
+    return True
+
+
+def _stock(archive: Archive, ledger: LedgerView) -> list[Stocked] | None:
+    """What the index knows; None when it cannot be used, or is far behind."""
+    try:
+        with IndexReader(archive.index) as index:
+            if index.ledger_size + MOST_BEHIND < ledger.size:
+                return None
+            return [call._replace(bytes=call.bytes + RECORD_BYTES) for call in index.stock()]
+    except StorageError:
+        return None
+
+
+def _stocked(call: KnownCall) -> Stocked:
+    return Stocked(call.call_id, call.day, call.enterprise or "", call.line or "", call.bytes)
 
 
 def moment(clock: ClockState) -> Moment:

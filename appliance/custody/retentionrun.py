@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from appliance import clocks
@@ -36,8 +36,6 @@ class Outlook:
     """What retention would do now, and what it knows."""
 
     plan: Plan
-    days: dict[str, str]
-    """Local date of each call to be erased, by call id."""
     clock: ClockState
     """The time, looked at just now."""
     room: Room
@@ -62,16 +60,15 @@ def look(archive: Archive, configuration: Configuration, room_bytes: int = 0) ->
     clock = clockguard.observe(clockfile.read(archive.retention), seen, LedgerView(archive.ledger).size)
     damaged: list[DamagedRecordError] = []
     policy, now = configuration.retention(), inventory.moment(clock)
-    known = inventory.holdings(archive, inventory.calls(archive, damaged.append), clock)
-    days_and_holdings = [(call.day, holding) for call, holding in known]
-    holdings = [holding for _, holding in days_and_holdings]
+    holdings = inventory.holdings(archive, clock, damaged.append)
     planned = plan(holdings, policy, now, room_bytes=room_bytes)
+    sure = [one for one in planned.evictions if inventory.is_confirmed(archive, one.holding, damaged.append)]
+    planned = replace(planned, evictions=tuple(sure))
     wanted = {eviction.holding.call_id for eviction in planned.evictions}
     with_end = {table.id for table in configuration.enterprise if table.ended_on is not None}
     room = room_of(archive.root)
     return Outlook(
         plan=planned,
-        days={holding.call_id: day for day, holding in days_and_holdings if holding.call_id in wanted},
         clock=clock,
         room=room,
         forecast=forecast.forecast(holdings, policy, now, room.free_bytes - configuration.storage.reserve_bytes),
@@ -82,7 +79,7 @@ def look(archive: Archive, configuration: Configuration, room_bytes: int = 0) ->
             for holding in holdings
             if holding.enterprise in with_end and holding.call_id not in wanted
         ),
-        ending=_ending(planned, days_and_holdings),
+        ending=_ending(planned, holdings),
         damaged=tuple(str(error) for error in damaged),
     )
 
@@ -112,7 +109,7 @@ def act(outlook: Outlook, ask: Ask, *, who: str) -> Iterator[Erased]:
         answer = checked(
             ask(
                 Erase(
-                    calls=tuple((one.holding.call_id, outlook.days[one.holding.call_id]) for one in batch),
+                    calls=tuple((one.holding.call_id, one.holding.day) for one in batch),
                     rule=f"{rule}: {cause}",
                     who=who,
                     why=WHY[cause],
@@ -135,13 +132,13 @@ def _batches(evictions: tuple[Eviction, ...]) -> Iterator[list[Eviction]]:
         yield from (together[first : first + MAX_CALLS] for first in range(0, len(together), MAX_CALLS))
 
 
-def _ending(planned: Plan, known: Sequence[tuple[str, Holding]]) -> dict[str, tuple[CallDay, ...]]:
+def _ending(planned: Plan, holdings: Sequence[Holding]) -> dict[str, tuple[CallDay, ...]]:
     """All calls of enterprises whose contract has ended, those that stay included: the certificate tells of them."""
     whose = {one.holding.enterprise for one in planned.evictions if one.cause is Cause.CONTRACT_END}
     calls: dict[str, list[CallDay]] = {enterprise: [] for enterprise in whose if enterprise}
-    for day, holding in known:
+    for holding in holdings:
         if holding.enterprise in calls:
-            calls[holding.enterprise].append((holding.call_id, day))
+            calls[holding.enterprise].append((holding.call_id, holding.day))
     return {enterprise: tuple(those) for enterprise, those in calls.items()}
 
 

@@ -73,7 +73,7 @@ def _table(outlook: Outlook) -> Table:
     for name in ("from 最古", "to 最新"):
         shown.add_column(name, no_wrap=True)
     for (cause, rule), evictions in groups.items():
-        days = sorted(outlook.days[one.holding.call_id] for one in evictions)
+        days = sorted(one.holding.day for one in evictions)
         size = sum(one.holding.bytes for one in evictions)
         shown.add_row(rule, CAUSES[cause], f"{len(evictions):,}", f"{size:,}", days[0], days[-1])
     return shown

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
+from storage.errors import IndexDamagedError
 from storage.index import schema, sums
 from storage.index.conditions import Parameter, outcome_places
 from storage.index.plan import Drive, Facts, choose, conditions
 from storage.index.query import MAX_PAGE, After, Query, Sort
-from storage.index.rows import DIRECTIONS, OUTCOMES, REASONS, PartRow, places
+from storage.index.rows import DIRECTIONS, LATEST_NS, OUTCOMES, REASONS, PartRow, places
 from storage.index.statement import COLUMNS, build, count
 from storage.index.totals import Total, TotalsQuery, totals
 from storage.timestamps import NS_PER_S
@@ -25,6 +26,12 @@ from storage.vocabulary import Direction, Outcome, Reason
 
 COUNT_LIMIT = 20_000
 """Calls that meet a condition are counted so far; more are many."""
+_BLOCK = 4096
+_STOCK = """
+SELECT c.call_id, c.day, c.started_ns, c.line,
+  coalesce((SELECT sum((p.size_bytes + ? - 1) / ? * ?) FROM parts AS p WHERE p.n = c.n), 0)
+FROM calls AS c WHERE c.outcome > 0
+"""
 _ALWAYS = (0, 99991231)
 
 
@@ -63,6 +70,18 @@ class Hit:
         return datetime.fromtimestamp(self.started_ns // NS_PER_S, zone).replace(
             microsecond=self.started_ns % NS_PER_S // 1000
         )
+
+
+class Stocked(NamedTuple):
+    """A call that has ended, as retention looks at it."""
+
+    call_id: str
+    day: str
+    """Local date of its start, `YYYY-MM-DD`, in whose folder its record lies."""
+    enterprise: str
+    line: str
+    bytes: int
+    """Room that its parts take, in whole blocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +158,20 @@ class IndexReader:
                 (bytes.fromhex(call_id),),
             ).fetchall()
         return tuple((kind, later.hex()) for kind, later in rows)
+
+    def stock(self) -> Iterator[Stocked]:
+        """Every call that has ended, in no order. Raises IndexDamagedError when a date cannot be told from it."""
+        with self._errors():
+            lines = {
+                number: (enterprise, line)
+                for number, enterprise, line in self._connection.execute("SELECT id, enterprise, line FROM lines")
+            }
+            days: dict[int, str] = {}
+            for call_id, day, started_ns, line, size in self._connection.execute(_STOCK, (_BLOCK, _BLOCK, _BLOCK)):
+                if not 0 < started_ns < LATEST_NS:
+                    raise IndexDamagedError("a call of a time that the index cannot hold")
+                told = days.setdefault(day, f"{day // 10000:04d}-{day // 100 % 100:02d}-{day % 100:02d}")
+                yield Stocked(call_id.hex(), told, *lines[line], size)
 
     def totals(self, query: TotalsQuery) -> list[Total]:
         """Sums of calls, see `totals`."""

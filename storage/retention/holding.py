@@ -18,6 +18,8 @@ class Holding:
     """When it had come at the latest, on the guard's line of real elapsed time (`clockguard`)."""
     bytes: int
     """Room that it takes on the disk."""
+    day: str = ""
+    """Local date of its start, `YYYY-MM-DD`, in whose folder its record lies."""
     enterprise: str | None = None
     """Enterprise ID."""
     line: str | None = None

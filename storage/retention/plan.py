@@ -82,7 +82,7 @@ class _Planner:
         self._now = now
         self._oldest_first = sorted(inventory, key=lambda holding: (holding.position, holding.call_id))
         self._newest = self._oldest_first[-1].call_id if inventory else ""
-        self._rules = {holding.call_id: policy.rule(holding.enterprise, holding.line) for holding in inventory}
+        self._policy = policy
         self._chosen: dict[str, Eviction] = {}
         self._spared: dict[str, Spared] = {}
 
@@ -156,4 +156,4 @@ class _Planner:
         return next((spared for spared, applies in checks if applies), None)
 
     def _rule(self, holding: Holding) -> Rule:
-        return self._rules[holding.call_id]
+        return self._policy.rule(holding.enterprise, holding.line)
