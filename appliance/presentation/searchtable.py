@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import msgspec
 from rich.table import Table
 
-from appliance.presentation import terminal
-from appliance.presentation.callstable import FULL_WIDTH, ONE_LINE_WIDTH, length_text, outcome_text
+from appliance.presentation import callcolumns, terminal
+from appliance.presentation.callcolumns import CallLine
 from appliance.presentation.spreadsheet import cell
-from appliance.presentation.terminal import printable
 from storage.index.reader import Hit
+from storage.layout import ID_DIGITS
 
 FIELDS = (
     "call_id",
@@ -32,6 +32,7 @@ FIELDS = (
     "holds",
     "legal_holds",
 )
+FIGURES = ("MOS", "parts", "marks", "id")
 IN_PROGRESS = "in_progress"
 
 
@@ -83,39 +84,26 @@ def show(hits: Sequence[Hit]) -> None:
 
 
 def table(hits: Sequence[Hit], width: int) -> Table:
-    """Lay out calls for people in `width` columns; a long number goes on in the next line of its cell."""
-    offsets = {hit.started_at.strftime("%z") for hit in hits}
-    zone = offsets.pop() if len(offsets) == 1 else ""
-    shown = Table(box=None, padding=(0, 2 if width >= FULL_WIDTH else 1, 0, 0), pad_edge=False, header_style="bold")
-    shown.add_column(f"started {zone}".strip(), no_wrap=True)
-    shown.add_column("dir", no_wrap=True)
-    shown.add_column("caller", overflow="fold")
-    shown.add_column("callee", overflow="fold")
-    shown.add_column("length", justify="right", no_wrap=True)
-    shown.add_column("outcome", no_wrap=True)
-    if width >= FULL_WIDTH:
-        shown.add_column("MOS", justify="right", no_wrap=True)
-        shown.add_column("parts", justify="right", no_wrap=True)
-        shown.add_column("marks", no_wrap=True)
-        shown.add_column("id", no_wrap=True)
-    for hit in hits:
-        shown.add_row(*_row(hit, width=width, with_offset=not zone)[: len(shown.columns)])
-    return shown
+    """Lay out calls for people in `width` columns."""
+    return callcolumns.table([_line(hit) for hit in hits], width, FIGURES)
 
 
-def _row(hit: Hit, *, width: int, with_offset: bool) -> tuple[str, ...]:
-    outcome = hit.outcome.value if hit.outcome else "in progress"
-    return (
-        hit.started_at.strftime(f"%Y-%m-%d %H:%M:%S{'%z' if with_offset else ''}"),
-        hit.direction.value,
-        printable(hit.caller) or "-",
-        printable(hit.callee) or "-",
-        length_text(hit.length_ms / 1000),
-        outcome_text(outcome, hit.reasons, one_line=width >= ONE_LINE_WIDTH),
-        "-" if hit.mos is None else f"{hit.mos:.2f}",
-        str(len(hit.parts)),
-        " ".join(_marks(hit)) or "-",
-        hit.call_id[:10],
+def _line(hit: Hit) -> CallLine:
+    return CallLine(
+        started=hit.started_at.strftime("%Y-%m-%d %H:%M:%S"),
+        offset=hit.started_at.strftime("%z"),
+        direction=hit.direction.value,
+        caller=hit.caller,
+        callee=hit.callee,
+        length_s=hit.length_ms / 1000,
+        outcome=hit.outcome.value if hit.outcome else "in progress",
+        reasons=hit.reasons,
+        figures=(
+            "-" if hit.mos is None else f"{hit.mos:.2f}",
+            str(len(hit.parts)),
+            " ".join(_marks(hit)) or "-",
+            hit.call_id[:ID_DIGITS],
+        ),
     )
 
 

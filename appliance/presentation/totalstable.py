@@ -8,7 +8,7 @@ import msgspec
 from rich.table import Table
 
 from appliance.presentation import terminal
-from appliance.presentation.callstable import length_text
+from appliance.presentation.callcolumns import length_text
 from appliance.presentation.spreadsheet import cell
 from appliance.presentation.terminal import printable
 from storage.index.totals import Per, Total, TotalsQuery

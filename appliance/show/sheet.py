@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
-from appliance.presentation.callstable import length_text
+from appliance.presentation.callcolumns import length_text
 from appliance.presentation.terminal import printable
 from appliance.show.labels import Language, Words, label
 from appliance.show.scale import clock

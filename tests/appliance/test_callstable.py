@@ -7,7 +7,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from appliance.presentation import callstable
+from appliance.presentation import callcolumns, callstable
 from appliance.presentation.terminal import printable
 from storage.call_record import CallRecord
 from storage.records import Party
@@ -58,7 +58,7 @@ def test_nothing_is_cut_off(width: int) -> None:
     for call in calls():
         words = (call.outcome, *call.reasons, call.started_at[:10], call.started_at[11:19])
         assert [word for word in words if word not in shown] == []
-    assert (call.call_id[:10] in shown) == (width >= callstable.FULL_WIDTH)
+    assert (call.call_id[:10] in shown) == (width >= callcolumns.FULL_WIDTH)
 
 
 def test_a_long_number_goes_on_in_the_next_lines() -> None:
