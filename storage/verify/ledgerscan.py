@@ -17,7 +17,21 @@ import numpy.typing as npt
 from storage.errors import LedgerError, from_os_error
 from storage.layout import ID_DIGITS
 from storage.ledger import entries, merkle, names
-from storage.ledger.entries import FILED, Call, Entry, Erasure, Filed, Key, Late, Log, NextLog, Part, Seal, Subject
+from storage.ledger.entries import (
+    FILED,
+    Call,
+    Entry,
+    Erasure,
+    Filed,
+    Hold,
+    Key,
+    Late,
+    Log,
+    NextLog,
+    Part,
+    Seal,
+    Subject,
+)
 from storage.ledger.ledgerfile import ENTRIES, HASHES, NAMES
 from storage.ledger.merkle import EMPTY_ROOT, Frontier
 from storage.timestamps import NS_PER_S, instant_ns
@@ -73,6 +87,7 @@ class LedgerScan:
         self._wanted = frozenset(wanted)
         self._entries, self._erasures = _Places(), _Places()
         self._days, self._day_offsets = array("I"), array("Q")
+        self._holds: list[tuple[int, int]] = []
         self._frontier = Frontier()
         self._batch, self._batch_lines, self._batch_first = hashlib.sha256(), 0, 0
         self._damaged = 0
@@ -169,6 +184,13 @@ class LedgerScan:
                 found = entry
         return found
 
+    def holds(self, size: int) -> Iterator[Hold]:
+        """The entries about legal holds among the first `size` lines, in order."""
+        for number, offset in self._holds:
+            entry = self.entry_at(offset) if number < size else None
+            if isinstance(entry, Hold):
+                yield entry
+
     def entry_at(self, offset: int) -> Entry | None:
         """The entry whose line begins at `offset`; None when it is damaged."""
         if self._decoded[0] != offset:
@@ -218,6 +240,8 @@ class LedgerScan:
             case Erasure():
                 for key in names.keys_of(entry):
                     self._erasures.add(key, offset)
+            case Hold():
+                self._holds.append((self.size - 1, offset))
             case Log() | NextLog() if self.size == 1:
                 self.log = entry
             case Log() | NextLog():
