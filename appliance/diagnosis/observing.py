@@ -6,6 +6,7 @@
     gateway, VPN next hop, names, broker    | 15 s
     carrier endpoints                       | 60 s: it is their network
     room, certificates, time servers        | 60 s
+    the known call's result                 | 60 s; it is made once a day
     write, fsync, read back                 | 10 min
     disk health                             | 30 min
 
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field, replace
 
 from appliance.condition import observed
 from appliance.config import Configuration
+from appliance.diagnosis.endtoend import testcall
 from appliance.diagnosis.evidence import Cause, Check, Evidence, Port, Role, State, Step, Window
 from appliance.diagnosis.probes import disk, machine, names, neighbour, options, ports, services, wayout
 from appliance.diagnosis.probes.ports import PortSampler
@@ -61,8 +63,12 @@ class Watch:
         archive: Archive,
         interfaces: Iterable[str] = (),
         clock: ClockWatch | None = None,
+        *,
+        end_to_end: bool = False,
     ) -> None:
-        """`interfaces`: mirror ports; those of the configuration when there are none."""
+        """`interfaces`: mirror ports; those of the configuration when there are none. `end_to_end`: the known call is
+        put through the pipeline when its latest result is a day old; else that result is told."""
+        self._end_to_end = end_to_end
         self._configuration = configuration
         self._archive = archive
         self._clock = clock or ClockWatch()
@@ -141,6 +147,7 @@ class Watch:
                 ask=lambda _: [disk.room(archive, storage.reserve_bytes, storage.volume_uuid)],
                 every_s=_MINUTE_S,
             ),
+            _Timed(steps=(Step.PIPELINE,), ask=lambda _: [self._test_call()], every_s=_MINUTE_S),
             _Timed(steps=(Step.DISK_WRITE,), ask=lambda _: [disk.write(archive)], every_s=600.0),
             _Timed(
                 steps=(Step.CERTIFICATES,),
@@ -148,6 +155,11 @@ class Watch:
                 every_s=_MINUTE_S,
             ),
         ]
+
+    def _test_call(self) -> Check:
+        if self._end_to_end and testcall.is_due(self._archive):
+            return testcall.run(self._archive)
+        return testcall.latest(self._archive)
 
     def _way_probes(self) -> list[_Timed]:
         management, probe, mqtt = self._configuration.management, self._configuration.probe, self._configuration.mqtt
