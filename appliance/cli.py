@@ -7,10 +7,12 @@ import argparse
 from collections.abc import Sequence
 
 from appliance.commands import (
+    alarms,
     audit,
     backup,
     calls,
     capture_import,
+    certificates,
     erase,
     export,
     hold,
@@ -75,6 +77,8 @@ COMMANDS = (
     ledger,
     share_config,
     reindex,
+    alarms,
+    certificates,
 )
 """In the order of `--help`."""
 

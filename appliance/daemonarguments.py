@@ -136,10 +136,14 @@ def _assemble(arguments: argparse.Namespace) -> int:
 
 def _agent(arguments: argparse.Namespace) -> int:
     from appliance.agent import agentdaemon, identity
+    from appliance.diagnosis.observing import Watch
 
     configuration = _configuration(arguments)
     root = _archive(arguments, configuration)
-    return agentdaemon.main(
+    records = any(span.interface for span in configuration.span)
+    # Without a mirror port there is nothing to be diagnosed, and nobody is asked anything.
+    watch = Watch(configuration, Archive(root), end_to_end=True) if records else None
+    code = agentdaemon.main(
         agentdaemon.AgentSettings(
             archive=root,
             identity=identity.of(configuration),
@@ -147,11 +151,15 @@ def _agent(arguments: argparse.Namespace) -> int:
             alarms=configuration.alarms,
             mqtt=configuration.mqtt,
             probe=configuration.probe,
-            records=any(span.interface for span in configuration.span),
+            records=records,
+            observe=None if watch is None else watch.observe,
+            selftest=_command("selftest", "--full", "--json", root=root, config_file=arguments.config),
             volume_uuid=configuration.storage.volume_uuid,
             supervisor=arguments.supervisor,
         )
     )
+    sys.stderr.flush()
+    os._exit(code)  # Probes that wait for an answer are not waited for.
 
 
 def _assembly(configuration: Configuration, record: Record | None) -> AssemblySettings:

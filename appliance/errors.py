@@ -27,3 +27,11 @@ class AlreadyRunningError(ApplianceError):
 
 class RequestError(ApplianceError):
     """The archive's owner was asked something it does not understand, or gave no answer that can be understood."""
+
+
+class StateFileError(ApplianceError):
+    """The agent's file cannot be read or written at present."""
+
+
+class CertificateError(ApplianceError):
+    """A certificate or key that cannot be used; the message says which file and why."""

@@ -3,7 +3,15 @@
 import traceback
 from pathlib import Path
 
-from appliance.errors import AlreadyRunningError, ConfigurationError, RequestError, ToolFailedError, ToolMissingError
+from appliance.errors import (
+    AlreadyRunningError,
+    CertificateError,
+    ConfigurationError,
+    RequestError,
+    StateFileError,
+    ToolFailedError,
+    ToolMissingError,
+)
 from capture.errors import (
     CaptureFileError,
     FilterError,
@@ -28,6 +36,8 @@ def failure(error: Exception, *, archive_code: int = OUTPUT) -> tuple[int, list[
         (ToolMissingError, TOOL),
         (ToolFailedError, INPUT),
         (RequestError, OUTPUT),
+        (StateFileError, INPUT),
+        (CertificateError, INPUT),
         (CaptureFileError, INPUT),
         (AlreadyRunningError, USAGE),
         (FilterError, USAGE),

@@ -16,7 +16,7 @@ import selectors
 import signal
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,14 +34,16 @@ from appliance.agent.judge import SOURCES, Judge, JudgeSettings
 from appliance.agent.lookout import Lookout, Seen
 from appliance.agent.orders import TEST_SOURCE, Order, Orders, Outcome
 from appliance.agent.reports import Identity, Reports
+from appliance.agent.selftestrun import SelfTestRun
 from appliance.alarms.alarm import Alarm, AlarmKey, AlarmState, Condition, Fact
 from appliance.alarms.kind import AlarmName
 from appliance.alarms.rules import box as box_rules
 from appliance.alarms.rules.calls import Place
 from appliance.alarms.settings import AlarmSettings
 from appliance.capturing.telling import Teller
+from appliance.diagnosis.evidence import Evidence
 from appliance.diagnosis.settings import ProbeSettings
-from appliance.errors import AlreadyRunningError
+from appliance.errors import AlreadyRunningError, StateFileError
 from appliance.supervision import servicenotify
 from appliance.supervision.orphan import Parent
 from appliance.supervision.signalqueue import SignalQueue
@@ -51,7 +53,7 @@ from appliance.telemetry.messages import CommandRequest, EventName
 from appliance.telemetry.outbox import Outbox
 from appliance.telemetry.session import Answer, Request
 from appliance.telemetry.settings import MqttSettings
-from appliance.telemetry.statefile import StateFile, StateFileError
+from appliance.telemetry.statefile import StateFile
 from appliance.telemetry.topics import BoxTopics
 from capture.background import Background
 from capture.bootline import ClockReading
@@ -80,6 +82,10 @@ class AgentSettings:
     records: bool = False
     """The box is to record mirror ports."""
     volume_uuid: str = ""
+    observe: Callable[[], Evidence] | None = None
+    """Asks the probes of the diagnosis; None: there are none."""
+    selftest: tuple[str, ...] = ()
+    """Command that runs a self-test; empty: none can be asked for."""
     supervisor: int = 0
     delays_s: tuple[float, ...] = DELAYS_S
     """Pauses between connections."""
@@ -101,8 +107,6 @@ class AgentDaemon:
         self._herald = Herald(reports, self._topics, self._outbox, has_broker=bool(mqtt.host))
         self._table = self._book.table(clocks.read())
         judging = JudgeSettings(
-            run=self._archive.run,
-            software=identity.software,
             alarms=settings.alarms,
             places=settings.places,
             call_summaries=mqtt.call_summaries,
@@ -114,12 +118,12 @@ class AgentDaemon:
             place=calltail.load(self._noted(_PLACE)),
             day=_day(self._noted(_DAY)),
         )
-        self._orders = Orders(
-            table=self._table,
-            noted=self._acknowledged,
-            errands={Order.HEALTH: self._hurry, Order.ALARMS: self._tell_standing},
-        )
-        self._lookout = Lookout(self._archive, mqtt, records=settings.records)
+        self._selftest = SelfTestRun(settings.selftest)
+        errands = {Order.HEALTH: self._hurry, Order.ALARMS: self._tell_standing}
+        if settings.selftest:
+            errands[Order.SELFTEST] = self._selftest.begin
+        self._orders = Orders(table=self._table, noted=self._acknowledged, errands=errands)
+        self._lookout = Lookout(self._archive, mqtt, records=settings.records, observe=settings.observe)
         self._link: BrokerLink | None = None
         self._teller = Teller("rokubox-agent")
         self._notified = notifiable.load(self._noted(_NOTIFIED))
@@ -141,6 +145,7 @@ class AgentDaemon:
             stack.callback(self._teller.close)
             stack.enter_context(self._state)
             stack.callback(_unlock, _locked(self._directory))
+            stack.callback(self._selftest.close)
             signals = stack.enter_context(SignalQueue((signal.SIGTERM, signal.SIGINT)))
             looking = stack.enter_context(Background[Seen]("looking"))
             selector = stack.enter_context(selectors.DefaultSelector())
@@ -195,6 +200,9 @@ class AgentDaemon:
         self._judge.take_link(link, self._outbox.state, now)
         for request in [] if self._link is None else self._link.take_requests():
             self._answer(self._link, request, now)
+        tested = self._selftest.ended()
+        if tested is not None:
+            self._herald.test_result(now.real_ns, "selftest", tested)
         self._table.observe(TEST_SOURCE, self._orders.test_conditions(now), now)
         self._table.advance(now)
         self._tell_changes()

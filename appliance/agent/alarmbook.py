@@ -9,8 +9,9 @@ import msgspec
 
 from appliance.alarms.alarm import Alarm, AlarmKey, AlarmState, Shelving
 from appliance.alarms.table import AlarmTable
+from appliance.errors import StateFileError
 from appliance.telemetry import statefile
-from appliance.telemetry.statefile import StateFile, StateFileError
+from appliance.telemetry.statefile import StateFile
 from capture.bootline import ClockReading
 
 MAX_CHANGES = 10_000

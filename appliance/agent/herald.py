@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from appliance.agent.reports import HealthSeen, Make, Reports
+from appliance.agent.selftestseen import SelfTestSeen
 from appliance.alarms.alarm import Alarm, AlarmState, Fact
 from appliance.telemetry.messages import EventName, PresenceReason
 from appliance.telemetry.outbox import Outbox, Priority
@@ -72,6 +73,10 @@ class Herald:
     def info(self, now_ns: int) -> None:
         """What the box is."""
         self._put(self._reports.info(now_ns), self._topics.info, Priority.STATE, retain=True, collapses=True)
+
+    def test_result(self, now_ns: int, test: str, seen: SelfTestSeen) -> None:
+        """A self-test has ended."""
+        self._put(self._reports.test_result(now_ns, test, seen), self._topics.test_result, Priority.EVENT)
 
     def said(self) -> Said:
         """What the connection says of the box when it comes and goes, past the outbox."""

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from appliance.agent import calltail, machine
 from appliance.agent.daysums import DaySums
 from appliance.agent.herald import Herald
 from appliance.agent.lookout import Seen
 from appliance.agent.reports import HealthSeen
-from appliance.alarms.alarm import AlarmKey, Condition
+from appliance.agent.selftestseen import SelfTestSeen
+from appliance.alarms.alarm import AlarmKey, Condition, Fact
 from appliance.alarms.kind import AlarmName
 from appliance.alarms.rules import archive as archive_rules
 from appliance.alarms.rules import box as box_rules
@@ -18,17 +18,19 @@ from appliance.alarms.rules import diagnosis as diagnosis_rules
 from appliance.alarms.rules.calls import Completeness, Place
 from appliance.alarms.settings import AlarmSettings
 from appliance.alarms.table import AlarmTable
-from appliance.condition import observed
 from appliance.diagnosis import verdict as diagnosis
-from appliance.diagnosis.evidence import Evidence, Port
-from appliance.diagnosis.wire import wirefile
+from appliance.diagnosis.domains import Domain, exit_code
+from appliance.diagnosis.evidence import Evidence, Port, Role, State, Step
 from appliance.telemetry.link import LinkState
-from appliance.telemetry.messages import EventName, ServiceHealth
+from appliance.telemetry.messages import EventName, SelfTestOutcome, SelfTestStep, ServiceHealth
 from appliance.telemetry.outbox import OutboxState
 from capture.bootline import LEAST_STEP_NS, ClockReading
 
 HELD_UP_S = 60.0
 """A look that takes longer: the archive's disk hangs."""
+VERDICT_NS = 30_000_000_000
+"""How often another verdict is an event at most."""
+_TRIED = (State.OK, State.NG)
 _LOOKING, _TABLE = "looking", "table"
 SOURCES = (
     archive_rules.SOURCE,
@@ -48,9 +50,6 @@ SOURCES = (
 class JudgeSettings:
     """What is good enough, and where."""
 
-    run: Path
-    """The archive's `run/`."""
-    software: str
     alarms: AlarmSettings
     places: Mapping[str, Place]
     """Contracted lines by number."""
@@ -73,6 +72,10 @@ class Judge:
         self._pids: dict[str, int] = {}
         self._restarts: dict[str, int] = {}
         self._clock: ClockReading | None = None
+        self._rows = ""
+        """What the last verdict that was told recognised."""
+        self._told_ns = -VERDICT_NS
+        self._end_to_end_ns = 0
         self._renewals = 0
         self._dropped = 0
         """Messages dropped as of the last `health`."""
@@ -97,7 +100,7 @@ class Judge:
         if seen.news is not None:
             self._take_news(seen.news, now)
         self._table.observe(call_rules.SOURCE, self._completeness.conditions(now.boot_ns), now)
-        self._take_evidence(now)
+        self._take_evidence(seen.evidence, now)
         self._herald.checkpoint(now.real_ns, seen.checkpoint)
 
     def take_clock(self, now: ClockReading) -> None:
@@ -173,13 +176,37 @@ class Judge:
             self._herald.event(now.real_ns, EventName.CONFIGURATION_CHANGED)
         self.place = news.place
 
-    def _take_evidence(self, now: ClockReading) -> None:
-        """What the mirror showed lately; an old account says nothing."""
-        report = observed.read(self._settings.run, wirefile.NAME, wirefile.Report)
-        if report is None or now.real_ns - report.at_ns > archive_rules.STALE_NS:
+    def _take_evidence(self, evidence: Evidence | None, now: ClockReading) -> None:
+        """The verdict on what the probes and the mirror say; of nothing there is none."""
+        if evidence is None:
             self._ports = ()
             return
-        self._ports = report.ports
-        evidence = Evidence(at_ns=now.real_ns, software=self._settings.software, ports=report.ports, wire=report.wire)
+        self._ports = tuple(port for port in evidence.ports if port.role is Role.SPAN)
         found = diagnosis.verdict(evidence)
         self._table.observe(diagnosis_rules.SOURCE, diagnosis_rules.conditions(found.findings), now)
+        rows = " ".join(sorted(finding.row for finding in found.findings))
+        if rows != self._rows and now.boot_ns >= self._told_ns + VERDICT_NS:
+            facts: dict[str, Fact] = {
+                "domains": " or ".join(found.domains),
+                "rows": rows[:500],
+                "exit_code": found.exit_code,
+            }
+            self._herald.event(now.real_ns, EventName.VERDICT, facts)
+            self._rows, self._told_ns = rows, now.boot_ns
+        self._take_end_to_end(evidence, now)
+
+    def _take_end_to_end(self, evidence: Evidence, now: ClockReading) -> None:
+        """Publish the end-to-end test's result when it is another one."""
+        tried = [check for check in evidence.checks if check.step is Step.PIPELINE and check.state in _TRIED]
+        if not tried or tried[0].window.end_ns == self._end_to_end_ns:
+            return
+        check, self._end_to_end_ns = tried[0], tried[0].window.end_ns
+        step = SelfTestStep(step=check.step, state=check.state, cause=check.cause)
+        failed = check.state is State.NG
+        seen = SelfTestSeen(
+            outcome=SelfTestOutcome.FAILED if failed else SelfTestOutcome.PASSED,
+            exit_code=exit_code([Domain.APPLIANCE]) if failed else 0,
+            domains=(Domain.APPLIANCE,) if failed else (),
+            steps=(step,),
+        )
+        self._herald.test_result(now.real_ns, "end_to_end", seen)

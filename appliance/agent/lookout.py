@@ -5,6 +5,8 @@ It reads and changes nothing: not the journal's content, not audio.
 """
 
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +19,20 @@ from appliance.assembling import setaside
 from appliance.condition import observed
 from appliance.condition.record import NAME
 from appliance.condition.record import Condition as ArchiveCondition
+from appliance.diagnosis.evidence import Evidence
+from appliance.diagnosis.wire import wirefile
+from appliance.errors import CertificateError
 from appliance.telemetry import certificates
-from appliance.telemetry.certificates import CertificateError
 from appliance.telemetry.settings import MqttSettings
+from appliance.version import software
 from storage.archive import Archive
 from storage.ledger.checkpointfiles import NEWEST
 from storage.writer import LOCK_NAME
 
 CAPTURE, ASSEMBLE = "capture", "assemble"
 MAX_CHECKPOINT_BYTES = 4096
+MIRROR_FRESH_NS = 20_000_000_000
+"""Reports about the mirror come every few seconds."""
 _JOURNAL_LOCK = "lock"
 _LOCKS = Path("/proc/locks")
 
@@ -49,13 +56,18 @@ class Seen:
     """The ledger's newest; empty when there is none."""
     news: News | None
     """Calls that ended; None when the ledger cannot be read."""
+    evidence: Evidence | None
+    """What the diagnosis knows; None when nothing is known."""
 
 
 class Lookout:
     """Looks, and remembers how far the ledger was read."""
 
-    def __init__(self, archive: Archive, mqtt: MqttSettings, *, records: bool) -> None:
-        """`records`: this box is to record mirror ports."""
+    def __init__(
+        self, archive: Archive, mqtt: MqttSettings, *, records: bool, observe: Callable[[], Evidence] | None
+    ) -> None:
+        """`records`: this box is to record mirror ports. `observe` asks the probes; None: there are none."""
+        self._observe = observe
         self._archive = archive
         self._mqtt = mqtt
         self._records = records
@@ -75,7 +87,16 @@ class Lookout:
             certificates=tuple(_certificates(self._mqtt)),
             checkpoint=_checkpoint(archive.ledger / NEWEST),
             news=_news(archive, place),
+            evidence=self._mirror() if self._observe is None else self._observe(),
         )
+
+    def _mirror(self) -> Evidence | None:
+        """What assembly tells of the mirror, without probes; an old account says nothing."""
+        report = observed.read(self._archive.run, wirefile.NAME, wirefile.Report)
+        now_ns = time.time_ns()
+        if report is None or abs(now_ns - report.at_ns) > MIRROR_FRESH_NS:
+            return None
+        return Evidence(at_ns=now_ns, software=software(), ports=report.ports, wire=report.wire)
 
     def _services(self) -> tuple[ServiceSeen, ...]:
         """Who holds the journal's lock captures, who holds the archive's assembles (proc_locks(5))."""

@@ -12,6 +12,7 @@ import msgspec
 
 from appliance.agent.daysums import DaySums
 from appliance.agent.machine import MachineSeen
+from appliance.agent.selftestseen import SelfTestSeen
 from appliance.alarms.alarm import Alarm, AlarmState, Fact
 from appliance.alarms.catalogue import catalogue
 from appliance.alarms.kind import Severity
@@ -36,9 +37,7 @@ from appliance.telemetry.messages import (
     Presence,
     PresenceReason,
     Published,
-    SelfTestOutcome,
     SelfTestResult,
-    SelfTestStep,
     ServiceHealth,
     Shelved,
     Status,
@@ -208,26 +207,17 @@ class Reports:
             LedgerCheckpoint(message_id=id, at=self._at(now_ns), entries=entries, note=note.decode("utf-8", "replace"))
         )
 
-    def test_result(
-        self,
-        now_ns: int,
-        test: str,
-        *,
-        outcome: SelfTestOutcome,
-        exit_code: int,
-        domains: tuple[str, ...],
-        steps: tuple[SelfTestStep, ...],
-    ) -> Make:
+    def test_result(self, now_ns: int, test: str, seen: SelfTestSeen) -> Make:
         """A self-test has ended."""
         return lambda id: encoded(
             SelfTestResult(
                 message_id=id,
                 at=self._at(now_ns),
                 test=test,
-                outcome=outcome,
-                exit_code=exit_code,
-                domains=domains,
-                steps=steps,
+                outcome=seen.outcome,
+                exit_code=seen.exit_code,
+                domains=seen.domains,
+                steps=seen.steps,
             )
         )
 

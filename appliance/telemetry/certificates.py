@@ -14,7 +14,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from appliance.errors import ApplianceError
+from appliance.errors import CertificateError
 from appliance.telemetry.settings import MqttSettings
 from storage.disk import Disk, replace_file
 
@@ -22,10 +22,6 @@ KEY_MODE = 0o600
 MAX_BYTES = 1 << 20
 """No PEM file is larger."""
 Stamp = tuple[tuple[int, int, int], ...]
-
-
-class CertificateError(ApplianceError):
-    """A certificate or key that cannot be used; the message says which file and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

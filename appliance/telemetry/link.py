@@ -8,9 +8,9 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from appliance.errors import CertificateError
 from appliance.supervision.backoff import Backoff
 from appliance.telemetry import certificates
-from appliance.telemetry.certificates import CertificateError
 from appliance.telemetry.failure import ConnectReason, Failure
 from appliance.telemetry.outbox import Outbox
 from appliance.telemetry.session import ANSWER_S, GOODBYE_S, Answer, Request, Said, Session

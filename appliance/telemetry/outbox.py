@@ -18,7 +18,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from appliance.telemetry.statefile import StateFile, StateFileError
+from appliance.errors import StateFileError
+from appliance.telemetry.statefile import StateFile
 
 MAX_BYTES = 256 << 20
 """More than 7 days of a busy site."""

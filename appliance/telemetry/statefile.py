@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from appliance.errors import ApplianceError
+from appliance.errors import StateFileError
 from storage.disk import DIRECTORY_MODE, FILE_MODE
 from storage.errors import StorageError
 
@@ -30,10 +30,6 @@ CREATE TABLE alarm_changes (sequence INTEGER PRIMARY KEY, alarm BLOB NOT NULL) S
 CREATE TABLE shelvings (id TEXT PRIMARY KEY, key BLOB NOT NULL, shelving BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
-
-
-class StateFileError(ApplianceError):
-    """The agent's file cannot be read or written at present."""
 
 
 class StateFile:

@@ -130,7 +130,7 @@ def test_version() -> None:
     ("arguments", "told"),
     [
         ((), "the following arguments are required: COMMAND"),
-        (("listen",), "invalid choice: 'listen' (choose from 'import', 'record', 'calls', "),
+        (("listen",), "invalid choice: 'listen' (choose from 'import', 'record', "),
         (("import",), "the following arguments are required: FILE"),
         (("import", "x", "--form", "rar"), "--form: invalid choice: 'rar' (choose from 'zip', 'wav')"),
         (("import", "x", "--record", "some"), "--record: invalid choice: 'some' (choose from 'all', 'rules')"),

@@ -8,8 +8,8 @@ from pathlib import Path
 from appliance.diagnosis.evidence import Cause, Check, Figure, State, Step
 from appliance.diagnosis.probes import causes, sockets
 from appliance.diagnosis.probes.wayout import WayOut
+from appliance.errors import CertificateError
 from appliance.telemetry import certificates
-from appliance.telemetry.certificates import CertificateError
 from appliance.telemetry.settings import MqttSettings
 
 WAIT_S = 4.0

@@ -10,6 +10,7 @@ import pytest
 from appliance.agent.daysums import DaySums
 from appliance.agent.machine import MachineSeen
 from appliance.agent.reports import HealthSeen, Identity, Reports
+from appliance.agent.selftestseen import SelfTestSeen
 from appliance.alarms.alarm import Acknowledgement, Alarm, AlarmKey, AlarmState, Shelving
 from appliance.alarms.kind import AlarmName, Severity
 from appliance.alarms.rules.calls import Place
@@ -72,7 +73,9 @@ def test_every_kind_of_message_is_valid():
         *(REPORTS.event(NOW, name, {"software": "x"}) for name in EventName),
         REPORTS.checkpoint(NOW, 12, b"origin\n12\nroot\n"),
         REPORTS.test_result(
-            NOW, "selftest", outcome=SelfTestOutcome.FAILED, exit_code=25, domains=("vpn", "carrier"), steps=steps
+            NOW,
+            "selftest",
+            SelfTestSeen(outcome=SelfTestOutcome.FAILED, exit_code=25, domains=("vpn", "carrier"), steps=steps),
         ),
         REPORTS.answer(NOW, "ack", "no such alarm", {}),
     ):
