@@ -17,6 +17,7 @@ from appliance.commands import (
     export,
     hold,
     ledger,
+    noc,
     prove,
     record,
     reindex,
@@ -79,6 +80,7 @@ COMMANDS = (
     reindex,
     alarms,
     certificates,
+    noc,
 )
 """In the order of `--help`."""
 

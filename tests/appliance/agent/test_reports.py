@@ -104,14 +104,12 @@ def test_what_is_no_text_is_replaced():
     assert sent(asked.call(NOW, strange))["numbers"]["caller"] == "\ufffdevil"
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_health_with_everything_known_and_with_nothing(known):
-    day = DaySums().add(call_record(outcome=Outcome.PARTLY))
-    seen = HealthSeen(
+def health_seen(day, *, known=True):
+    return HealthSeen(
         machine=MachineSeen(uptime_s=1, memory_available_bytes=None, load_1min=None, temperature_c=None),
         services=[],
         ports=[Port(name="eth1", role=Role.SPAN, kernel_drops=2 if known else None)],
-        day=day if known else DaySums(),
+        day=day,
         in_progress=None,
         condition=None,
         free_bytes=5 if known else None,
@@ -122,6 +120,12 @@ def test_health_with_everything_known_and_with_nothing(known):
         alarm_sequence=7,
         outbox=OUTBOX,
     )
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_health_with_everything_known_and_with_nothing(known):
+    day = DaySums().add(call_record(outcome=Outcome.PARTLY))
+    seen = health_seen(day if known else DaySums(), known=known)
     health = sent(REPORTS.health(NOW, seen))
     assert health["ports"][0]["dropped"] == (2 if known else None)
     assert health["calls"]["partly"] == known

@@ -131,9 +131,9 @@ class Subscriber:
         """Wait until more messages than so many have come."""
         self.wait(lambda: len(self.messages) > count, f"{count} messages")
 
-    def publish(self, topic, payload, properties=None):
-        """Send something to the box."""
-        self._client.publish(topic, payload, qos=1, properties=properties).wait_for_publish(WAIT_S)
+    def publish(self, topic, payload, properties=None, *, retain=False):
+        """Send something."""
+        self._client.publish(topic, payload, qos=1, retain=retain, properties=properties).wait_for_publish(WAIT_S)
 
     def close(self):
         """Leave."""
