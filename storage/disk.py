@@ -16,6 +16,8 @@ from typing import Self
 from storage.errors import ConflictError, from_os_error
 
 FILE_MODE = 0o640
+DRAFT_MODE = 0o600
+"""Of a file in the making: the group that may read what is final has no part in it yet."""
 DIRECTORY_MODE = 0o750
 UMASK = 0o027
 """For whatever else a process of ours makes: nothing is for everybody."""
@@ -61,6 +63,10 @@ class Disk:
     def fsync(self, descriptor: int) -> None:
         """Bring a file's or directory's content to the disk."""
         os.fsync(descriptor)
+
+    def set_mode(self, descriptor: int, mode: int) -> None:
+        """Say who may read it."""
+        _set_mode(descriptor, mode)
 
     def link(self, draft: Path, final: Path) -> None:
         """Give the file its final name too, unless that is taken."""
@@ -163,7 +169,7 @@ class Draft:
 
     def __enter__(self) -> Self:
         try:
-            self._descriptor = self._disk.create(self._draft)
+            self._descriptor = self._disk.create(self._draft, DRAFT_MODE)
         except OSError as error:
             raise from_os_error(error, f"write {self._subject}") from error
         return self
@@ -205,6 +211,7 @@ class Draft:
             if os.path.lexists(self._final):
                 self._compare()
                 return False
+            self._disk.set_mode(self._descriptor, FILE_MODE)
             self._disk.fsync(self._descriptor)
         except OSError as error:
             raise from_os_error(error, f"write {self._subject}") from error

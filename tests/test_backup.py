@@ -20,9 +20,11 @@ from storage.ledger.entries import Key
 from storage.ledger.ledger import Ledger
 from storage.retention import clockfile
 from storage.retention.clockguard import ClockState
+from storage.verify.verification import Request, verify
+from storage.writer import ArchiveWriter
 from tests.storage.fatal import in_a_process_killed_at
 from tests.storage.ledger.books import NOW_NS, SOMEBODY, settings
-from tests.storage.retention.archives import call_id, make
+from tests.storage.retention.archives import books, call_id, make
 
 SETTINGS = '[site]\nserial = "RB-0001"\n'
 
@@ -142,7 +144,8 @@ def test_a_restoration_killed_at_any_step_can_be_done_again(box: Path) -> None:
     step = 1
     while True:
         root = box / f"new-{step}"
-        root.mkdir()
+        for folder in ("recordings", "calls"):
+            shutil.copytree(box / "archive" / folder, root / folder)
 
         def work(disk: Disk, root: Path = root) -> None:
             restoring.restore(backup, Archive(root), settings(root), SOMEBODY, NOW_NS, disk)
@@ -153,6 +156,9 @@ def test_a_restoration_killed_at_any_step_can_be_done_again(box: Path) -> None:
         with Ledger(settings(root), NOW_NS) as ledger:
             assert [line.entry.who for line in ledger.lines() if isinstance(line.entry, Key)] == [SOMEBODY.who]
         assert not (root / ".restoring").exists() or killed
+        with ArchiveWriter(Archive(root), books=books(root)):
+            pass
+        assert verify(Request(archive=root)).defects == []
         if not killed:
             break
         step += 1

@@ -100,6 +100,8 @@ def test_modes_do_not_depend_on_the_umask(tmp_path):
     try:
         Directories(Disk()).make(tmp_path / "a" / "b")
         with Draft(Disk(), tmp_path, tmp_path / "a" / "b" / "f", "f") as draft:
+            [unfinished] = tmp_path.glob(".f.tmp-*")
+            assert unfinished.stat().st_mode & 0o7777 == 0o600
             publish_all((draft,))
     finally:
         os.umask(before)

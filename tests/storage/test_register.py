@@ -19,6 +19,7 @@ from storage.ledger.entries import FILED, Call, Erasure, Hold, Late, Part
 from storage.ledger.settings import LedgerSettings
 from storage.register import RegisterSettings
 from storage.timestamps import local_time
+from storage.verify.verification import Request, verify
 from storage.vocabulary import Form, Outcome
 from storage.writer import ArchiveWriter
 from tests.storage.samples import (
@@ -164,6 +165,7 @@ def test_a_writer_killed_at_any_step_leaves_nothing_off_the_books(memory_path, s
             for _ in root.glob(files)
         ]
         assert entered(root) == there, f"killed {when} {step} number {count}"
+        assert verify(Request(archive=root)).defects == []
         shutil.rmtree(root)
     assert 0 < deaths < 60
 

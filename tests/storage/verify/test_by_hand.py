@@ -19,8 +19,8 @@ COREUTILS = ("base64", "cat", "csplit", "cut", "head", "mv", "tail")
 PROVED = ("The recording is in the ledger.", "Signature Verified Successfully")
 
 
-def recipe() -> str:
-    found = re.search(r"```sh\n(.*?)\n```", DOCUMENT.read_text(), re.DOTALL)
+def recipe(document: Path = DOCUMENT) -> str:
+    found = re.search(r"```sh\n(.*?)\n```", document.read_text(), re.DOTALL)
     assert found
     return found[1]
 
@@ -60,8 +60,8 @@ def said(folder: Path, tools: Path, script: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_proof_tells_the_recipe_of_the_document():
-    assert recipe() == prooftext.RECIPE
+def test_readme_and_proof_tell_the_recipe_of_the_document():
+    assert recipe() == prooftext.RECIPE == recipe(DOCUMENT.parents[1] / "README.md")
 
 
 def test_a_recording_is_proved(bundle, tools):
