@@ -57,6 +57,10 @@ def test_erased_while_recording_nothing_comes_back(tmp_path: Path) -> None:
         wait_until(partial(is_new, recorder, "assemble", before))
         time.sleep(2)
         assert recorder.stop() == 0
+    for path in recorder.archive.rglob("*"):
+        assert not path.lstat().st_mode & 0o007, f"{path.relative_to(recorder.archive)} is for everybody"
+    key = recorder.archive / "ledger" / "device.key"
+    assert key.stat().st_mode & 0o777 == 0o600
     assert finished(recorder.archive) == set()
     certificate = json.loads((tmp_path / "done.json").read_text())
     assert (certificate["calls"], certificate["left"], certificate["journal_clean"]) == (1, {}, True)

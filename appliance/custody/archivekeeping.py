@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from appliance import clocks
+from appliance.assembling import setaside
 from appliance.condition import judging, observed
 from appliance.condition.board import Board
 from appliance.condition.concerns import Concern
@@ -219,6 +220,7 @@ class ArchiveKeeping:
             return
         if now_s >= self._sum_from_s:
             self._sum_from_s = now_s + SUM_S
+            setaside.empty_old(self._archive.quarantine, time.time())
             self._register.sum_up_index()
         if now_s >= self._purge_from_s and self._register.index_has_traces:
             self._purge_from_s = now_s + PURGE_S

@@ -11,7 +11,7 @@ from storage.vocabulary import CallId
 
 MAX_REQUEST_BYTES = 1 << 20
 """No request is longer; more is asked in several."""
-MAX_CALLS = 500
+MAX_CALLS = 200
 """Calls that one request may name: bounds what a step of the archive's owner costs."""
 
 CallDay = tuple[CallId, Day]

@@ -4,11 +4,14 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rich.table import Table
 
+from appliance.assembling import setaside
 from appliance.config import Configuration
 from appliance.custody import archivesocket, orders
 from appliance.custody.archiveclient import Ask, checked
@@ -31,6 +34,8 @@ JOURNAL_WAIT_S = 75.0
 
 Assembly keeps the packets of a stream for 30 s after its last one."""
 _PAUSE_S = 0.5
+_FIRST_ZONE = timedelta(hours=14)
+"""UTC+14, where every day begins first."""
 _FEW = 20
 
 
@@ -150,7 +155,7 @@ def _certificate(archive: Archive, configuration: Configuration, ask: Ask, opene
         parts=sums.parts,
         bytes=sums.bytes,
         left=left,
-        journal_clean=journal_is_clean(archive, opened.newest),
+        journal_clean=journal_is_clean(archive, opened.newest) and not _may_be_set_aside(archive, opened.calls),
         backup_days=configuration.backup.keep_days if configuration.backup.directory else 0,
         entries=tuple(proven.values()),
     )
@@ -191,6 +196,20 @@ def journal_is_clean(archive: Archive, newest: int) -> bool:
         if time.monotonic() > deadline or not (archive.run / archivesocket.NAME).exists():
             return False
         time.sleep(_PAUSE_S)
+
+
+def _may_be_set_aside(archive: Archive, calls: Sequence[CallDay]) -> bool:
+    """Whether the quarantine holds a block of the journal that is not older than all of the calls."""
+    earliest = min(day for _, day in calls)
+    blocks = (path for path in archive.quarantine.glob("*.rkj") if len(path.stem) == setaside.BLOCK_DIGITS)
+    return any(_size(path) and _day_of(path) >= earliest for path in blocks)
+
+
+def _day_of(path: Path) -> str:
+    """The latest date that it was anywhere on earth when a file was written."""
+    with suppress(FileNotFoundError):
+        return (datetime.fromtimestamp(path.stat().st_mtime, UTC) + _FIRST_ZONE).date().isoformat()
+    return ""
 
 
 def _journal_files(archive: Archive) -> list[int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from capture.numbers import canonical
 from storage.archive import Archive, dated, read_record
 from storage.call_record import CallRecord
-from storage.errors import DamagedRecordError, StorageError
+from storage.errors import DamagedRecordError, IndexDamagedError, StorageError
 from storage.index.numbers import searchable
 from storage.index.reader import Hit, IndexReader, Stocked
 from storage.layout import ID_DIGITS, day_folder
@@ -76,15 +76,13 @@ def holdings(archive: Archive, clock: ClockState, report: Callable[[DamagedRecor
     """
     ledger = LedgerView(archive.ledger)
     held = holds.in_force(ledger.holds())
-    stock = _stock(archive, ledger)
-    found = (_stocked(call) for call in calls(archive, report)) if stock is None else stock
-    forms: dict[str, str] = {}
-    holdings = []
-    for call in found:
+    forms: dict[str, str | None] = {}
+
+    def holding(call: Stocked) -> Holding:
         position = ledger.position(call.call_id)
         if call.line not in forms:
-            forms[call.line] = canonical(call.line)
-        holding = Holding(
+            forms[call.line] = canonical(call.line) or None
+        return Holding(
             call_id=call.call_id,
             # What is not in the ledger yet has just come.
             position=ledger.size if position is None else position,
@@ -92,11 +90,14 @@ def holdings(archive: Archive, clock: ClockState, report: Callable[[DamagedRecor
             bytes=call.bytes,
             day=call.day,
             enterprise=call.enterprise or None,
-            line=forms[call.line] or None,
+            line=forms[call.line],
             is_held=call.call_id in held,
         )
-        holdings.append(holding)
-    return holdings
+
+    try:
+        return [holding(call) for call in _stock(archive, ledger)]
+    except StorageError:
+        return [holding(_stocked(call)) for call in calls(archive, report)]
 
 
 def is_confirmed(archive: Archive, holding: Holding, report: Callable[[DamagedRecordError], None]) -> bool:
@@ -117,15 +118,13 @@ def is_confirmed(archive: Archive, holding: Holding, report: Callable[[DamagedRe
     return True
 
 
-def _stock(archive: Archive, ledger: LedgerView) -> list[Stocked] | None:
-    """What the index knows; None when it cannot be used, or is far behind."""
-    try:
-        with IndexReader(archive.index) as index:
-            if index.ledger_size + MOST_BEHIND < ledger.size:
-                return None
-            return [call._replace(bytes=call.bytes + RECORD_BYTES) for call in index.stock()]
-    except StorageError:
-        return None
+def _stock(archive: Archive, ledger: LedgerView) -> Iterator[Stocked]:
+    """What the index knows. Raises StorageError when it cannot be used, or is far behind."""
+    with IndexReader(archive.index) as index:
+        if index.ledger_size + MOST_BEHIND < ledger.size:
+            raise IndexDamagedError("the index is behind the ledger")
+        for call in index.stock():
+            yield call._replace(bytes=call.bytes + RECORD_BYTES)
 
 
 def _stocked(call: KnownCall) -> Stocked:

@@ -71,7 +71,8 @@ class Certificate:
     left: Mapping[Left, int]
     """Calls that were asked for and are still there, by the reason why."""
     journal_clean: bool
-    """Nothing of the calls is left in the journal; false: it leaves with the journal's next files."""
+    """Nothing of the calls is left in the journal; false: it leaves with the journal's next files, and what was set
+    aside of it within a month."""
     backup_days: Count = 0
     """How old backups get, whose index and logs held the numbers; 0: none are made."""
     entries: tuple[ProvenEntry, ...]
@@ -136,7 +137,13 @@ def _japanese(certificate: Certificate) -> list[str]:
         f"消去した通話: {certificate.calls:,} 件（ファイル {certificate.parts:,} 個、{certificate.bytes:,} バイト）",
     ]
     lines += [f"残存する通話: {count:,} 件（{reasons[Left(why)]}）" for why, count in certificate.left.items()]
-    lines += [] if certificate.journal_clean else ["一時記録（ジャーナル）に残る部分は、次の区切りで消去されます。"]
+    lines += (
+        []
+        if certificate.journal_clean
+        else [
+            "一時記録（ジャーナル）に残る部分は、次の区切りで消去されます。隔離された部分は 1 か月以内に消去されます。"
+        ]
+    )
     if certificate.is_complete:
         lines += ["", "上記の通話の録音、通話記録および索引中の番号は、本装置からすべて消去されました。"]
     else:
@@ -177,7 +184,13 @@ def _english(certificate: Certificate) -> list[str]:
         f"calls erased: {certificate.calls:,} ({certificate.parts:,} files, {certificate.bytes:,} bytes)",
     ]
     lines += [f"calls left:   {count:,} ({reasons[Left(why)]})" for why, count in certificate.left.items()]
-    lines += [] if certificate.journal_clean else ["What the journal still holds of them leaves with its next files."]
+    lines += (
+        []
+        if certificate.journal_clean
+        else [
+            "What the journal still holds of them leaves with its next files; what was set aside of it, within a month."
+        ]
+    )
     if certificate.is_complete:
         lines += ["", "Recordings, call records and the numbers in the index were all erased from this box."]
     else:

@@ -42,7 +42,8 @@ class Victim:
     call_id: str
     """The call's id."""
     files: tuple[str, ...]
-    """Records of its late packets, its parts and sidecars, then its record; paths in the archive."""
+    """Its media in quarantine, records of its late packets, its parts and sidecars, then its record; paths in the
+    archive."""
     parts: int
     """How many parts those are."""
     bytes: int
@@ -70,7 +71,8 @@ def victim(archive: Archive, call_id: str, day: str) -> Victim | None:
     record = read_record(record_path)
     parts = [archive.part_path(part.name) for part in record.parts]
     sidecars = [part.with_suffix(".json") for part in parts if part.suffix == ".wav"]
-    there = [file for file in (*parts, *sidecars, record_path) if os.path.lexists(file)]
+    set_aside = sorted(archive.quarantine.glob(f"{call_id}-*"))
+    there = [file for file in (*set_aside, *parts, *sidecars, record_path) if os.path.lexists(file)]
     return Victim(
         call_id=call_id,
         files=tuple(str(file.relative_to(archive.root)) for file in there),
@@ -145,7 +147,10 @@ class Eraser:
         yield
         files = [self._archive.root / file for victim in intent.victims for file in victim.files]
         for number, file in enumerate(files, 1):
-            self._remove(file)
+            if file.parent == self._archive.quarantine:
+                self._empty(file)
+            else:
+                self._remove(file)
             if number % FILES_AT_ONCE == 0:
                 yield
         self._directories.sync()
@@ -162,6 +167,20 @@ class Eraser:
         except OSError as error:
             raise from_os_error(error, "erase a file of the archive") from error
         self._directories.note(path.parent)
+
+    def _empty(self, path: Path) -> None:
+        """Leave nothing in a file of the quarantine: that it is there says that the call is not to be tried again."""
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                self._disk.truncate(descriptor, 0)
+                self._disk.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise from_os_error(error, "erase what was set aside") from error
 
     def _write_intent(self, intent: Intent) -> None:
         self._directories.make(self._archive.retention)

@@ -3,22 +3,15 @@
 import sqlite3
 from collections.abc import Iterable, Iterator
 
-from storage.index import daysums
+from storage.index import daysums, sums
 from storage.ledger.entries import Hold
 from storage.retention import holds
 
-# Sums of all calls in every grouping that is kept, 0 standing for all lines or outcomes, against those that are there.
-_WANTED = " UNION ALL ".join(
-    f"SELECT {line} AS line, {outcome} AS outcome, day, count(*) AS calls, sum(direction = 1) AS incoming,"
-    " sum(direction = 2) AS outgoing, sum(length_ms) AS length_ms FROM calls WHERE outcome > 0 GROUP BY 1, 2, 3"
-    for line in ("line", "0")
-    for outcome in ("outcome", "0")
-)
-_STORED = "SELECT line, outcome, day, calls, incoming, outgoing, length_ms FROM daily WHERE calls > 0"
-_SUMS = (
-    f"SELECT 1 FROM (SELECT * FROM ({_WANTED}) EXCEPT {_STORED}) UNION ALL"
-    f" SELECT 1 FROM ({_STORED} EXCEPT SELECT * FROM ({_WANTED})) LIMIT 1"
-)
+_CALLS = """
+SELECT outcome, line, day, count(*), sum(direction = 1), sum(direction = 2), sum(length_ms) FROM calls
+WHERE outcome > 0 GROUP BY outcome, line, day
+"""
+_SUMS = "SELECT outcome, line, day, calls, incoming, outgoing, length_ms FROM daily WHERE calls > 0"
 _OF_NO_CALL = (
     *(
         (table, f"SELECT 1 FROM {table} AS x WHERE NOT EXISTS (SELECT 1 FROM calls AS c WHERE c.n = x.n) LIMIT 1")
@@ -30,7 +23,7 @@ _OF_NO_CALL = (
 
 def differences(connection: sqlite3.Connection, said: Iterable[Hold]) -> Iterator[str]:
     """What is different, in words without callers' numbers. `said`: the ledger's holds, as far as the index is."""
-    if connection.execute(_SUMS).fetchone():
+    if _summed(connection) != {row[:3]: list(row[3:]) for row in connection.execute(_SUMS)}:
         yield "its sums by day are not those of its calls"
     days = connection.execute("SELECT DISTINCT day FROM daily WHERE peak IS NOT NULL ORDER BY day").fetchall()
     if not all(_is_settled(connection, day) for (day,) in days):
@@ -39,6 +32,16 @@ def differences(connection: sqlite3.Connection, said: Iterable[Hold]) -> Iterato
         if connection.execute(question).fetchone():
             yield f"its table of {table} holds something of no call"
     yield from _holds(connection, said)
+
+
+def _summed(connection: sqlite3.Connection) -> dict[sums.Key, list[int]]:
+    """Sums of all calls that are there, in every grouping that is kept."""
+    found: dict[sums.Key, list[int]] = {}
+    for outcome, line, day, *figures in connection.execute(_CALLS):
+        for key in sums.groups(outcome, line, day):
+            known = found.setdefault(key, [0, 0, 0, 0])
+            known[:] = [a + b for a, b in zip(known, figures, strict=True)]
+    return found
 
 
 def _is_settled(connection: sqlite3.Connection, day: int) -> bool:

@@ -178,6 +178,8 @@ def own(root: Path) -> Callable[[MortalDisk], None]:
 def test_killed_at_any_step_it_is_finished_or_was_not_begun(tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     make(whole, 3, form=Form.WAV, late=True)
+    (whole / "quarantine").mkdir()
+    (whole / "quarantine" / f"{call_id(0)}-7.rkj").write_bytes(b"speech")
     outcomes = []
     for step in range(1, 1000):
         root = tmp_path / f"killed-{step}"
@@ -189,6 +191,8 @@ def test_killed_at_any_step_it_is_finished_or_was_not_begun(tmp_path: Path) -> N
         assert verify(Request(archive=root)).defects == []
         done = ids_left(root) == names_of(1)
         outcomes.append(done)
+        [set_aside] = (root / "quarantine").iterdir()
+        assert set_aside.read_bytes() == (b"" if done else b"speech")
         assert done or finished(root) == finished(whole)
         assert [one.call_ids for one in erasures(root)] == ([(call_id(0), call_id(2))] if done else [])
         assert sorted(path.name for path in (root / "retention").iterdir()) == [BALLAST_NAME]
