@@ -332,7 +332,10 @@ def test_a_full_ring_is_adopted(wire: Wire, handed_back: int, lap_frames: int) -
         statistics = ring.statistics()
         kept = statistics.packets - statistics.drops - lap_frames
         whole = frames_of(ringblock.batch(ring.copy(SMALL.blocks), 0))
-        assert whole == frames[:kept]
+        present = set(whole)
+        # Those that came to it while it had room: on a busy machine the kernel's queue may lose others on the way.
+        assert len(whole) == kept
+        assert whole == [frame for frame in frames if frame in present]
         done = len(ringblock.batch(ring.copy(handed_back), 0))
         ring.release(handed_back)
         sequence = ring.sequence
