@@ -13,6 +13,9 @@ import numpy as np
 import soundfile
 
 from appliance.assembly import snapshot
+from appliance.condition import observed
+from appliance.condition import record as condition
+from appliance.diagnosis.wire import wirefile
 from storage.ledger import checkpointfiles
 from storage.timestamps import instant_ns
 from tests.crash.calls import Call
@@ -22,6 +25,8 @@ from tests.traffic.media import RATE_HZ
 SIGNED = {checkpointfiles.SHARED, checkpointfiles.SHARED_KEY}
 """What the ledger shows beside the recordings, and writes anew as it grows."""
 SNAPSHOT = "assembly.snapshot"
+_OBSERVED = {condition.NAME, observed.DISK, observed.RETENTION, wirefile.NAME}
+"""What is told in `run/` to other processes, which may ask when nobody records."""
 _POSITION_BYTES = 8
 _SAMPLE_NS = 125_000
 _ROUNDED_NS = 200_000_000
@@ -164,7 +169,7 @@ def left_overs(archive: Path) -> Iterator[str]:
     known_files: dict[str, set[str]] = {
         "spool": of_assembly,
         "quarantine": set(),
-        "run": {"journal.needed", "archive.lock"},
+        "run": {"journal.needed", "archive.lock", *_OBSERVED},
     }
     for folder, known in known_files.items():
         yield from (f"{folder}: {path.name} is left" for path in (archive / folder).iterdir() if path.name not in known)
