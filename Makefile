@@ -61,10 +61,11 @@ soak: setup  ## as root: 200 calls at a time for SOAK_MINUTES (60), memory, file
 demo: setup  ## make a capture of a few calls, import it, search and verify the recordings
 	$(BIN)/python -m tests.demo --output demo-out
 
-bench: setup  ## measure the import of 500 calls x 60 s beside tshark, what finishing a recording costs, and the index
+bench: setup  ## measure the import of 500 calls x 60 s beside tshark, what finishing a recording costs, the index, and telemetry
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.bench_storage
 	$(BIN)/python -m tests.bench.bench_index
+	$(BIN)/python -m tests.bench.bench_telemetry
 
 bench-live: setup  ## as root: measure live recording of 2,000 calls at a mirror port beside tcpdump, in 10 minutes
 	$(BIN)/python -m tests.bench.live

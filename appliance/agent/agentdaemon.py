@@ -47,7 +47,7 @@ from appliance.errors import AlreadyRunningError, StateFileError
 from appliance.supervision import servicenotify
 from appliance.supervision.orphan import Parent
 from appliance.supervision.signalqueue import SignalQueue
-from appliance.telemetry import statefile
+from appliance.telemetry import homeassistant, statefile
 from appliance.telemetry.link import DELAYS_S, BrokerLink, LinkState
 from appliance.telemetry.messages import CommandRequest, EventName
 from appliance.telemetry.outbox import Outbox
@@ -222,9 +222,17 @@ class AgentDaemon:
         self._notified = {name: self._notified.get(name, value) for name, value in current.items()}
         self._table.observe(box_rules.CHANGES, box_rules.changed(self._notified, current), now)
         self._herald.event(now.real_ns, EventName.AGENT_STARTED, {"software": self._settings.identity.software})
+        if self._settings.mqtt.home_assistant:
+            self._herald.announce(*self._announcement())
         self._tell_standing()
         self._tell_changes()
         self._save()
+
+    def _announcement(self) -> tuple[str, bytes]:
+        identity, prefix = self._settings.identity, self._settings.mqtt.home_assistant_prefix
+        return homeassistant.announcement(
+            self._topics, prefix=prefix, software=identity.software, hardware=identity.hardware
+        )
 
     def _end(self) -> None:
         """The last words, before the connection is closed in good order."""

@@ -78,6 +78,10 @@ class Herald:
         """A self-test has ended."""
         self._put(self._reports.test_result(now_ns, test, seen), self._topics.test_result, Priority.EVENT)
 
+    def announce(self, topic: str, payload: bytes) -> None:
+        """Let somebody else's software find the box."""
+        self._put(lambda _id: payload, topic, Priority.STATE, retain=True, collapses=True)
+
     def said(self) -> Said:
         """What the connection says of the box when it comes and goes, past the outbox."""
         return Said(

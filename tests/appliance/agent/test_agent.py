@@ -39,6 +39,8 @@ port = {port}
 tls = false
 health_interval_s = 10
 commands = ["ack", "health", "alarms"]
+home_assistant = true
+home_assistant_prefix = "rec/ha"
 """
 ROOT = "rec/v1/Example K.K./Osaka/RB-1"
 VALIDATORS = {
@@ -112,7 +114,7 @@ def told(noc, end):
     """Messages of topics that end so, as objects; every one is valid."""
     found = []
     for topic, payload, *_ in list(noc.messages):
-        if payload and "/cmd/" not in topic:
+        if payload and "/cmd/" not in topic and not topic.startswith("rec/ha/"):
             message = json.loads(payload)
             VALIDATORS[message["schema"]].validate(message)
         if topic.endswith(end) and payload:
@@ -149,6 +151,9 @@ def test_from_a_start_to_a_clean_stop(tmp_path):
         assert [one["reason"] for one in told(noc, "/status")] == ["connected", "stopped"]
         assert [one["event"] for one in told(noc, "event/agent_started")] == ["agent_started"]
         assert noc.of("event/agent_stopped")
+        assert [topic for topic, *_ in noc.messages if topic.startswith("rec/ha/")] == [
+            "rec/ha/device/rokubox_Example_K_K__Osaka_RB-1/config"
+        ]
         assert alarms(noc, "bit_rot") == [("raised", "critical", 1), ("cleared", "cleared", 1)]
         [lost] = told_alarms(noc, "call_not_recorded")
         assert (lost["resource"], lost["qualifier"], lost["number"]) == ("E1 line 1", "no_media", 202)
