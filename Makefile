@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .ONESHELL:
-.PHONY: help setup packages test lint lab test-crash soak demo bench bench-live lock clean
+.PHONY: help setup packages test lint lab test-crash test-upload soak demo bench bench-live lock clean
 
 PYTHON ?= python3
 SOAK_MINUTES ?= 60
@@ -54,6 +54,9 @@ lab: setup  ## as root: real calls through a mirror port made of namespaces, eve
 
 test-crash: setup  ## as root: the recorder killed 50 times under 50 calls, every sample compared; 7 minutes
 	$(BIN)/python -m tests.crash
+
+test-upload: setup  ## as root: delivery to real servers, hostile ones, and uploaders that are killed; 10 minutes
+	$(BIN)/python -m pytest -m "" tests/uploader
 
 soak: setup  ## as root: 200 calls at a time for SOAK_MINUTES (60), memory, files, drops and every sample watched
 	$(BIN)/python -m tests.crash.soak --minutes $(SOAK_MINUTES)

@@ -31,6 +31,7 @@ from appliance.commands import (
     show,
     storage,
     totals,
+    uploads,
     verify,
 )
 from appliance.commands.arguments import tell
@@ -72,6 +73,7 @@ COMMANDS = (
     hold,
     erase,
     storage,
+    uploads,
     backup,
     restore,
     rotate_key,

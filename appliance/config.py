@@ -30,8 +30,11 @@ from storage.ledger.settings import Attribution, InForce, LedgerSettings
 from storage.retention.policy import EnterprisePolicy, Policy, Retention, Rule
 from storage.share.settings import ShareSettings
 from storage.vocabulary import Form, Pcm, Source
+from uploader.policy import Plan, policy
+from uploader.settings import DeliverySettings, TargetName, TargetSettings
 
 if TYPE_CHECKING:
+    from appliance.custody.pendinguploads import PendingUploads
     from storage.register import RegisterSettings
 
 SIP_PORTS = (5060, 5061)
@@ -156,6 +159,10 @@ class EnterpriseTable:
     """Further rules."""
     retention: Retention | None = None
     """How long its recordings are kept, in place of `[storage] retention`; None: that one."""
+    targets: tuple[TargetName, ...] = ()
+    """Names of the targets that its recordings are delivered to."""
+    delivery: DeliverySettings = field(default_factory=DeliverySettings)
+    """When, and what becomes of them here."""
     ended_on: date | None = None
     """First day on which the contract is no longer in force: from then on everything of it is erased."""
 
@@ -199,6 +206,7 @@ class Configuration:
     share: ShareSettings = field(default_factory=ShareSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     alarms: AlarmSettings = field(default_factory=AlarmSettings)
+    target: tuple[TargetSettings, ...] = ()
     digest: str | None = field(default=None, metadata=NOT_IN_FILE)
     """SHA-256 of the text; null without a file."""
     text: bytes | None = field(default=None, repr=False, metadata=NOT_IN_FILE)
@@ -259,6 +267,19 @@ class Configuration:
         return RegisterSettings(
             ledger=ledger, now_ns=now_ns, go_on_without=go_on_without, in_force=self._in_force() if begins else None
         )
+
+    def deliveries(self) -> Plan:
+        """Return what is delivered where."""
+        return Plan(
+            targets={target.name: target for target in self.target},
+            policies={table.id: policy(table.targets, table.delivery) for table in self.enterprise if table.targets},
+        )
+
+    def pending_uploads(self, archive: Archive) -> "PendingUploads":
+        """Return what tells which calls wait to be delivered."""
+        from appliance.custody.pendinguploads import PendingUploads  # the queue is no business of capture
+
+        return PendingUploads(archive.root, self.deliveries().policies.keys())
 
     def _in_force(self) -> InForce:
         who, why = self.site.changed_by.strip() or self.owner, self.site.change_reason.strip()
@@ -341,8 +362,26 @@ def parse(tree: dict[str, Any]) -> tuple[Configuration | None, list[str]]:
     problems += repeated(tree, "span", "interface")
     problems += repeated(tree, "enterprise", "id")
     problems += repeated(tree, "enterprise", "lines", "number", form=canonical)
-    problems += [] if configuration is None else _retention_problems(configuration) + _mqtt_problems(configuration)
+    problems += repeated(tree, "target", "name")
+    if configuration is not None:
+        for found in (_retention_problems, _mqtt_problems, _delivery_problems):
+            problems += found(configuration)
     return (None if problems else configuration), problems
+
+
+def _delivery_problems(configuration: Configuration) -> list[str]:
+    """Targets that cannot be, and enterprises that name one that is not there."""
+    problems = [f"target[{at}].{found}" for at, one in enumerate(configuration.target) if (found := one.problem())]
+    names = {target.name for target in configuration.target}
+    for at, table in enumerate(configuration.enterprise):
+        problems += [
+            f"enterprise[{at}].targets: there is no [[target]] of the name {name!r}"
+            for name in table.targets
+            if name not in names
+        ]
+        if found := table.delivery.problem():
+            problems.append(f"enterprise[{at}].delivery.{found}")
+    return problems
 
 
 def _mqtt_problems(configuration: Configuration) -> list[str]:

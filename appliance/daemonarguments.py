@@ -36,6 +36,12 @@ def agent(argv: Sequence[str] | None) -> int:
     return _run("rokubox-agent", "Watch the box, raise alarms and tell the NOC.", _agent, argv, records=False)
 
 
+def upload(argv: Sequence[str] | None) -> int:
+    """Run `rokubox-upload`."""
+    purpose = "Deliver finished recordings to the targets of the configuration."
+    return _run("rokubox-upload", purpose, _upload, argv, records=False)
+
+
 def _run(
     name: str,
     purpose: str,
@@ -119,6 +125,7 @@ def _assemble(arguments: argparse.Namespace) -> int:
             books=books,
             keeping=KeepingSettings(
                 reserve_bytes=configuration.storage.reserve_bytes,
+                pending=configuration.pending_uploads(Archive(root)).needs,
                 command=_command("retention", "--automatic", root=root, config_file=arguments.config),
                 backup_command=_command("backup", root=root, config_file=arguments.config),
                 backup=configuration.backup,
@@ -160,6 +167,21 @@ def _agent(arguments: argparse.Namespace) -> int:
     )
     sys.stderr.flush()
     os._exit(code)  # Probes that wait for an answer are not waited for.
+
+
+def _upload(arguments: argparse.Namespace) -> int:
+    from appliance.uploading import uploaddaemon
+
+    configuration = _configuration(arguments)
+    return uploaddaemon.main(
+        uploaddaemon.UploadSettings(
+            archive=_archive(arguments, configuration),
+            plan=configuration.deliveries(),
+            zone=configuration.zone,
+            volume_uuid=configuration.storage.volume_uuid,
+            supervisor=arguments.supervisor,
+        )
+    )
 
 
 def _assembly(configuration: Configuration, record: Record | None) -> AssemblySettings:

@@ -1,4 +1,4 @@
-"""The commands `rokubox-capture`, `rokubox-assemble`, `rokubox-agent`: how a process is run, before it loads anything.
+"""The commands of the daemons, such as `rokubox-capture`: how a process is run, before it loads anything.
 
 Whoever was killed is to be back at once: the ring of a busy mirror port is full in seconds.
 """
@@ -34,6 +34,13 @@ def agent(argv: Sequence[str] | None = None) -> int:
     return daemonarguments.agent(argv)
 
 
+def upload(argv: Sequence[str] | None = None) -> int:
+    """`rokubox-upload`: recordings to the customer's systems."""
+    from appliance import daemonarguments
+
+    return daemonarguments.upload(argv)
+
+
 if __name__ == "__main__":
-    role = {"capture": capture, "assemble": assemble, "agent": agent}[sys.argv[1]]
+    role = {"capture": capture, "assemble": assemble, "upload": upload, "agent": agent}[sys.argv[1]]
     sys.exit(role(sys.argv[2:]))

@@ -21,6 +21,7 @@ from capture.errors import (
     SpanPortError,
 )
 from storage.errors import StorageError
+from uploader.errors import UploaderError
 
 OK, INTERNAL, USAGE, INPUT, OUTPUT, PERMISSION, TOOL = 0, 1, 2, 3, 4, 5, 6
 
@@ -46,6 +47,7 @@ def failure(error: Exception, *, archive_code: int = OUTPUT) -> tuple[int, list[
         (JournalBusyError, OUTPUT),
         (JournalWriteError, OUTPUT),
         (StorageError, archive_code),
+        (UploaderError, archive_code),
         (OSError, OUTPUT),
     ):
         if isinstance(error, kind):

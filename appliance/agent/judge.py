@@ -14,6 +14,7 @@ from appliance.alarms.kind import AlarmName
 from appliance.alarms.rules import archive as archive_rules
 from appliance.alarms.rules import box as box_rules
 from appliance.alarms.rules import calls as call_rules
+from appliance.alarms.rules import delivery as delivery_rules
 from appliance.alarms.rules import diagnosis as diagnosis_rules
 from appliance.alarms.rules.calls import Completeness, Place
 from appliance.alarms.settings import AlarmSettings
@@ -35,6 +36,7 @@ _LOOKING, _TABLE = "looking", "table"
 SOURCES = (
     archive_rules.SOURCE,
     call_rules.SOURCE,
+    delivery_rules.SOURCE,
     diagnosis_rules.SOURCE,
     box_rules.SERVICES,
     box_rules.CLOCK,
@@ -101,6 +103,8 @@ class Judge:
             self._take_news(seen.news, now)
         self._table.observe(call_rules.SOURCE, self._completeness.conditions(now.boot_ns), now)
         self._take_evidence(seen.evidence, now)
+        if seen.uploads is not None and now.real_ns - seen.uploads.at_ns <= archive_rules.STALE_NS:
+            self._table.observe(delivery_rules.SOURCE, delivery_rules.conditions(seen.uploads), now)
         self._herald.checkpoint(now.real_ns, seen.checkpoint)
 
     def take_clock(self, now: ClockReading) -> None:

@@ -28,6 +28,8 @@ from appliance.version import software
 from storage.archive import Archive
 from storage.ledger.checkpointfiles import NEWEST
 from storage.writer import LOCK_NAME
+from uploader import status as upload_status
+from uploader.status import UploadStatus
 
 CAPTURE, ASSEMBLE = "capture", "assemble"
 MAX_CHECKPOINT_BYTES = 4096
@@ -56,6 +58,8 @@ class Seen:
     """The ledger's newest; empty when there is none."""
     news: News | None
     """Calls that ended; None when the ledger cannot be read."""
+    uploads: UploadStatus | None
+    """How delivery stands; None when nothing is delivered."""
     evidence: Evidence | None
     """What the diagnosis knows; None when nothing is known."""
 
@@ -87,6 +91,7 @@ class Lookout:
             certificates=tuple(_certificates(self._mqtt)),
             checkpoint=_checkpoint(archive.ledger / NEWEST),
             news=_news(archive, place),
+            uploads=observed.read(archive.run, upload_status.NAME, UploadStatus),
             evidence=self._mirror() if self._observe is None else self._observe(),
         )
 

@@ -80,6 +80,7 @@ class AlarmName(StrEnum):
     BROKER_UNREACHABLE = "broker_unreachable"
     OUTBOX_FULL = "outbox_full"
     UPLOAD_OVERDUE = "upload_overdue"
+    UPLOAD_GIVEN_UP = "upload_given_up"
     DELIVERY_DESTINATION_CHANGED = "delivery_destination_changed"
     VPN_CHANGED = "vpn_changed"
     GATEWAY_UNREACHABLE = "gateway_unreachable"

@@ -51,5 +51,9 @@ def _run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError("no mirror port: give --interface NAME, or [[span]] interface in --config FILE")
     check_rules(configuration, Record(arguments.record) if arguments.record else None)
     return recording.run(
-        archive, interfaces=arguments.interface, config_file=arguments.config, record=arguments.record or ""
+        archive,
+        interfaces=arguments.interface,
+        config_file=arguments.config,
+        record=arguments.record or "",
+        delivers=bool(configuration.deliveries().policies),
     )

@@ -42,6 +42,16 @@ def asking(archive: Archive, configuration: Configuration) -> Iterator[Ask]:
         yield _ask(stack, archive, configuration)
 
 
+@contextmanager
+def asking_daemon(archive: Archive) -> Iterator[Ask]:
+    """Have requests carried out by `rokubox-assemble`, and by nobody else. Raises ArchiveBusyError when it is away."""
+    connection = _connected(archive.run)
+    if connection is None:
+        raise ArchiveBusyError("rokubox-assemble is not running")
+    with connection:
+        yield partial(_answer, connection)
+
+
 def _ask(stack: ExitStack, archive: Archive, configuration: Configuration) -> Ask:
     deadline = time.monotonic() + WAIT_S
     while True:
@@ -77,6 +87,7 @@ def own(archive: Archive, configuration: Configuration) -> Iterator[Archivist]:
             terminal.errors().print(f"rokubox: alarm: {writer.register.alarm}")
         around = Surroundings(
             zone=configuration.zone,
+            pending=configuration.pending_uploads(archive).needs,
             settle=writer.sync,
             take_index=partial(_take_index, writer.register),
             changed=writer.sync,

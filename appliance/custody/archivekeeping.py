@@ -82,6 +82,8 @@ class KeepingSettings:
     """Puts the index that was made anew in its place when it is started."""
     purge_command: tuple[str, ...] = ()
     """Leaves no trace of what was erased in the index when it is started."""
+    pending: Callable[[str], bool] = field(default=lambda _call_id: False)
+    """Whether an upload still needs a call."""
     observe_command: tuple[str, ...] = ()
     """Asks the disk how it is when it is started."""
     observe_first_s: float = OBSERVE_FIRST_S
@@ -126,7 +128,13 @@ class ArchiveKeeping:
         self._room_from_s = 0.0
         self._looked_s = -LOOK_S
         self._backup_from_s = 0.0
-        around = Surroundings(zone=self._ledger.zone, settle=writer.sync, take_index=self._take_index, changed=erased)
+        around = Surroundings(
+            zone=self._ledger.zone,
+            pending=settings.pending,
+            settle=writer.sync,
+            take_index=self._take_index,
+            changed=erased,
+        )
         self._archivist = Archivist(archive, self._ledger, around)
         self._archivist.begin(time.time_ns())
         self._socket = ArchiveSocket(archive.run, self._archivist, clocks.sighting)

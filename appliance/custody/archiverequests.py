@@ -1,12 +1,12 @@
 """What the archive's owner is asked, and what it answers: one line of JSON each. Pure."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from appliance.errors import RequestError
-from storage.ledger.entries import Day, Name, Text
+from storage.ledger.entries import Day, DeliveredPart, Name, Text
 from storage.vocabulary import CallId
 
 MAX_REQUEST_BYTES = 1 << 20
@@ -57,6 +57,18 @@ class Export(_Message, frozen=True, tag="export"):
 
     calls: Annotated[tuple[CallId, ...], Meta(min_length=1, max_length=MAX_CALLS)]
     options: dict[Name, Text]
+    who: Text
+    why: Text
+
+
+class Receipt(_Message, frozen=True, tag="receipt"):
+    """Say in the ledger that a target holds recordings, or that delivery was given up; what it says already is left."""
+
+    target: Text
+    address: Text
+    outcome: Literal["delivered", "given_up"]
+    proof: Literal["checksum", "read_back"] | None
+    parts: Annotated[tuple[DeliveredPart, ...], Meta(min_length=1, max_length=MAX_CALLS)]
     who: Text
     why: Text
 
@@ -129,7 +141,7 @@ class Refused(_Message, frozen=True, tag="refused"):
     """It was the request that was wrong, not the archive."""
 
 
-Request = Erase | Account | Hold | Export | ConfirmClock | RotateKey | TakeIndex
+Request = Erase | Account | Hold | Export | Receipt | ConfirmClock | RotateKey | TakeIndex
 Answer = Erased | Accounted | Done | Refused
 _REQUESTS = msgspec.json.Decoder(Request)
 _ANSWERS = msgspec.json.Decoder(Answer)

@@ -20,6 +20,7 @@ from appliance.custody.archiverequests import (
     Export,
     Hold,
     LedgerLine,
+    Receipt,
     Refused,
     Request,
     RotateKey,
@@ -29,7 +30,7 @@ from storage.archive import Archive
 from storage.disk import Disk
 from storage.errors import DamagedRecordError, StorageError
 from storage.ledger import proof
-from storage.ledger.entries import Erasure
+from storage.ledger.entries import DeliveredPart, Delivery, Erasure
 from storage.ledger.entries import Export as ExportEntry
 from storage.ledger.entries import Hold as HoldEntry
 from storage.ledger.ledger import Ledger
@@ -108,6 +109,8 @@ class Archivist:
                     return self._hold(request, seen.wall_ns)
                 case Export():
                     return self._note_export(request, seen.wall_ns)
+                case Receipt():
+                    return self._note_delivery(request, seen.wall_ns)
                 case RotateKey():
                     return self._rotate(request, seen.wall_ns)
                 case ConfirmClock():
@@ -216,6 +219,35 @@ class Archivist:
         self._ledger.append((entry,))
         self._ledger.commit(now_ns)
         return Done(entry=self._proven(number), calls=len(request.calls))
+
+    def _note_delivery(self, request: Receipt, now_ns: int) -> Answer:
+        parts = tuple(part for part in request.parts if not self._is_noted(part, request))
+        if not parts:
+            return Done(entry=None)
+        entry = Delivery(
+            target=request.target,
+            address=request.address,
+            outcome=request.outcome,
+            proof=request.proof,
+            parts=parts,
+            who=request.who,
+            why=request.why,
+            at=rfc3339(now_ns, self._around.zone),
+        )
+        number = self._ledger.size
+        self._ledger.append((entry,))
+        self._ledger.commit(now_ns)
+        return Done(entry=self._proven(number), calls=len({part.call_id for part in parts}))
+
+    def _is_noted(self, part: DeliveredPart, request: Receipt) -> bool:
+        """Whether that is the last thing that the ledger says of this part and this target: who asks may have been
+        killed before it heard the answer."""
+        said = ""
+        for entry in self._ledger.deliveries(part.call_id):
+            named = ((one.call_id, one.part) for one in entry.parts)
+            if (entry.target, entry.address) == (request.target, request.address) and part[:2] in named:
+                said = entry.outcome
+        return said == request.outcome
 
     def _rotate(self, request: RotateKey, now_ns: int) -> Answer:
         self._around.settle()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.custody.pendinguploads import PendingUploads
 from capture.numbers import canonical
 from storage.archive import Archive, dated, read_record
 from storage.call_record import CallRecord
@@ -67,30 +68,35 @@ def named(archive: Archive, beginnings: Sequence[str]) -> list[KnownCall] | None
         return None
 
 
-def holdings(archive: Archive, clock: ClockState, report: Callable[[DamagedRecordError], None]) -> list[Holding]:
+def holdings(
+    archive: Archive, clock: ClockState, uploads: PendingUploads, report: Callable[[DamagedRecordError], None]
+) -> list[Holding]:
     """Every call that has ended, as retention plans with it.
 
     From the index, as a million records take minutes to read: what is to be erased has to be `confirmed`. From the
     records, of which damaged ones go to `report`, when the index lacks more than what has just come. Raises
-    ArchiveError when the ledger cannot be read.
+    ArchiveError when the ledger cannot be read, QueueError when that of the deliveries cannot.
     """
     ledger = LedgerView(archive.ledger)
+    pending = uploads.snapshot()
     held = holds.in_force(ledger.holds())
     forms: dict[str, str | None] = {}
 
     def holding(call: Stocked) -> Holding:
-        position = ledger.position(call.call_id)
+        found = ledger.position(call.call_id)
+        # What is not in the ledger yet has just come.
+        position = ledger.size if found is None else found
         if call.line not in forms:
             forms[call.line] = canonical(call.line) or None
         return Holding(
             call_id=call.call_id,
-            # What is not in the ledger yet has just come.
-            position=ledger.size if position is None else position,
-            archived_ns=clock.elapsed_ns if position is None else clockguard.archived_ns(clock, position),
+            position=position,
+            archived_ns=clock.elapsed_ns if found is None else clockguard.archived_ns(clock, position),
             bytes=call.bytes,
             day=call.day,
             enterprise=call.enterprise or None,
             line=forms[call.line],
+            is_pending=pending.needs(call.call_id, call.enterprise, position),
             is_held=call.call_id in held,
         )
 

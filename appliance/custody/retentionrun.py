@@ -60,7 +60,7 @@ def look(archive: Archive, configuration: Configuration, room_bytes: int = 0) ->
     clock = clockguard.observe(clockfile.read(archive.retention), seen, LedgerView(archive.ledger).size)
     damaged: list[DamagedRecordError] = []
     policy, now = configuration.retention(), inventory.moment(clock)
-    holdings = inventory.holdings(archive, clock, damaged.append)
+    holdings = inventory.holdings(archive, clock, configuration.pending_uploads(archive), damaged.append)
     planned = plan(holdings, policy, now, room_bytes=room_bytes)
     sure = [one for one in planned.evictions if inventory.is_confirmed(archive, one.holding, damaged.append)]
     planned = replace(planned, evictions=tuple(sure))

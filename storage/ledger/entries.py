@@ -10,7 +10,7 @@ batch and holds the hash of all its lines: no byte of a `part` line is without c
 
 import hashlib
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -21,6 +21,8 @@ from storage.vocabulary import CallId, Count, Form, PartNumber, Sha256, Ssrc, Ti
 MAX_ENTRY_BYTES: Final = 1 << 20
 MAX_CALLS: Final = 8000
 """Calls and parts that one entry may name; more are told in several entries."""
+MAX_DELIVERED: Final = 5000
+"""Parts that one receipt may name."""
 
 Day = Annotated[str, Meta(pattern="^[0-9]{4}-[01][0-9]-[0-3][0-9]$", max_length=10)]
 Origin = Annotated[str, Meta(pattern=r"^rokubox/[0-9A-Za-z._-]{1,64}$", max_length=72)]
@@ -216,6 +218,40 @@ class Export:
     """When."""
 
 
+class DeliveredPart(NamedTuple):
+    """A part that was to be delivered: `[call_id, part, sha256]`."""
+
+    call_id: CallId
+    """The call's id."""
+    part: PartNumber
+    """Number of the part."""
+    sha256: Sha256 | None
+    """SHA-256 of the ZIP that the target holds; null when delivery was given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """The receipt: a target has proved to hold recordings. Or the record that delivery was given up."""
+
+    kind: Literal["delivery"] = "delivery"
+    target: Text
+    """Name of the target in the configuration."""
+    address: Text
+    """Which server or directory that is."""
+    outcome: Literal["delivered", "given_up"]
+    """Which of the two."""
+    proof: Literal["checksum", "read_back"] | None
+    """How it was proved: by a checksum that the target computed, or by reading everything back; null when given up."""
+    parts: Annotated[tuple[DeliveredPart, ...], Meta(min_length=1, max_length=MAX_DELIVERED)]
+    """What."""
+    who: Text
+    """Who caused it: the policy, or a person."""
+    why: Text
+    """Why."""
+    at: Timestamp
+    """When this line was written."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seal:
     """The end of a batch of lines, before a checkpoint; written by the ledger itself."""
@@ -234,7 +270,7 @@ Filed: TypeAlias = Part | Call | Late
 OWN: Final = (Log, NextLog, Key, Seal)
 """What is said of the log itself: a log that goes on after it takes none of it over."""
 FILED: Final = (Part, Call, Late)
-Entry: TypeAlias = Log | NextLog | Filed | Erasure | Hold | Configuration | Key | Export | Seal
+Entry: TypeAlias = Log | NextLog | Filed | Erasure | Hold | Configuration | Key | Export | Delivery | Seal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,7 +304,18 @@ def is_erased_by(erasure: Erasure, one: Subject) -> bool:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tag:
     kind: Literal[
-        "log", "next_log", "part", "call", "late", "erasure", "hold", "configuration", "key", "export", "seal"
+        "log",
+        "next_log",
+        "part",
+        "call",
+        "late",
+        "erasure",
+        "hold",
+        "configuration",
+        "key",
+        "export",
+        "delivery",
+        "seal",
     ]
 
 
@@ -285,6 +332,7 @@ _DECODERS: Final[dict[str, msgspec.json.Decoder[Entry]]] = {
     "configuration": msgspec.json.Decoder(Configuration),
     "key": msgspec.json.Decoder(Key),
     "export": msgspec.json.Decoder(Export),
+    "delivery": msgspec.json.Decoder(Delivery),
     "seal": msgspec.json.Decoder(Seal),
 }
 

@@ -31,6 +31,7 @@ from storage.ledger.entries import (
     FILED,
     Call,
     Configuration,
+    Delivery,
     Entry,
     Erasure,
     Filed,
@@ -191,6 +192,12 @@ class Ledger:
             elif isinstance(line.entry, Erasure) and call_id in line.entry.call_ids:
                 found.clear()
         return found
+
+    def deliveries(self, call_id: str) -> Iterator[Delivery]:
+        """Receipts of the call's parts, and where delivery was given up, oldest first."""
+        for line in self._file.named({names.key(call_id, names.DELIVERY)}):
+            if isinstance(line.entry, Delivery):
+                yield line.entry
 
     def lines(self, first: int = 0) -> Iterator[Line]:
         """The lines from number `first` on, oldest first. Raises LedgerBrokenError at one that is none."""

@@ -4,15 +4,17 @@ import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from appliance.custody.archiverequests import ConfirmClock, Done, Erase, Erased, Hold, Refused
+from appliance.custody.archiverequests import ConfirmClock, Done, Erase, Erased, Hold, Receipt, Refused
 from storage.archive import Archive
 from storage.disk import FILE_MODE, Disk
 from storage.errors import ErasedError
 from storage.index.reader import IndexReader
 from storage.ledger import entries, proof
+from storage.ledger.entries import DeliveredPart
 from storage.ledger.view import LedgerView
 from storage.retention import clockfile, clockguard, holds
 from storage.retention.erasure import BALLAST_NAME, INTENT_NAME
@@ -300,3 +302,32 @@ def test_the_index_forgets_the_numbers(tmp_path: Path) -> None:
     stored = b"".join(path.read_bytes() for path in tmp_path.glob("index.sqlite*"))
     for number in (b"0698765432", b"0311112222"):
         assert number not in stored
+
+
+def test_a_receipt_is_in_the_ledger_once_however_often_it_is_asked_for(tmp_path: Path) -> None:
+    make(tmp_path, 2)
+    parts = (DeliveredPart(call_id(0), 1, "ab" * 32), DeliveredPart(call_id(0), 2, "cd" * 32))
+
+    def receipt(*which: DeliveredPart, outcome: Literal["delivered", "given_up"] = "delivered") -> Receipt:
+        proof: Literal["read_back"] | None = "read_back" if outcome == "delivered" else None
+        return Receipt(
+            target="hq", address="file:///hq", outcome=outcome, proof=proof, parts=which, who="upload", why="E1"
+        )
+
+    gone = tuple(DeliveredPart(one.call_id, one.part, None) for one in parts)
+    with owned(tmp_path) as archivist:
+        for request in (receipt(parts[0]), receipt(*parts), receipt(*parts), receipt(*gone, outcome="given_up")):
+            assert isinstance(carried_out(archivist, request), Done)
+    with owned(tmp_path) as archivist:
+        answer = carried_out(archivist, receipt(*gone, outcome="given_up"))
+        assert isinstance(answer, Done)
+        assert answer.entry is None
+        assert carried_out(archivist, receipt(parts[1])).entry is not None  # delivered after all
+    said = [line.entry for line in LedgerView(tmp_path / "ledger").lines()]
+    assert [(one.outcome, one.parts) for one in said if isinstance(one, entries.Delivery)] == [
+        ("delivered", parts[:1]),
+        ("delivered", parts[1:]),
+        ("given_up", gone),
+        ("delivered", parts[1:]),
+    ]
+    assert verify(Request(archive=tmp_path)).defects == []

@@ -34,6 +34,7 @@ SEEN = Seen(
     certificates=(),
     checkpoint=b"",
     news=None,
+    uploads=None,
     evidence=None,
 )
 

@@ -1,0 +1,1 @@
+"""`rokubox-upload`: deliveries to targets, and what the archive's owner is asked because of them."""

@@ -1,0 +1,170 @@
+"""From a finished recording to the receipt in the ledger, with both daemons as processes."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from storage.archive import Archive
+from storage.ledger.entries import Erasure
+from storage.ledger.view import LedgerView
+from storage.vocabulary import Form
+from tests.appliance.test_archivist import hold
+from tests.storage.retention.archives import call_id, carried_out, make, owned
+from tests.uploader.daemons import configured, daemon, delivering, receipted, receipts, status, until
+from tests.uploader.deliveries import hashes
+
+ROKUBOX = Path(sys.executable).with_name("rokubox")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "archive"
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Path:
+    (tmp_path / "there").mkdir()
+    return tmp_path / "there"
+
+
+def rokubox(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([ROKUBOX, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def test_delivered_proved_and_on_the_record(root: Path, there: Path, tmp_path: Path) -> None:
+    make(root, 4, parts=2)
+    config = configured(tmp_path, f'name = "hq"\nurl = "{there.as_uri()}"')
+    with delivering(root, config) as upload:
+        until(lambda: len(receipted(root)) == 8, root)
+        upload.terminate()
+        assert upload.wait(20) == 0
+    kept = {path: found for path, found in hashes(root / "recordings").items() if path.endswith(".zip")}
+    assert hashes(there) == kept
+    assert {part.sha256 for one in receipts(root) for part in one.parts} == set(kept.values())
+    assert {(one.target, one.address, one.proof, one.who) for one in receipts(root)} == {
+        ("hq", there.as_uri(), "read_back", "rokubox-upload")
+    }
+    told = status(root)
+    assert told is not None
+    assert [(one.name, one.waiting, one.delivered, one.overdue) for one in told.targets] == [("hq", 0, 8, False)]
+    assert rokubox("verify", "--archive", root).returncode == 0
+
+
+@pytest.mark.thorough
+def test_the_zip_form_of_what_is_stored_otherwise(root: Path, there: Path, tmp_path: Path) -> None:
+    make(root, 1, parts=1, form=Form.WAV)
+    config = configured(tmp_path, f'name = "hq"\nurl = "{there.as_uri()}"')
+    with delivering(root, config):
+        until(lambda: receipted(root), root)
+    [bundle] = there.rglob("*.zip")
+    [wav] = (root / "recordings").rglob("*.wav")
+    with zipfile.ZipFile(bundle) as opened:
+        assert opened.testzip() is None
+        assert opened.read("audio.wav") == wav.read_bytes()
+        assert opened.read("call.json") == wav.with_suffix(".json").read_bytes()
+    assert bundle.stem == wav.stem
+
+
+def test_erased_here_when_every_target_has_it(root: Path, there: Path, tmp_path: Path) -> None:
+    """Not before, and not what a legal hold names."""
+    make(root, 3, parts=1)
+    with owned(root) as archivist:
+        carried_out(archivist, hold(2))
+    away = tmp_path / "away"
+    config = configured(
+        tmp_path,
+        f'name = "hq"\nurl = "{there.as_uri()}"',
+        f'name = "dr"\nurl = "{away.as_uri()}"',
+        names='"hq", "dr"',
+        delivery='then = "delete"',
+    )
+    with delivering(root, config):
+        until(lambda: len(receipted(root)) == 3, root)
+        assert len(list((root / "recordings").rglob("*.zip"))) == 3
+        asked = rokubox("erase", call_id(0)[:12], "--yes", "--why", "a test", "--archive", root, "--config", config)
+        assert "pending" in asked.stdout + asked.stderr
+        away.mkdir()
+        assert rokubox("uploads", "--archive", root, "--config", config, "--retry", "dr").returncode == 0
+        until(lambda: len(list((root / "recordings").rglob("*.zip"))) == 1, root)
+    [left] = (root / "recordings").rglob("*.zip")
+    assert call_id(2)[:10] in left.name
+    assert hashes(there) == hashes(away)
+    assert len(hashes(there)) == 3
+    entries = [line.entry for line in LedgerView(Archive(root).ledger).lines()]
+    erased = [call for entry in entries if isinstance(entry, Erasure) for call in entry.call_ids]
+    assert sorted(erased) == sorted((call_id(0), call_id(1)))
+    first = next(at for at, entry in enumerate(entries) if isinstance(entry, Erasure))
+    assert len([entry for entry in entries[:first] if getattr(entry, "kind", "") == "delivery"]) >= 2
+
+
+def test_what_waits_is_not_evicted(root: Path, tmp_path: Path) -> None:
+    """Neither what is in the queue nor what the uploader has not seen; what is delivered may go."""
+    make(root, 3, parts=1)
+    away = tmp_path / "away"
+    config = configured(tmp_path, f'name = "hq"\nurl = "{away.as_uri()}"')
+
+    def spared() -> str:
+        return rokubox("retention", "--dry-run", "--room", 1 << 30, "--archive", root, "--config", config).stdout
+
+    assert "not delivered yet" in spared()
+    with delivering(root, config):
+        until(lambda: (told := status(root)) and told.targets[0].error, root)
+        assert "not delivered yet" in spared()
+        away.mkdir()
+        rokubox("uploads", "--archive", root, "--retry")
+        until(lambda: len(receipted(root)) == 3, root)
+        assert "not delivered yet" not in spared()
+
+
+@pytest.mark.thorough
+def test_the_queue_is_shown(root: Path, tmp_path: Path) -> None:
+    make(root, 2, parts=1)
+    away = tmp_path / "away"
+    config = configured(tmp_path, f'name = "hq"\nurl = "{away.as_uri()}"')
+    before = rokubox("uploads", "--archive", root, "--config", config)
+    assert (before.returncode, before.stdout) == (3, "")
+    assert "rokubox-upload never ran" in before.stderr
+    with daemon("upload", root, config):
+        until(lambda: (told := status(root)) and told.targets[0].error, root)
+        shown = rokubox("uploads", "--archive", root, "--config", config)
+        told = json.loads(rokubox("uploads", "--archive", root, "--config", config, "--json").stdout)
+    assert "is it mounted?" in shown.stdout
+    assert call_id(0)[:10] in shown.stdout
+    assert "0312345678" not in shown.stdout + json.dumps(told)
+    assert told["status"]["targets"][0]["waiting"] == 2
+    assert {one["state"] for one in told["deliveries"]} == {"waiting"}
+
+
+@pytest.mark.thorough
+def test_receipts_wait_for_the_archives_owner(root: Path, there: Path, tmp_path: Path) -> None:
+    make(root, 2, parts=1)
+    config = configured(tmp_path, f'name = "hq"\nurl = "{there.as_uri()}"')
+    with daemon("upload", root, config):
+        until(lambda: (told := status(root)) and told.trouble and told.targets[0].delivered == 2, root)
+        assert receipts(root) == []
+        with daemon("assemble", root, config):
+            until(lambda: len(receipted(root)) == 2, root)
+            until(lambda: (told := status(root)) and not told.trouble, root)
+
+
+def test_a_recording_that_is_damaged_here_is_reported_and_not_delivered(
+    root: Path, there: Path, tmp_path: Path
+) -> None:
+    make(root, 1, parts=1, frames=8000)
+    [path] = (root / "recordings").rglob("*.zip")
+    config = configured(tmp_path, f'name = "hq"\nurl = "{there.as_uri()}"', delivery='then = "delete"')
+    with daemon("assemble", root, config):
+        content = bytearray(path.read_bytes())
+        content[5000] ^= 1
+        path.write_bytes(content)
+        with daemon("upload", root, config):
+            until(lambda: receipts(root), root)
+            told = json.loads(rokubox("uploads", "--archive", root, "--config", config, "--json").stdout)
+    assert [one.outcome for one in receipts(root)] == ["given_up"]
+    assert "not what the ledger says" in told["deliveries"][0]["error"]
+    assert path.exists()
+    assert hashes(there) == {}

@@ -1,0 +1,53 @@
+"""`run/upload.json`: how delivery stands, for the processes that watch over it. Pure.
+
+It names no file and no number.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+NAME = "upload.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetStatus:
+    """One target."""
+
+    name: str
+    """Which."""
+    waiting: int
+    """Deliveries that wait for it."""
+    oldest_s: float
+    """How long the longest has been tried, in running time of the uploader; 0 when none waits."""
+    oldest_ns: int | None
+    """Wall clock when that one was taken in."""
+    overdue: bool
+    """That is longer than it should be: alarm `upload_overdue`."""
+    given_up: int
+    """Deliveries that were given up and whose recordings are still here: alarm `upload_given_up`."""
+    failures: int
+    """Attempts in a row that the target as a whole failed."""
+    error: str
+    """Why, the last time; empty when it works."""
+    error_ns: int
+    """When."""
+    success_ns: int
+    """When something was delivered last; 0: never."""
+    delivered: int
+    """Deliveries that it has proved, ever."""
+    delivered_bytes: int
+    """Their bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadStatus:
+    """All targets."""
+
+    schema: Literal["rokubox.upload/1"] = "rokubox.upload/1"
+    """Name and version of this form."""
+    at_ns: int
+    """When this was written. Older than a few minutes: `rokubox-upload` is not running."""
+    trouble: str
+    """Why nothing can be delivered at all at present; empty when all is well."""
+    targets: tuple[TargetStatus, ...]
+    """In the configuration's order, then those that are in it no more."""

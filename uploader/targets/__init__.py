@@ -1,0 +1,1 @@
+"""Where recordings are delivered: one module a protocol, one contract."""
