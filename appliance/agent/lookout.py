@@ -47,7 +47,7 @@ class Seen:
     """What the archive's owner says of it; None when nothing can be read."""
     services: tuple[ServiceSeen, ...]
     quarantined: int
-    """Files in the quarantine."""
+    """Files in the quarantine, without those of which only the name is left."""
     free_bytes: int | None
     """Room on the archive's disk; None when it is not there."""
     total_bytes: int | None
@@ -83,7 +83,7 @@ class Lookout:
         return Seen(
             condition=observed.read(archive.run, NAME, ArchiveCondition),
             services=self._services(),
-            quarantined=len(setaside.names(archive.quarantine)) if archive.quarantine.is_dir() else 0,
+            quarantined=setaside.kept(archive.quarantine),
             free_bytes=free,
             total_bytes=total,
             clock_synchronised=clocks.clock_discipline().synchronised,

@@ -15,6 +15,11 @@ def names(directory: Path) -> list[str]:
     return sorted(path.stem for path in directory.glob("*.rkj") if _NAME.fullmatch(path.stem))
 
 
+def kept(directory: Path) -> int:
+    """How many files there are with something in them."""
+    return sum(path.stat().st_size > 0 for path in directory.glob("*.rkj") if _NAME.fullmatch(path.stem))
+
+
 def empty_old(directory: Path, now_s: float) -> None:
     """Leave nothing in what was set aside a month ago, but its name. Raises OSError."""
     for path in directory.glob("*.rkj"):

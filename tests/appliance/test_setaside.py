@@ -27,6 +27,8 @@ def test_after_a_month_only_the_name_is_left(tmp_path: Path) -> None:
     young = block(tmp_path, f"{'a' * 64}-1", CALLS_S + DAY_S)
     setaside.empty_old(tmp_path, CALLS_S + 30 * DAY_S + 1)
     assert (old.read_bytes(), young.read_bytes()) == (b"", b"packets")
+    assert setaside.kept(tmp_path) == 1
+    assert setaside.kept(tmp_path / "no") == 0
     assert setaside.names(tmp_path) == ["0" * 16, f"{'a' * 64}-1"]
     setaside.empty_old(tmp_path / "no", CALLS_S)
 

@@ -85,7 +85,8 @@ def test_erased_here_when_every_target_has_it(root: Path, there: Path, tmp_path:
     with delivering(root, config):
         until(lambda: len(receipted(root)) == 3, root)
         assert len(list((root / "recordings").rglob("*.zip"))) == 3
-        asked = rokubox("erase", call_id(0)[:12], "--yes", "--why", "a test", "--archive", root, "--config", config)
+        words = ("erase", call_id(0)[:12], "--yes", "--why", "a test", "--certificate", f"{root}-erased")
+        asked = rokubox(*words, "--archive", root, "--config", config)
         assert "pending" in asked.stdout + asked.stderr
         away.mkdir()
         assert rokubox("uploads", "--archive", root, "--config", config, "--retry", "dr").returncode == 0

@@ -65,7 +65,12 @@ def _place(standing: Standing, figures: Figures | None) -> tuple[AlarmName, str,
         case Concern.DAYS_UNTIL_FULL:
             retention = None if figures is None else figures.retention
             days = None if retention is None else retention.days_until_short
-            return AlarmName.DAYS_UNTIL_FULL, DISK, "", Severity.MAJOR if (days or 99) <= SOON_DAYS else None
+            return (
+                AlarmName.DAYS_UNTIL_FULL,
+                DISK,
+                "",
+                Severity.MAJOR if days is not None and days <= SOON_DAYS else None,
+            )
         case Concern.CLOCK_UNCONFIRMED:
             return AlarmName.CLOCK_UNSYNCHRONISED, "clock of retention", "", None
         case Concern.RETENTION_FAILED:
