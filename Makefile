@@ -4,10 +4,11 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .ONESHELL:
-.PHONY: help setup packages test lint lab test-crash test-upload soak demo bench bench-live lock clean
+.PHONY: help setup packages test lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
 
 PYTHON ?= python3
 SOAK_MINUTES ?= 60
+FAULTS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -57,6 +58,9 @@ test-crash: setup  ## as root: the recorder killed 50 times under 50 calls, ever
 
 test-upload: setup  ## as root: delivery to real servers, hostile ones, and uploaders that are killed; 10 minutes
 	$(BIN)/python -m pytest -m "" tests/uploader
+
+test-faults: setup  ## as root: the fault matrix injected for real, nobody falsely accused; 20 minutes. FAULTS="--healthy-minutes 30"
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 soak: setup  ## as root: 200 calls at a time for SOAK_MINUTES (60), memory, files, drops and every sample watched
 	$(BIN)/python -m tests.crash.soak --minutes $(SOAK_MINUTES)

@@ -64,6 +64,8 @@ class Counted(StrEnum):
     """Times the ring stood still because it was full."""
     NIC_MISSED = "nic_missed"
     """Frames that the adapter had no room for."""
+    RECEIVED = "received"
+    """Frames received by the adapter, whatever becomes of them."""
     UNICAST = "unicast"
     """Frames to one station, of those of a port on which nothing passes the filter; only there."""
     GROUP = "group"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from capture import niccounters, ringblock, spanport
+from capture.census import Census
 from capture.errors import RingBlockError, RingError, SpanPortError
 from capture.events import Counted
 from capture.niccounters import NicCounters
@@ -47,6 +48,7 @@ class MirrorPort:
         """What rings that are no more counted."""
         self._counted = _NOTHING
         self._nic = NicCounters()
+        self._census = Census()
         self._reading: Ring | None = None
         self._copied: RingBytes | None = None
 
@@ -109,6 +111,7 @@ class MirrorPort:
         for held in self._rings:
             held.ring.close()
         self._rings.clear()
+        self._census.close()
 
     @property
     def was_read(self) -> bool:
@@ -180,8 +183,13 @@ class MirrorPort:
         nic, before = niccounters.read(interface), self._counted
         fresh = nic - self._nic
         self._counted, self._nic = total, nic
+        packets = total.packets - before.packets
+        # What nothing of passes the filter is looked at: a busy port pays nothing for it.
+        others = self._census.count(interface, is_wanted=not packets and fresh.rx_packets > 0)
         return {
-            Counted.PACKETS: total.packets - before.packets,
+            **others,
+            Counted.RECEIVED: fresh.rx_packets,
+            Counted.PACKETS: packets,
             Counted.DROPS: total.drops - before.drops,
             Counted.FREEZES: total.freezes - before.freezes,
             Counted.NIC_MISSED: fresh.rx_missed + fresh.rx_fifo + fresh.rx_over,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 QUICK_S = 14.0
 """Probes that have not answered by then are unknown: no longer than the slowest of them takes."""
-LOOK_S = 21.0
+LOOK_S = 32.0
 """A mirror port on which nothing comes is looked at for so long before that means something."""
 
 EPILOG = """\
@@ -94,4 +94,5 @@ def gather(configuration: "Configuration", archive: "Archive", interfaces: tuple
 def _may_be_quiet(evidence: "Evidence") -> bool:
     from appliance.diagnosis.evidence import Role
 
-    return any(port.role is Role.SPAN and not port.received and port.link_up for port in evidence.ports)
+    ports = [port for port in evidence.ports if port.role is Role.SPAN and port.link_up]
+    return evidence.wire is None and any(not port.received for port in ports)

@@ -192,12 +192,16 @@ class Port:
     """Frames received, by the adapter's count."""
     received_bytes: int | None = None
     """Their bytes."""
+    sent: int | None = None
+    """Frames sent since the interface appeared: a mirror port never sends."""
     peak_bps: float | None = None
     """Most bits a second within the window."""
-    unicast: int | None = None
-    """Frames to one station seen in a sample of all that came."""
+    silent_s: float | None = None
+    """For how long no frame at all has come; 0 when one came a moment ago."""
+    no_unicast_s: float | None = None
+    """For how long no frame to one station has come."""
     group: int | None = None
-    """Frames to a group or to everybody in that sample."""
+    """Frames to a group or to everybody while there were no others."""
     foreign: int | None = None
     """Frames to one station other than this box, where they can be counted."""
     kernel_drops: int | None = None

@@ -218,7 +218,8 @@ class Watch:
             if told is not None:
                 port = replace(
                     port,
-                    unicast=told.unicast,
+                    silent_s=told.silent_s,
+                    no_unicast_s=told.no_unicast_s,
                     group=told.group,
                     kernel_drops=told.kernel_drops,
                     nic_drops=told.nic_drops,

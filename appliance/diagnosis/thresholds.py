@@ -7,8 +7,10 @@ from dataclasses import dataclass
 class Thresholds:
     """Limits of the rules."""
 
-    quiet_window_s: float = 20.0
-    """A port without frames, or without frames to one station, is suspect after this long."""
+    silent_s: float = 30.0
+    """A port without any frame is suspect after this long."""
+    no_unicast_s: float = 60.0
+    """A port without frames to one station is suspect after this long: keep-alives are some 30 s apart."""
     group_frames: int = 5
     """Group frames that are enough to say that a port lives."""
     foreign_frames: int = 200

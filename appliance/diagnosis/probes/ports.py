@@ -62,12 +62,19 @@ class PortSampler:
             full_duplex=_full_duplex(self.name) if up else None,
             received=counted.rx_packets if known else None,
             received_bytes=counted.rx_bytes if known else None,
+            sent=last.counters.tx_packets,
             peak_bps=self._peak_bps(),
+            silent_s=self._silent_s() if known else None,
             foreign=max(last.foreign - first.foreign, 0) if known and self.role is Role.MANAGEMENT else None,
             crc_errors=counted.rx_crc if known else None,
             alignment_errors=counted.rx_frame if known else None,
             window=Window(begin_ns=last.at_ns - round((last.at_s - first.at_s) * 1e9), end_ns=last.at_ns),
         )
+
+    def _silent_s(self) -> float:
+        last = self._samples[-1]
+        earlier = [each for each in self._samples if each.counters.rx_packets == last.counters.rx_packets]
+        return round(last.at_s - earlier[0].at_s, 1)
 
     def _peak_bps(self) -> float | None:
         samples = list(self._samples)

@@ -59,7 +59,7 @@ def no_frames(evidence: Evidence, limits: Thresholds) -> Iterator[Finding]:
         return
     empty = [port for port in ports_of(evidence, Role.SPAN) if port.link_up is not False and _is_empty(port, limits)]
     if empty:
-        facts = tuple(port_fact(port, "frames", 0) for port in empty)
+        facts = tuple(port_fact(port, "silent", port.silent_s or 0, unit="s") for port in empty)
         yield _finding(Row.NO_FRAMES, (Domain.MIRROR,), Step.FRAMES, facts)
 
 
@@ -68,21 +68,26 @@ def only_group(evidence: Evidence, limits: Thresholds) -> Iterator[Finding]:
     ordinary = [port for port in ports_of(evidence, Role.SPAN) if _is_group_only(port, limits)]
     if ordinary:
         facts = tuple(
-            port_fact(port, "unicast_frames", 0, (port.unicast or 0) + (port.group or 0)) for port in ordinary
+            fact
+            for port in ordinary
+            for fact in (
+                port_fact(port, "no_unicast", port.no_unicast_s or 0, unit="s"),
+                port_fact(port, "group_frames", port.group or 0),
+            )
         )
         yield _finding(Row.ONLY_GROUP, (Domain.MIRROR,), Step.FRAMES, facts)
 
 
 def _is_empty(port: Port, limits: Thresholds) -> bool:
-    return port.received == 0 and port.window.length_s >= limits.quiet_window_s
+    return port.silent_s is not None and port.silent_s >= limits.silent_s
 
 
 def _is_group_only(port: Port, limits: Thresholds) -> bool:
     return (
         port.link_up is not False
-        and port.unicast == 0
+        and port.no_unicast_s is not None
+        and port.no_unicast_s >= limits.no_unicast_s
         and (port.group or 0) >= limits.group_frames
-        and port.window.length_s >= limits.quiet_window_s
     )
 
 

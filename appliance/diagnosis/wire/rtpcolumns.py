@@ -10,6 +10,8 @@ from capture.journal import ROW_PREFIX_BYTES
 from capture.packets import ReadInto
 
 _RTP_BYTES = 12
+MAX_ROWS = 2000
+"""Of one extent, which is a second of a stream or so: more is no telephone, and costs what it is not worth."""
 _SILENT = (0xFF, 0x7F, 0xD5, 0x55)
 """Digital silence of G.711, mu-law and A-law, either sign."""
 
@@ -35,7 +37,7 @@ class Columns:
 def read(extents: Sequence[tuple[int, int, int, int]], read_into: ReadInto) -> Columns:
     """Read extents given as (stream, address, rows, captured bytes); what cannot be read raises JournalError."""
     parts = [
-        _columns(stream, address, rows, captured, read_into)
+        _columns(stream, address, min(rows, MAX_ROWS), captured, read_into)
         for stream, address, rows, captured in extents
         if captured >= _RTP_BYTES
     ]

@@ -40,11 +40,19 @@ class _Bucket:
 class _PortCount:
     """What capture counted at one port in one bucket."""
 
-    packets: int = 0
     drops: int = 0
     nic: int = 0
-    unicast: int | None = None
     group: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _PortTimes:
+    """When something came to a port last."""
+
+    frame_ns: int
+    unicast_ns: int
+    knows_unicast: bool = False
+    """Whether it was looked whom frames were for; without that nothing is known of them."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,6 +74,7 @@ class WireWatch:
         self._counts = Sliding(_PortBucket, bucket_ns=BUCKET_NS, buckets=WINDOW_NS // BUCKET_NS)
         self._names: dict[int, str] = {}
         self._up: dict[int, bool] = {}
+        self._times: dict[int, _PortTimes] = {}
         self._said_ns = dict.fromkeys(Origin, 0)
         self.now_ns = 0
         """Packet time of the latest block."""
@@ -131,12 +140,21 @@ class WireWatch:
             self._media.interrupt()
         elif event.kind == EventKind.COUNTERS:
             count = self._counts.at(event.ts_ns).ports.setdefault(number, _PortCount())
-            count.packets += int(event.detail.get(Counted.PACKETS, 0))
             count.drops += int(event.detail.get(Counted.DROPS, 0))
             count.nic += int(event.detail.get(Counted.NIC_MISSED, 0))
-            for name in (Counted.UNICAST, Counted.GROUP):
-                if name in event.detail:
-                    setattr(count, name.value, (getattr(count, name.value) or 0) + int(event.detail[name]))
+            self._note_frames(number, event, count)
+
+    def _note_frames(self, number: int, event: Event, count: _PortCount) -> None:
+        times = self._times.setdefault(number, _PortTimes(frame_ns=event.ts_ns, unicast_ns=event.ts_ns))
+        received, packets = (int(event.detail.get(name, 0)) for name in (Counted.RECEIVED, Counted.PACKETS))
+        if received or packets:
+            times.frame_ns = event.ts_ns
+        if packets or event.detail.get(Counted.UNICAST):
+            times.unicast_ns = event.ts_ns
+            times.knows_unicast = True
+        if Counted.GROUP in event.detail:
+            times.knows_unicast = True
+            count.group = (count.group or 0) + int(event.detail[Counted.GROUP])
 
     def seen(self, losses: dict[tuple[bytes, int], int], shift_ns: int) -> tuple[Wire, tuple[Port, ...]]:
         """Sum up everything, on real time.
@@ -185,20 +203,28 @@ class WireWatch:
     def _ports(self, now_ns: int, shift_ns: int) -> list[Port]:
         buckets = list(self._counts.within(now_ns))
         window = _shifted(Window(begin_ns=self._counts.begin_ns(now_ns), end_ns=now_ns), shift_ns)
-        return [
-            Port(
-                name=name,
-                role=Role.SPAN,
-                link_up=self._up.get(number),
-                unicast=_total([count.unicast for count in counts]),
-                group=_total([count.group for count in counts]),
-                kernel_drops=sum(count.drops for count in counts),
-                nic_drops=sum(count.nic for count in counts),
-                window=window,
+        found = []
+        for number, name in self._names.items():
+            counts = [bucket.ports[number] for bucket in buckets if number in bucket.ports]
+            times = self._times.get(number)
+            found.append(
+                Port(
+                    name=name,
+                    role=Role.SPAN,
+                    link_up=self._up.get(number),
+                    silent_s=None if times is None else _seconds(now_ns - times.frame_ns),
+                    no_unicast_s=_seconds(now_ns - times.unicast_ns) if times and times.knows_unicast else None,
+                    group=_total([count.group for count in counts[-BUCKETS:]]),
+                    kernel_drops=sum(count.drops for count in counts),
+                    nic_drops=sum(count.nic for count in counts),
+                    window=window,
+                )
             )
-            for number, name in self._names.items()
-            if (counts := [bucket.ports[number] for bucket in buckets if number in bucket.ports]) is not None
-        ]
+        return found
+
+
+def _seconds(ns: int) -> float:
+    return round(max(ns, 0) / 1e9, 1)
 
 
 def _total(counts: list[int | None]) -> int | None:

@@ -73,15 +73,15 @@ def healthy() -> Evidence:
         received=61_000,
         received_bytes=13_000_000,
         peak_bps=2e6,
-        unicast=900,
-        group=10,
+        silent_s=0.0,
+        no_unicast_s=0.0,
         kernel_drops=0,
         nic_drops=0,
         crc_errors=0,
         alignment_errors=0,
         window=WINDOW,
     )
-    management = replace(span, name="enp1s0", role=Role.MANAGEMENT, received=900, unicast=None, group=None, foreign=0)
+    management = replace(span, name="enp1s0", role=Role.MANAGEMENT, received=900, no_unicast_s=None, foreign=0)
     wire = Wire(
         sip=SipSeen(
             window=WINDOW,
@@ -155,11 +155,11 @@ def _silent_mirror(evidence: Evidence) -> Evidence:
 
 
 def _no_frames(evidence: Evidence) -> Evidence:
-    return with_port(_silent_mirror(evidence), received=0, received_bytes=0, unicast=0, group=0)
+    return with_port(_silent_mirror(evidence), received=0, received_bytes=0, silent_s=45.0, no_unicast_s=45.0)
 
 
 def _only_group(evidence: Evidence) -> Evidence:
-    return with_port(_silent_mirror(evidence), received=40, unicast=0, group=40)
+    return with_port(_silent_mirror(evidence), received=40, no_unicast_s=70.0, group=40)
 
 
 def _link_down(evidence: Evidence) -> Evidence:

@@ -213,7 +213,7 @@ _COUNTS = {
     *("streams", "answered", "silent_short", "silent_long", "lan_missing", "nowhere", "vpn_missing"),
     *("one_way_unplaced", "invites_out", "unanswered_out", "invites_in", "unanswered_in", "unanswered_unplaced"),
     *("count", "challenge_loops_out", "challenge_loops_in", "unacknowledged", "kernel_drops", "nic_drops"),
-    *("crc_errors", "alignment_errors", "foreign", "group", "received", "unicast"),
+    *("crc_errors", "alignment_errors", "foreign", "group", "received"),
 }
 
 

@@ -325,7 +325,7 @@ def test_what_capture_counts_is_kept_for_five_minutes(tmp_path):
     _, listening = watch(tmp_path, packets, told=told)
     [port] = listening.seen({}, 0)[1]
     assert (port.name, port.link_up, port.kernel_drops, port.nic_drops) == ("s0", True, 7, 2)
-    assert port.unicast is None
+    assert port.group is None
 
 
 def test_many_streams_are_sampled_and_never_counted_as_lost(tmp_path):
