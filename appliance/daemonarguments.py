@@ -158,6 +158,7 @@ def _agent(arguments: argparse.Namespace) -> int:
             alarms=configuration.alarms,
             mqtt=configuration.mqtt,
             probe=configuration.probe,
+            targets=configuration.target,
             records=records,
             observe=None if watch is None else watch.observe,
             selftest=_command("selftest", "--full", "--json", root=root, config_file=arguments.config),

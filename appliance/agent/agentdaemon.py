@@ -60,6 +60,7 @@ from capture.bootline import ClockReading
 from storage.archive import Archive
 from storage.timestamps import local_time
 from storage.volume import volume
+from uploader.settings import TargetSettings
 
 TURN_S = 0.5
 LOOK_S = 2.0
@@ -79,6 +80,7 @@ class AgentSettings:
     alarms: AlarmSettings
     mqtt: MqttSettings
     probe: ProbeSettings = field(default_factory=ProbeSettings)
+    targets: tuple[TargetSettings, ...] = ()
     records: bool = False
     """The box is to record mirror ports."""
     volume_uuid: str = ""
@@ -218,7 +220,7 @@ class AgentDaemon:
         if self._noted(_RUNNING) == now.boot_id:
             key = AlarmKey(resource="service:agent", name=AlarmName.SERVICE_RESTARTED)
             self._table.happened(box_rules.SERVICES, Condition(key=key), now)
-        current = notifiable.values(self._settings.probe)
+        current = notifiable.values(self._settings.probe, self._settings.targets)
         self._notified = {name: self._notified.get(name, value) for name, value in current.items()}
         self._table.observe(box_rules.CHANGES, box_rules.changed(self._notified, current), now)
         self._herald.event(now.real_ns, EventName.AGENT_STARTED, {"software": self._settings.identity.software})
@@ -285,7 +287,7 @@ class AgentDaemon:
 
     def _acknowledged(self, alarm: Alarm) -> None:
         """What has to be notified has been, when its alarm is acknowledged."""
-        current = notifiable.values(self._settings.probe)
+        current = notifiable.values(self._settings.probe, self._settings.targets)
         if alarm.source == box_rules.CHANGES and alarm.key.resource in current:
             self._notified[alarm.key.resource] = current[alarm.key.resource]
             self._table.observe(box_rules.CHANGES, box_rules.changed(self._notified, current), clocks.read())

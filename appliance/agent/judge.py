@@ -36,6 +36,7 @@ _LOOKING, _TABLE = "looking", "table"
 SOURCES = (
     archive_rules.SOURCE,
     call_rules.SOURCE,
+    call_rules.SILENCE,
     delivery_rules.SOURCE,
     diagnosis_rules.SOURCE,
     box_rules.SERVICES,
@@ -102,6 +103,8 @@ class Judge:
         if seen.news is not None:
             self._take_news(seen.news, now)
         self._table.observe(call_rules.SOURCE, self._completeness.conditions(now.boot_ns), now)
+        if seen.levels is not None:
+            self._table.observe(call_rules.SILENCE, call_rules.silence(seen.levels.silent), now)
         self._take_evidence(seen.evidence, now)
         if seen.uploads is not None and now.real_ns - seen.uploads.at_ns <= archive_rules.STALE_NS:
             self._table.observe(delivery_rules.SOURCE, delivery_rules.conditions(seen.uploads), now)
@@ -144,7 +147,7 @@ class Judge:
             services=[] if seen is None else [self._service(service) for service in seen.services],
             ports=self._ports,
             day=self.day,
-            in_progress=None,
+            in_progress=None if seen is None or seen.levels is None else seen.levels.calls,
             condition=condition,
             free_bytes=None if seen is None else seen.free_bytes,
             total_bytes=None if seen is None else seen.total_bytes,

@@ -20,7 +20,8 @@ from appliance.condition import observed
 from appliance.condition.record import NAME
 from appliance.condition.record import Condition as ArchiveCondition
 from appliance.diagnosis.evidence import Evidence
-from appliance.diagnosis.wire import wirefile
+from appliance.diagnosis.wire import levels, wirefile
+from appliance.diagnosis.wire.levels import Report as LevelReport
 from appliance.errors import CertificateError
 from appliance.telemetry import certificates
 from appliance.telemetry.settings import MqttSettings
@@ -34,7 +35,7 @@ from uploader.status import UploadStatus
 CAPTURE, ASSEMBLE = "capture", "assemble"
 MAX_CHECKPOINT_BYTES = 4096
 MIRROR_FRESH_NS = 20_000_000_000
-"""Reports about the mirror come every few seconds."""
+"""Assembly reports on the mirror every few seconds."""
 _JOURNAL_LOCK = "lock"
 _LOCKS = Path("/proc/locks")
 
@@ -60,6 +61,8 @@ class Seen:
     """Calls that ended; None when the ledger cannot be read."""
     uploads: UploadStatus | None
     """How delivery stands; None when nothing is delivered."""
+    levels: LevelReport | None
+    """Which sides of calls are silent; None when nobody has listened lately."""
     evidence: Evidence | None
     """What the diagnosis knows; None when nothing is known."""
 
@@ -92,6 +95,7 @@ class Lookout:
             checkpoint=_checkpoint(archive.ledger / NEWEST),
             news=_news(archive, place),
             uploads=observed.read(archive.run, upload_status.NAME, UploadStatus),
+            levels=_levels(archive.run),
             evidence=self._mirror() if self._observe is None else self._observe(),
         )
 
@@ -169,3 +173,8 @@ def _news(archive: Archive, place: Place | None) -> News | None:
         return calltail.read(archive, place)
     except OSError:
         return None
+
+
+def _levels(run: Path) -> LevelReport | None:
+    report = observed.read(run, levels.NAME, LevelReport)
+    return report if report is not None and abs(time.time_ns() - report.at_ns) <= MIRROR_FRESH_NS else None

@@ -4,13 +4,15 @@ Values are kept as hashes: what the carrier's endpoints are is confidential, and
 """
 
 import hashlib
+from collections.abc import Iterable
 
 import msgspec
 
 from appliance.diagnosis.settings import ProbeSettings
+from uploader.settings import TargetSettings
 
 
-def values(probe: ProbeSettings) -> dict[str, str]:
+def values(probe: ProbeSettings, targets: Iterable[TargetSettings]) -> dict[str, str]:
     """What is configured now, by names as `rules.box.changed` takes them; what is not configured is left out."""
     endpoints = sorted(f"{one.transport}:{one.address}:{one.port}" for one in probe.carrier)
     said = {
@@ -18,6 +20,7 @@ def values(probe: ProbeSettings) -> dict[str, str]:
         "vpn:carrier endpoints": " ".join(endpoints),
         "vpn:carrier networks": " ".join(sorted(probe.carrier_networks)),
     }
+    said |= {f"target:{target.name}": f"{target.url} {target.user}" for target in targets}
     return {name: hashlib.sha256(value.encode()).hexdigest()[:16] for name, value in said.items() if value}
 
 

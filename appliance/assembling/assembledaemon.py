@@ -151,8 +151,10 @@ class AssembleDaemon:
         return stack.enter_context(keeping)
 
     def _wire_report(self, reader: JournalReader) -> WireReport:
-        sip_ports = self._settings.assembly.sip_ports
-        return WireReport(self._settings.beyond, sip_ports, reader.read_into, self._archive.run, _tell)
+        told = self._settings.assembly
+        return WireReport(
+            self._settings.beyond, told.sip_ports, told.enterprises, reader.read_into, self._archive.run, _tell
+        )
 
     def _publisher(self, writer: ArchiveWriter) -> Publisher:
         settings = self._settings.assembly

@@ -1,20 +1,24 @@
-"""The onlooker of the live assembly: what the mirror shows goes to `run/wire.json` every few seconds.
+"""The onlooker of the live assembly: what the mirror shows goes to `run/wire.json` every few seconds, and which sides
+of calls are silent to `run/levels.json`.
 
-Whatever goes wrong with it is told once, and there are no more reports: recording goes on.
+Whatever goes wrong with one of them is told once, and there are no more reports of it: recording goes on.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from appliance.assembly.isolation import cause_of
 from appliance.assembly.state import AssemblyState
 from appliance.condition import observed
 from appliance.diagnosis.wire import wirefile
+from appliance.diagnosis.wire.levels import NAME as LEVELS
+from appliance.diagnosis.wire.levels import LevelWatch
 from appliance.diagnosis.wire.watch import WireWatch
 from capture.endpoint import Endpoint
 from capture.journal import Event, MediaBlock, SignallingBlock
 from capture.packets import ReadInto
+from capture.rules import Enterprise
 from capture.sip import SipMessage
 from capture.sipcall import SipCall
 
@@ -29,12 +33,15 @@ class WireReport:
         self,
         beyond: tuple[str, ...],
         sip_ports: frozenset[int],
+        enterprises: Sequence[Enterprise],
         read_into: ReadInto,
         run: Path,
         tell: Callable[[str], None],
     ) -> None:
-        """`beyond`: addresses and networks of the carrier; reports go into the directory `run`."""
+        """`beyond`: addresses and networks of the carrier; `enterprises`: whose calls are recorded; reports go into the
+        directory `run`."""
         self._watch: WireWatch | None = WireWatch(beyond, sip_ports, read_into)
+        self._levels: LevelWatch | None = LevelWatch(enterprises, read_into)
         self._run = run
         self._tell = tell
         self._due_s = time.monotonic() + REPORT_S
@@ -42,6 +49,7 @@ class WireReport:
     def media(self, block: MediaBlock) -> None:
         """Pass on a media block."""
         self._pass(lambda watch: watch.media(block))
+        self._pass_levels(lambda levels: levels.media(block))
 
     def frames(self, block: SignallingBlock) -> None:
         """Pass on a signalling block."""
@@ -54,6 +62,7 @@ class WireReport:
     def changed(self, ts_ns: int, call: SipCall) -> None:
         """Pass on a call."""
         self._pass(lambda watch: watch.changed(ts_ns, call))
+        self._pass_levels(lambda levels: levels.changed(ts_ns, call))
 
     def event(self, event: Event) -> None:
         """Pass on an event."""
@@ -65,6 +74,7 @@ class WireReport:
             return
         self._due_s = time.monotonic() + REPORT_S
         self._pass(lambda watch: self._write(watch, state))
+        self._pass_levels(lambda levels: observed.write(self._run, LEVELS, levels.seen(time.time_ns())))
 
     def _write(self, watch: WireWatch, state: AssemblyState) -> None:
         wire, ports = watch.seen(state.signalling.losses, state.shift_at(watch.now_ns))
@@ -79,3 +89,12 @@ class WireReport:
         except Exception as error:
             self._watch = None
             self._tell(f"alarm: what the mirror shows is no longer counted: {cause_of(error)}")
+
+    def _pass_levels(self, act: Callable[[LevelWatch], object]) -> None:
+        if self._levels is None:
+            return
+        try:
+            act(self._levels)
+        except Exception as error:
+            self._levels = None
+            self._tell(f"alarm: silent channels are no longer looked for: {cause_of(error)}")

@@ -4,6 +4,7 @@ disk.json        `rokubox storage --observe`, every hour         DiskSeen
 retention.json   `rokubox retention --automatic`                 RetentionSeen
 storage.json     the archive's owner, every half minute at least Condition, with all of that
 wire.json        the same, every few seconds                     what the mirror showed: diagnosis/wire/wirefile
+levels.json      the same, every few seconds                     which sides of calls are silent: diagnosis/wire/levels
 upload.json      `rokubox-upload`, every half minute at least    UploadStatus
 """
 

@@ -15,7 +15,7 @@ import soundfile
 from appliance.assembly import snapshot
 from appliance.condition import observed
 from appliance.condition import record as condition
-from appliance.diagnosis.wire import wirefile
+from appliance.diagnosis.wire import levels, wirefile
 from storage.ledger import checkpointfiles
 from storage.timestamps import instant_ns
 from tests.crash.calls import Call
@@ -25,7 +25,7 @@ from tests.traffic.media import RATE_HZ
 SIGNED = {checkpointfiles.SHARED, checkpointfiles.SHARED_KEY}
 """What the ledger shows beside the recordings, and writes anew as it grows."""
 SNAPSHOT = "assembly.snapshot"
-_OBSERVED = {condition.NAME, observed.DISK, observed.RETENTION, wirefile.NAME}
+_OBSERVED = {condition.NAME, observed.DISK, observed.RETENTION, wirefile.NAME, levels.NAME}
 """What is told in `run/` to other processes, which may ask when nobody records."""
 _POSITION_BYTES = 8
 _SAMPLE_NS = 125_000

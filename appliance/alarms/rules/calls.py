@@ -4,23 +4,26 @@ No alarm names a number: a line is called by its place among those of its enterp
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from appliance.alarms.alarm import AlarmKey, Condition
-from appliance.alarms.kind import AlarmName
+from appliance.alarms.alarm import AlarmKey, Condition, Fact
+from appliance.alarms.kind import AlarmName, Severity
 from appliance.alarms.settings import AlarmSettings
+from appliance.diagnosis.wire import levels
+from appliance.diagnosis.wire.levels import SilentChannel
 from capture.numbers import canonical
 from storage.call_record import CallRecord
 from storage.vocabulary import Outcome, Reason
 
-SOURCE = "completeness"
+SOURCE, SILENCE = "completeness", "silence"
 WINDOW_NS = 3600 * 1_000_000_000
 """Completeness is that of the calls that ended in the last hour."""
 LEAST_SAMPLES = 8000 * 600
 """With less speech than ten minutes a single packet would be news."""
 MAX_CALLS = 100_000
-NO_LINE = "no contracted line"
+NEVER_HEARD_S, LOST_S = 300.0, 10.0
+"""A channel is silent after so long from the answer on, or after it was heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,21 @@ def place_of(record: CallRecord, places: Mapping[str, Place]) -> Place | None:
 
 def _resource(record: CallRecord, places: Mapping[str, Place]) -> str:
     place = place_of(record, places)
-    return str(place) if place is not None else (record.enterprise or NO_LINE)
+    return str(place) if place is not None else (record.enterprise or levels.NO_LINE)
+
+
+def silence(silent: Iterable[SilentChannel]) -> list[Condition]:
+    """The channels that have been silent for too long. One that was heard before may just be muted."""
+    found: dict[AlarmKey, Condition] = {}
+    for channel in silent:
+        if channel.silent_s < (LOST_S if channel.had_signal else NEVER_HEARD_S):
+            continue
+        key = AlarmKey(resource=channel.line, name=AlarmName.SILENT_CHANNEL, qualifier=channel.side)
+        facts: dict[str, Fact] = {"silent_s": channel.silent_s, "had_signal": channel.had_signal}
+        if key not in found or not channel.had_signal:
+            severity = Severity.MINOR if channel.had_signal else None
+            found[key] = Condition(key=key, severity=severity, facts=facts)
+    return list(found.values())
 
 
 @dataclass(slots=True)

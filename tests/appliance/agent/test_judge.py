@@ -35,6 +35,7 @@ SEEN = Seen(
     checkpoint=b"",
     news=None,
     uploads=None,
+    levels=None,
     evidence=None,
 )
 

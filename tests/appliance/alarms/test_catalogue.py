@@ -37,8 +37,3 @@ def test_the_page_is_made_from_the_catalogue():
 def test_every_reason_for_not_recording_is_a_qualifier():
     named = catalogue()[AlarmName.CALL_NOT_RECORDED].qualifiers
     assert set(named) == set(DECIDING_REASONS[Outcome.NOT_RECORDED])
-
-
-def test_a_silent_channel_takes_five_minutes_and_a_minute_of_signal():
-    kind = catalogue()[AlarmName.SILENT_CHANNEL]
-    assert (kind.raise_after_s, kind.clear_after_s) == (300, 60)

@@ -17,8 +17,10 @@ from appliance.condition.record import Standing
 from appliance.diagnosis.domains import Domain
 from appliance.diagnosis.evidence import Point, Step
 from appliance.diagnosis.findings import Basis, Confidence, Fact, Finding, Row
+from appliance.diagnosis.wire.levels import SilentChannel
 from appliance.telemetry.failure import ConnectReason, Failure
 from appliance.telemetry.outbox import OutboxState
+from capture.sipcall import Side
 from storage.vocabulary import Outcome, Reason
 from tests.storage.samples import call_record
 
@@ -189,3 +191,19 @@ def test_a_clock_that_nobody_disciplines():
     assert named(box.clock(False)) == [("clock_unsynchronised", "clock", "")]
     assert box.clock(None) == box.clock(True) == []
     assert box.stepped(-5 * NS).facts == {"step_ms": -5000}
+
+
+def test_a_channel_is_silent_after_five_minutes_or_ten_seconds_after_it_was_heard():
+    def channel(seconds, *, heard, line="E1 line 1"):
+        return SilentChannel(line=line, side=Side.CALLEE, had_signal=heard, silent_s=seconds)
+
+    assert calls.silence([channel(299.9, heard=False), channel(9.9, heard=True)]) == []
+    [lost] = calls.silence([channel(10.0, heard=True)])
+    assert (lost.key.qualifier, lost.severity) == ("callee", Severity.MINOR)
+    both = calls.silence([channel(10.0, heard=True), channel(300.0, heard=False), channel(11.0, heard=True, line="x")])
+    assert [(one.key.resource, one.severity) for one in both] == [("E1 line 1", None), ("x", Severity.MINOR)]
+    assert all(fits_the_catalogue(condition) for condition in (lost, *both))
+
+
+def test_a_silent_channel_is_cleared_after_a_minute_of_signal():
+    assert catalogue()[AlarmName.SILENT_CHANNEL].clear_after_s == 60
