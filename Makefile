@@ -4,11 +4,13 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .ONESHELL:
-.PHONY: help setup packages test lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
+.PHONY: help setup packages install test test-units lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
 
 PYTHON ?= python3
 SOAK_MINUTES ?= 60
 FAULTS ?=
+DESTDIR ?=
+PREFIX ?= /usr/lib/rokubox
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -21,8 +23,9 @@ help:  ## list the targets
 
 setup: packages $(STAMP)  ## install what is missing: system packages, .venv, and .venv/bin/rokubox
 
+# With ONLY=run the packages for tests are left out.
 packages:
-	@packages=$$(sed 's/#.*//' packages.apt | xargs)
+	@packages=$$(sed '$(if $(filter run,$(ONLY)),/^# to test/,$$d;)s/#.*//' packages.apt | xargs)
 	if ! command -v dpkg-query apt-get >/dev/null; then echo "no apt here, please provide: $$packages"; exit 0; fi
 	missing=""
 	for package in $$packages; do
@@ -40,6 +43,10 @@ $(STAMP): requirements-dev.lock requirements.in pyproject.toml | packages
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .
 	touch $@
+
+install:  ## as root: install the services on this Debian 12 machine, or into DESTDIR
+	@[[ -n "$(DESTDIR)" ]] || $(MAKE) --no-print-directory packages ONLY=run
+	systemd/install "$(DESTDIR)" "$(PREFIX)"
 
 test: setup  ## run all tests
 	$(BIN)/python -m pytest
@@ -64,6 +71,9 @@ test-faults: setup  ## as root: the fault matrix injected for real, nobody false
 
 soak: setup  ## as root: 200 calls at a time for SOAK_MINUTES (60), memory, files, drops and every sample watched
 	$(BIN)/python -m tests.crash.soak --minutes $(SOAK_MINUTES)
+
+test-units: setup  ## as root: install into a Debian 12, boot it in a container, record, kill and stall; 5 minutes
+	$(BIN)/python -m tests.units
 
 demo: setup  ## make a capture of a few calls, import it, search and verify the recordings
 	$(BIN)/python -m tests.demo --output demo-out

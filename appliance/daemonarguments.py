@@ -15,6 +15,7 @@ from appliance.assembly.settings import AssemblySettings, Record
 from appliance.config import Configuration
 from appliance.errors import ConfigurationError
 from appliance.failures import failure
+from appliance.supervision import servicelog
 from appliance.version import software
 from storage.archive import Archive
 from storage.disk import UMASK
@@ -59,6 +60,7 @@ def _run(
         parser.add_argument(
             "--take-over", type=int, default=0, metavar="PID", help="process to be replaced without a gap"
         )
+        parser.add_argument("--errands", type=Path, metavar="DIR", help="where the service manager is asked for upkeep")
     parser.add_argument("--supervisor", type=int, default=0, metavar="PID", help="process that started this one")
     processmemory.keep()
     os.umask(UMASK)
@@ -67,7 +69,7 @@ def _run(
     except Exception as error:
         code, lines = failure(error)
         for line in lines:
-            print(f"{name}: {line}", file=sys.stderr, flush=True)
+            servicelog.say(name, line, PRIORITY="3", ROKUBOX_EXIT_CODE=str(code))
         return code
 
 
@@ -133,6 +135,7 @@ def _assemble(arguments: argparse.Namespace) -> int:
                 swap_command=_command("reindex", "--swap", root=root, config_file=arguments.config),
                 purge_command=_command("reindex", "--purge", root=root, config_file=arguments.config),
                 observe_command=_command("storage", "--observe", root=root, config_file=arguments.config),
+                errands=arguments.errands,
             ),
             volume_uuid=configuration.storage.volume_uuid,
             beyond=configuration.probe.beyond,

@@ -93,6 +93,7 @@ def replace_file(disk: Disk, draft: Path, final: Path, content: bytes, *, mode: 
     """
     try:
         descriptor = disk.create(draft, mode)
+        _share_as(descriptor, final.parent)
         try:
             left = memoryview(content)
             while left:
@@ -170,6 +171,7 @@ class Draft:
     def __enter__(self) -> Self:
         try:
             self._descriptor = self._disk.create(self._draft, DRAFT_MODE)
+            _share_as(self._descriptor, self._final.parent)
         except OSError as error:
             raise from_os_error(error, f"write {self._subject}") from error
         return self
@@ -280,6 +282,14 @@ def publish_all(drafts: Sequence[Draft]) -> bool:
             draft.retract()
         raise
     return bool(fresh)
+
+
+def _share_as(descriptor: int, folder: Path) -> None:
+    """Give a draft the group that it would have if it had been made in `folder`, where that has the set-group bit."""
+    with contextlib.suppress(OSError):  # a file system without groups, or a group that this user is not in
+        status = os.stat(folder)
+        if status.st_mode & stat.S_ISGID and status.st_gid != os.fstat(descriptor).st_gid:
+            os.fchown(descriptor, -1, status.st_gid)
 
 
 def _set_mode(made: int | Path, mode: int) -> None:

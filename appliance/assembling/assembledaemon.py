@@ -10,7 +10,6 @@ byte. While the disk does not take a recording it waits; the journal holds what 
 
 import signal
 import struct
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -32,7 +31,7 @@ from appliance.condition.board import Board
 from appliance.condition.concerns import Concern
 from appliance.custody.archivekeeping import ArchiveKeeping, KeepingSettings
 from appliance.errors import SnapshotError
-from appliance.supervision import servicenotify
+from appliance.supervision import servicelog, servicenotify
 from appliance.supervision.orphan import Parent
 from capture import journalscan
 from capture.journalfile import OFFSET_BITS
@@ -352,6 +351,5 @@ def _needs(assembly: Assembly, position: int, turned: int) -> Needs:
     )
 
 
-def _tell(line: str) -> None:
-    with suppress(OSError):  # whoever reads it may be gone, its disk full
-        print(f"rokubox-assemble: {line}", file=sys.stderr, flush=True)
+def _tell(line: str, **fields: str) -> None:
+    servicelog.say("rokubox-assemble", line, **fields)

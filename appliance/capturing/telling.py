@@ -1,9 +1,8 @@
-"""Lines for whoever reads a daemon's stderr, written by a thread: a pipe that nobody reads holds up nobody."""
+"""Lines for the log, written by a thread: a pipe that nobody reads holds up nobody."""
 
-import sys
 from collections import deque
-from contextlib import suppress
 
+from appliance.supervision import servicelog
 from capture.background import Background
 
 MAX_LINES = 1000
@@ -21,7 +20,7 @@ class Teller:
 
     def tell(self, line: str) -> None:
         """Write a line, now or with a later call."""
-        self._lines += [f"{self._name}: {each}" for each in line.splitlines()]
+        self._lines += line.splitlines()
         if self._thread.is_over():
             self._thread.take()
         if not self._thread.busy:
@@ -38,5 +37,4 @@ class Teller:
 
     def _write(self) -> None:
         while self._lines:
-            with suppress(OSError):  # whoever reads it may be gone, its disk full
-                print(self._lines.popleft(), file=sys.stderr, flush=True)
+            servicelog.say(self._name, self._lines.popleft())

@@ -7,6 +7,7 @@ somebody says that it is over.
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from appliance.condition import observed
 from appliance.condition.concerns import Concern
@@ -18,10 +19,17 @@ WRITE_S = 30.0
 """How often the file is written when nothing has changed: whoever reads it sees that the owner is alive."""
 
 
+class Tell(Protocol):
+    """Tells a line, with fields for whoever looks for it."""
+
+    def __call__(self, line: str, **fields: str) -> None:
+        """Tell it."""
+
+
 class Board:
     """What is wrong with one archive."""
 
-    def __init__(self, run: Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, run: Path, tell: Tell) -> None:
         self._run = run
         self._tell = tell
         self._check_place: Callable[[], None] | None = None
@@ -43,13 +51,13 @@ class Board:
         if not what and before is not None:
             self._changed = True
             del self._standing[concern, part]
-            self._tell(f"over: {before.what}")
+            self._tell(f"over: {before.what}", ROKUBOX_CONCERN=concern)
         elif what and (before is None or before.what != what):
             self._changed = True
             since_ns = before.since_ns if before else time.time_ns()
             self._standing[concern, part] = Standing(concern=concern, part=part, what=what, since_ns=since_ns)
             if before is None:
-                self._tell(f"alarm: {what}")
+                self._tell(f"alarm: {what}", ROKUBOX_CONCERN=concern)
 
     def stands(self, concern: Concern, *, part: str = "") -> bool:
         """Whether it is a concern at present."""

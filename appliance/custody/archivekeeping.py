@@ -4,7 +4,7 @@ Retention looks at everything there is, which takes time and memory: a process o
 --automatic`), at low priority, and asks for erasures over the socket like anybody else. It is started every
 `RETENTION_S`, and at once when room runs short: no new recording has to be given up while old ones may go. The nightly
 backup is a process of its own too. The scrub goes on beside them: it may take hours. What the disk says of itself is
-asked every `OBSERVE_S`. What is wrong stands on the board.
+asked every `OBSERVE_S`. Who starts these processes: `errand`. What is wrong stands on the board.
 """
 
 import os
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -24,7 +25,7 @@ from appliance.condition.seen import DiskSeen, Figures, RetentionSeen, ScrubSeen
 from appliance.custody.archivesocket import ArchiveSocket
 from appliance.custody.archivist import Archivist, Surroundings
 from appliance.custody.diskroom import room_of
-from appliance.custody.errand import Errand
+from appliance.custody.errand import Errand, OwnErrand, UnitErrand
 from storage.archive import Archive
 from storage.backup import keeping
 from storage.backup.settings import BackupSettings
@@ -88,6 +89,8 @@ class KeepingSettings:
     """Asks the disk how it is when it is started."""
     observe_first_s: float = OBSERVE_FIRST_S
     """How long after the start the first time."""
+    errands: Path | None = None
+    """Folder in which the service manager is asked to do all that; None: it is done by processes of our own."""
 
 
 class ArchiveKeeping:
@@ -115,12 +118,13 @@ class ArchiveKeeping:
         now_s = time.monotonic()
         self._purge_from_s = 0.0
         self._sum_from_s = now_s + SUM_S
-        self._retention = Errand(settings.command)
-        self._backup = Errand(settings.backup_command)
-        self._scrub = Errand(settings.scrub_command)
-        self._observation = Errand(settings.observe_command)
-        self._purge = Errand(settings.purge_command)
-        self._swap = Errand(settings.swap_command)
+        self._retention = self._errand("rokubox-retention", settings.command)
+        self._backup = self._errand("rokubox-backup", settings.backup_command)
+        self._scrub = self._errand("rokubox-scrub", settings.scrub_command)
+        self._observation = self._errand("rokubox-disk", settings.observe_command)
+        # A moment's work on a file that is the owner's own.
+        self._purge = OwnErrand(settings.purge_command)
+        self._swap = OwnErrand(settings.swap_command)
         self._begun_s = now_s
         self._scrub_from_s = now_s + settings.scrub_first_s
         self._observe_from_s = now_s + settings.observe_first_s
@@ -138,6 +142,10 @@ class ArchiveKeeping:
         self._archivist = Archivist(archive, self._ledger, around)
         self._archivist.begin(time.time_ns())
         self._socket = ArchiveSocket(archive.run, self._archivist, clocks.sighting)
+
+    def _errand(self, unit: str, command: tuple[str, ...]) -> Errand:
+        folder = self._settings.errands
+        return OwnErrand(command) if folder is None else UnitErrand(folder, unit)
 
     def poll(self) -> bool:
         """Do what is due, for a moment; True when there is more to do at once."""

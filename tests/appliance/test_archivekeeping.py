@@ -35,7 +35,7 @@ def kept(root: Path, settings: KeepingSettings, until: Callable[[Condition], boo
     """Keep an archive until its condition is so; return that, and what was told."""
     told: list[str] = []
     archive = Archive(root)
-    board = Board(archive.run, told.append)
+    board = Board(archive.run, lambda line, **_: told.append(line))
     with ArchiveWriter(archive, books=books(root)) as writer:
         board.begin(writer.check_place)
         with ArchiveKeeping(archive, writer, settings, board, lambda: None) as keeping:
@@ -99,7 +99,9 @@ def test_the_index_is_purged_beside_recording(tmp_path: Path) -> None:
     with ArchiveWriter(archive, books=books(root)) as writer:
         register = writer.register
         assert register is not None
-        with ArchiveKeeping(archive, writer, settings, Board(archive.run, told.append), lambda: None) as keeping:
+        with ArchiveKeeping(
+            archive, writer, settings, Board(archive.run, lambda line, **_: told.append(line)), lambda: None
+        ) as keeping:
             erase = Erase(calls=((call_id(0), "2026-01-02"),), rule="r", who="w", why="y")
             carried_out(keeping._archivist, erase)
             writer.sync()

@@ -145,7 +145,7 @@ def test_what_the_scrub_has_found() -> None:
 
 
 def begun(run: Path, told: list[str]) -> Board:
-    made = Board(run, told.append)
+    made = Board(run, lambda line, **_: told.append(line))
     made.begin(lambda: None)
     return made
 
@@ -199,7 +199,7 @@ def test_nothing_is_written_to_another_disk(tmp_path: Path) -> None:
         raise VolumeError("the archive's disk is not there")
 
     told: list[str] = []
-    one = Board(tmp_path, told.append)
+    one = Board(tmp_path, lambda line, **_: told.append(line))
     one.say(Concern.DISK_REFUSES, "waits")
     one.poll()
     one.begin(gone)

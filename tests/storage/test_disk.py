@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.disk import FILE_MODE, Directories, Disk, Draft, publish_all
+from storage.disk import FILE_MODE, Directories, Disk, Draft, publish_all, replace_file
 from storage.errors import ArchiveError, ConflictError, DiskFullError
 from storage.partfile import write_part
 from storage.vocabulary import Form
@@ -155,3 +155,19 @@ def test_a_disk_that_is_really_full(small_disk, form):
         write_part(Disk(), plan(small_disk, form), sound(linear(100_000)), metadata)
     assert files(small_disk) == set()
     assert write_part(Disk(), plan(small_disk, form), sound(linear(10_000)), metadata).created
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="groups of folders are set by root")
+def test_a_file_has_the_group_of_the_folder_it_is_for(tmp_path: Path) -> None:
+    group = 4242
+    for name, mode in (("shared", 0o2750), ("own", 0o750)):
+        (tmp_path / name).mkdir()
+        os.chown(tmp_path / name, -1, group)
+        (tmp_path / name).chmod(mode)
+        with Draft(Disk(), tmp_path, tmp_path / name / "draft", "a file") as draft:
+            draft.write(b"x")
+            publish_all((draft,))
+        replace_file(Disk(), tmp_path / ".hidden", tmp_path / name / "replaced", b"x")
+    found = {path.name + path.parent.name: path.stat().st_gid for path in tmp_path.glob("*/*")}
+    own = os.getegid()
+    assert found == {"draftshared": group, "replacedshared": group, "draftown": own, "replacedown": own}

@@ -1,0 +1,1 @@
+"""The packaged services: their files checked, and the whole booted in a container."""

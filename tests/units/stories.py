@@ -1,0 +1,169 @@
+"""What the booted services must do, one story each."""
+
+import json
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.crash.calls import Plan
+from tests.crash.chronicle import Chronicle
+from tests.crash.proof import prove
+from tests.crash.span import SWITCH_PORT, Sender
+from tests.units.container import Container, wait_until
+
+CAPTURE, ASSEMBLE = "rokubox-capture.service", "rokubox-assemble.service"
+CONFIGURATION = "/etc/rokubox/rokubox.toml"
+PLAN = Plan(lines=10, seed=7, shortest_s=4, longest_s=8)
+ERRANDS = ("retention", "scrub", "disk", "backup")
+
+
+@dataclass(slots=True, kw_only=True)
+class Story:
+    """One story, told."""
+
+    title: str
+    done: list[str] = field(default_factory=list)
+    """What was done, and what it showed."""
+    problems: list[str] = field(default_factory=list)
+    """What should not be."""
+
+    def expect(self, is_so: bool, otherwise: str) -> None:
+        """Note a problem unless something is so."""
+        if not is_so:
+            self.problems.append(otherwise)
+
+
+def boot(container: Container, begun_s: float) -> Story:
+    """The services are there by themselves, as the users and with the rights that they are to have."""
+    story = Story(title="boots, and records by itself")
+    container.wait_active("rokubox.target", CAPTURE, ASSEMBLE)
+    story.done.append(f"from the container's start to recording: {time.monotonic() - begun_s:.1f} s")
+    failed = container.run("systemctl", "list-units", "--failed", "--plain", "--no-legend")
+    story.expect(not failed, f"failed units: {failed}")
+    _expect_confined(story, container, CAPTURE, "rokubox-capture", "0000000000002000")
+    _expect_confined(story, container, ASSEMBLE, "rokubox-assemble", "0" * 16)
+    story.expect("SCHED_FIFO" in container.run("chrt", "-p", str(container.pid(CAPTURE))), "capture is not SCHED_FIFO")
+    port = json.loads(container.run("ip", "-json", "address", "show", "span0"))[0]
+    story.expect({"UP", "NOARP"} <= set(port["flags"]), f"span0: {port['flags']}")
+    story.expect(not port["addr_info"], f"span0 has addresses: {port['addr_info']}")
+    off = container.run("cat", "/proc/sys/net/ipv6/conf/span0/disable_ipv6")
+    story.expect(off == "1", "span0 has IPv6")
+    return story
+
+
+def _expect_confined(story: Story, container: Container, unit: str, user: str, capabilities: str) -> None:
+    """A service runs as its user, with these capabilities (/proc/PID/status) and behind a filter of system calls."""
+    lines = container.run("cat", f"/proc/{container.pid(unit)}/status").splitlines()
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    uid = container.run("id", "-u", user)
+    story.expect(status["Uid"].split() == [uid] * 4, f"{unit} runs as {status['Uid']}, not {user}")
+    found = {name: status[name] for name in ("CapPrm", "CapEff", "CapBnd")}
+    story.expect(set(found.values()) == {capabilities}, f"{unit}: {found}")
+    story.expect((status["NoNewPrivs"], status["Seccomp"]) == ("1", "2"), f"{unit} is not confined")
+
+
+def calls(container: Container, folder: Path) -> Story:
+    """Capture and assembly are killed and stopped under calls: the manager brings them back, and nothing is missing."""
+    story = Story(title=f"killed and stalled under {PLAN.lines} calls at a time")
+    container.run("mkdir", "-p", f"/run/systemd/system/{ASSEMBLE}.d")
+    container.run("sh", "-c", f"printf '[Service]\\nWatchdogSec=5s\\n' >/run/systemd/system/{ASSEMBLE}.d/test.conf")
+    container.run("systemctl", "daemon-reload")
+    container.run("systemctl", "restart", ASSEMBLE)
+    container.wait_active(CAPTURE, ASSEMBLE)
+    with Sender(container.where, PLAN, folder) as sender, Chronicle(container.archive) as chronicle:
+        sender.begin()
+        time.sleep(1)
+        for units, name in (
+            ((CAPTURE,), "KILL"),
+            ((ASSEMBLE,), "KILL"),
+            ((CAPTURE, ASSEMBLE), "KILL"),
+            ((CAPTURE,), "STOP"),
+            ((ASSEMBLE,), "STOP"),
+            ((CAPTURE,), "KILL"),
+        ):
+            story.done.append(_harm(container, units, name))
+        begun = time.monotonic()
+        container.run("systemctl", "restart", "rokubox.target")
+        container.wait_active(CAPTURE, ASSEMBLE)
+        story.done.append(f"restarted by an administrator: back after {time.monotonic() - begun:.1f} s")
+        sender.finish()
+        sent = sender.calls()
+        wait_until(lambda: len(list((container.archive / "calls").rglob("*.json"))) >= len(sent), container.log)
+        time.sleep(2)  # what a call still takes after its end has to be over
+        container.run("systemctl", "stop", CAPTURE, ASSEMBLE)
+    story.done.append(chronicle.summary())
+    proof = prove(container.archive, sent, dropped=chronicle.dropped)
+    story.done.append(f"{len(sent)} calls, {proof.packets} packets, {proof.samples} samples compared")
+    story.problems += [problem for problem in proof.problems if not problem.startswith("run: ")]
+    verified = container.run("rokubox", "verify", "--config", CONFIGURATION)
+    story.done.append(f"rokubox verify: {verified.splitlines()[-1]}")
+    for folder_name, group in (("recordings", "rokubox-audio"), ("calls", "rokubox-records")):
+        others = container.run("find", f"/var/lib/rokubox/{folder_name}", "!", "-group", group)
+        story.expect(not others, f"not for {group} to read: {others}")
+    statistics = subprocess.run(
+        ["ip", "-n", container.where.name, "-json", "-s", "link", "show", SWITCH_PORT], capture_output=True, check=True
+    )
+    received = json.loads(statistics.stdout)[0]["stats64"]["rx"]["packets"]
+    story.expect(received == 0, f"the mirror port has sent {received} frames")
+    container.run("systemctl", "start", "rokubox.target", CAPTURE, ASSEMBLE)
+    container.wait_active(CAPTURE, ASSEMBLE)
+    return story
+
+
+def _harm(container: Container, units: tuple[str, ...], name: str) -> str:
+    """Send services a signal, and wait until the manager has them back."""
+    before = {unit: container.restarts(unit) for unit in units}
+    begun = time.monotonic()
+    for unit in units:
+        container.signal(unit, name)
+
+    def are_back() -> bool:
+        return all(container.restarts(unit) > count and container.is_active(unit) for unit, count in before.items())
+
+    wait_until(are_back, container.log)
+    who = " and ".join(unit.removesuffix(".service") for unit in units)
+    return f"SIG{name} to {who}: back after {time.monotonic() - begun:.1f} s"
+
+
+def upkeep(container: Container) -> Story:
+    """What the archive's owner asks for is done by units of their own, and it learns how that went."""
+    story = Story(title="scrub, retention, a look at the disk and a backup, as the owner asks for them")
+    folder = container.run("mktemp", "-d", "/mnt/backup.XXXXXX")
+    container.run("chown", "rokubox-assemble:", folder)
+    container.run("sh", "-c", f"printf '\\n[backup]\\ndirectory = \"{folder}\"\\n' >>{CONFIGURATION}")
+    for name in ERRANDS:
+        _ask(story, container, name)
+    story.expect((container.archive / "run" / "disk.json").exists(), "nothing was seen of the disk")
+    story.expect(bool(container.run("ls", folder)), "there is no backup")
+    return story
+
+
+def _ask(story: Story, container: Container, errand: str) -> None:
+    """Ask for an errand as the owner does, and wait until the owner has taken the answer."""
+    folder, unit = "/run/rokubox/errands", f"rokubox-{errand}.service"
+    container.run("setpriv", "--reuid=rokubox-assemble", "--clear-groups", "touch", f"{folder}/rokubox-{errand}.begin")
+    wait_until(lambda: container.shows(unit, "InactiveEnterTimestampMonotonic") != "0", container.log)
+    code = container.shows(unit, "ExecMainStatus")
+    story.done.append(f"{unit}: exit code {code}")
+    story.expect(code == "0", f"{unit} ended with {code}")
+    wait_until(lambda: not container.run("ls", folder), container.log)
+
+
+def bad_configuration(container: Container) -> Story:
+    """A configuration that cannot be does not keep the machine busy, and recording begins when it is mended."""
+    story = Story(title="a configuration that cannot be")
+    container.run("cp", "-p", CONFIGURATION, "/root/good.toml")
+    container.run("sh", "-c", f"echo nonsense >>{CONFIGURATION}")
+    container.run("systemctl", "restart", "--no-block", CAPTURE)
+    recovery = "rokubox-recovery@rokubox-capture.service"
+    wait_until(lambda: container.shows(recovery, "ActiveState") == "activating", container.log)
+    story.done.append(f"given up after {container.restarts(CAPTURE)} restarts within a minute")
+    told = container.run("journalctl", "--boot", "-o", "json", "-p", "err", "-t", "rokubox-capture", "-n", "1")
+    fields = json.loads(told or "{}")
+    story.expect(fields.get("ROKUBOX_EXIT_CODE") == "2", f"the journal says only {fields.get('MESSAGE')}")
+    container.run("cp", "-p", "/root/good.toml", CONFIGURATION)
+    begun = time.monotonic()
+    container.wait_active(CAPTURE)
+    story.done.append(f"mended: records again after {time.monotonic() - begun:.0f} s")
+    return story
