@@ -162,7 +162,6 @@ def _agent(arguments: argparse.Namespace) -> int:
             mqtt=configuration.mqtt,
             probe=configuration.probe,
             targets=configuration.target,
-            records=records,
             observe=None if watch is None else watch.observe,
             selftest=_command("selftest", "--full", "--json", root=root, config_file=arguments.config),
             volume_uuid=configuration.storage.volume_uuid,

@@ -81,8 +81,6 @@ class AgentSettings:
     mqtt: MqttSettings
     probe: ProbeSettings = field(default_factory=ProbeSettings)
     targets: tuple[TargetSettings, ...] = ()
-    records: bool = False
-    """The box is to record mirror ports."""
     volume_uuid: str = ""
     observe: Callable[[], Evidence] | None = None
     """Asks the probes of the diagnosis; None: there are none."""
@@ -125,7 +123,13 @@ class AgentDaemon:
         if settings.selftest:
             errands[Order.SELFTEST] = self._selftest.begin
         self._orders = Orders(table=self._table, noted=self._acknowledged, errands=errands)
-        self._lookout = Lookout(self._archive, mqtt, records=settings.records, observe=settings.observe)
+        self._lookout = Lookout(
+            self._archive,
+            mqtt,
+            records=bool(identity.mirror_ports),
+            next_hop=settings.probe.vpn_next_hop,
+            observe=settings.observe,
+        )
         self._link: BrokerLink | None = None
         self._teller = Teller("rokubox-agent")
         self._notified = notifiable.load(self._noted(_NOTIFIED))
@@ -190,6 +194,7 @@ class AgentDaemon:
         now_s = time.monotonic()
         if looking.is_over():
             self._judge.take_in(looking.take(), now)
+            self._watch_notifiable(now)
             self._look_s = now_s if self._judge.has_more_to_read else self._began_s + LOOK_S
         if not looking.busy and now_s >= self._look_s:
             self._began_s = now_s
@@ -220,9 +225,7 @@ class AgentDaemon:
         if self._noted(_RUNNING) == now.boot_id:
             key = AlarmKey(resource="service:agent", name=AlarmName.SERVICE_RESTARTED)
             self._table.happened(box_rules.SERVICES, Condition(key=key), now)
-        current = notifiable.values(self._settings.probe, self._settings.targets)
-        self._notified = {name: self._notified.get(name, value) for name, value in current.items()}
-        self._table.observe(box_rules.CHANGES, box_rules.changed(self._notified, current), now)
+        self._watch_notifiable(now)
         self._herald.event(now.real_ns, EventName.AGENT_STARTED, {"software": self._settings.identity.software})
         if self._settings.mqtt.home_assistant:
             self._herald.announce(*self._announcement())
@@ -287,10 +290,19 @@ class AgentDaemon:
 
     def _acknowledged(self, alarm: Alarm) -> None:
         """What has to be notified has been, when its alarm is acknowledged."""
-        current = notifiable.values(self._settings.probe, self._settings.targets)
+        current = self._notifiable()
         if alarm.source == box_rules.CHANGES and alarm.key.resource in current:
             self._notified[alarm.key.resource] = current[alarm.key.resource]
-            self._table.observe(box_rules.CHANGES, box_rules.changed(self._notified, current), clocks.read())
+            self._watch_notifiable(clocks.read())
+
+    def _notifiable(self) -> dict[str, str]:
+        return notifiable.values(self._settings.probe, self._settings.targets, self._judge.router)
+
+    def _watch_notifiable(self, now: ClockReading) -> None:
+        """What is another one than was notified is an alarm until somebody acknowledges it; what is new is noted."""
+        current = self._notifiable()
+        self._notified = {**current, **self._notified}
+        self._table.observe(box_rules.CHANGES, box_rules.changed(self._notified, current), now)
 
     def _hurry(self) -> None:
         self._health_s = time.monotonic()

@@ -32,7 +32,7 @@ HELD_UP_S = 60.0
 VERDICT_NS = 30_000_000_000
 """How often another verdict is an event at most."""
 _TRIED = (State.OK, State.NG)
-_LOOKING, _TABLE = "looking", "table"
+_LOOKING, _TABLE, _SENDS = "looking", "table", "sends"
 SOURCES = (
     archive_rules.SOURCE,
     call_rules.SOURCE,
@@ -44,8 +44,10 @@ SOURCES = (
     box_rules.CERTIFICATES,
     box_rules.BROKER,
     box_rules.CHANGES,
+    box_rules.BACKLOG,
     _LOOKING,
     _TABLE,
+    _SENDS,
 )
 
 
@@ -72,6 +74,8 @@ class Judge:
         self._completeness = Completeness(settings.alarms)
         self._seen: Seen | None = None
         self._ports: tuple[Port, ...] = ()
+        self._sent: dict[str, int] = {}
+        """Frames that mirror ports had sent by the last look."""
         self._pids: dict[str, int] = {}
         self._restarts: dict[str, int] = {}
         self._clock: ClockReading | None = None
@@ -85,6 +89,11 @@ class Judge:
         self.place = place
         """How far the ledger was read; None: not yet."""
         self.day = day
+
+    @property
+    def router(self) -> str:
+        """MAC address of the VPN router, as far as it was seen."""
+        return "" if self._seen is None else self._seen.router
 
     @property
     def has_more_to_read(self) -> bool:
@@ -105,6 +114,7 @@ class Judge:
         self._table.observe(call_rules.SOURCE, self._completeness.conditions(now.boot_ns), now)
         if seen.levels is not None:
             self._table.observe(call_rules.SILENCE, call_rules.silence(seen.levels.silent), now)
+        self._table.observe(box_rules.BACKLOG, box_rules.backlog(seen.services, seen.caught_up_ns, now.real_ns), now)
         self._take_evidence(seen.evidence, now)
         if seen.uploads is not None and now.real_ns - seen.uploads.at_ns <= archive_rules.STALE_NS:
             self._table.observe(delivery_rules.SOURCE, delivery_rules.conditions(seen.uploads), now)
@@ -189,6 +199,7 @@ class Judge:
             self._ports = ()
             return
         self._ports = tuple(port for port in evidence.ports if port.role is Role.SPAN)
+        self._take_sent(now)
         found = diagnosis.verdict(evidence)
         self._table.observe(diagnosis_rules.SOURCE, diagnosis_rules.conditions(found.findings), now)
         rows = " ".join(sorted(finding.row for finding in found.findings))
@@ -201,6 +212,15 @@ class Judge:
             self._herald.event(now.real_ns, EventName.VERDICT, facts)
             self._rows, self._told_ns = rows, now.boot_ns
         self._take_end_to_end(evidence, now)
+
+    def _take_sent(self, now: ClockReading) -> None:
+        """A mirror port never sends."""
+        for port in self._ports:
+            if port.sent is not None:
+                more = port.sent - self._sent.get(port.name, port.sent)
+                self._sent[port.name] = port.sent
+                if more > 0:
+                    self._table.happened(_SENDS, box_rules.sends(port.name, more), now, times=more)
 
     def _take_end_to_end(self, evidence: Evidence, now: ClockReading) -> None:
         """Publish the end-to-end test's result when it is another one."""

@@ -37,7 +37,9 @@ MAX_CHECKPOINT_BYTES = 4096
 MIRROR_FRESH_NS = 20_000_000_000
 """Assembly reports on the mirror every few seconds."""
 _JOURNAL_LOCK = "lock"
-_LOCKS = Path("/proc/locks")
+_LOCKS, _NEIGHBOURS = Path("/proc/locks"), Path("/proc/net/arp")
+_COMPLETE = 0x2
+"""The neighbour has answered (ATF_COM)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,10 @@ class Seen:
     """How delivery stands; None when nothing is delivered."""
     levels: LevelReport | None
     """Which sides of calls are silent; None when nobody has listened lately."""
+    caught_up_ns: int
+    """When assembly had read the journal to its end, in real time; 0: never."""
+    router: str
+    """MAC address of the VPN router; empty when it is not known."""
     evidence: Evidence | None
     """What the diagnosis knows; None when nothing is known."""
 
@@ -71,18 +77,28 @@ class Lookout:
     """Looks, and remembers how far the ledger was read."""
 
     def __init__(
-        self, archive: Archive, mqtt: MqttSettings, *, records: bool, observe: Callable[[], Evidence] | None
+        self,
+        archive: Archive,
+        mqtt: MqttSettings,
+        *,
+        records: bool,
+        next_hop: str,
+        observe: Callable[[], Evidence] | None,
     ) -> None:
-        """`records`: this box is to record mirror ports. `observe` asks the probes; None: there are none."""
+        """`records`: this box is to record mirror ports. `next_hop`: the VPN router's address. `observe` asks the
+        probes; None: there are none."""
         self._observe = observe
+        self._records = records
+        self._next_hop = next_hop
         self._archive = archive
         self._mqtt = mqtt
-        self._records = records
 
     def look(self, place: Place | None) -> Seen:
         """Look at everything; `place` is how far the ledger was read."""
         archive = self._archive
         free, total = _room(archive.root)
+        levels_told = observed.read(archive.run, levels.NAME, LevelReport)
+        wire_told = observed.read(archive.run, wirefile.NAME, wirefile.Report)
         return Seen(
             condition=observed.read(archive.run, NAME, ArchiveCondition),
             services=self._services(),
@@ -95,17 +111,11 @@ class Lookout:
             checkpoint=_checkpoint(archive.ledger / NEWEST),
             news=_news(archive, place),
             uploads=observed.read(archive.run, upload_status.NAME, UploadStatus),
-            levels=_levels(archive.run),
-            evidence=self._mirror() if self._observe is None else self._observe(),
+            levels=None if levels_told is None or not _is_fresh(levels_told.at_ns) else levels_told,
+            caught_up_ns=max(0 if one is None else one.at_ns for one in (levels_told, wire_told)),
+            router=_neighbour(self._next_hop),
+            evidence=_of_mirror(wire_told) if self._observe is None else self._observe(),
         )
-
-    def _mirror(self) -> Evidence | None:
-        """What assembly tells of the mirror, without probes; an old account says nothing."""
-        report = observed.read(self._archive.run, wirefile.NAME, wirefile.Report)
-        now_ns = time.time_ns()
-        if report is None or abs(now_ns - report.at_ns) > MIRROR_FRESH_NS:
-            return None
-        return Evidence(at_ns=now_ns, software=software(), ports=report.ports, wire=report.wire)
 
     def _services(self) -> tuple[ServiceSeen, ...]:
         """Who holds the journal's lock captures, who holds the archive's assembles (proc_locks(5))."""
@@ -175,6 +185,22 @@ def _news(archive: Archive, place: Place | None) -> News | None:
         return None
 
 
-def _levels(run: Path) -> LevelReport | None:
-    report = observed.read(run, levels.NAME, LevelReport)
-    return report if report is not None and abs(time.time_ns() - report.at_ns) <= MIRROR_FRESH_NS else None
+def _is_fresh(at_ns: int) -> bool:
+    return abs(time.time_ns() - at_ns) <= MIRROR_FRESH_NS
+
+
+def _of_mirror(report: wirefile.Report | None) -> Evidence | None:
+    """What assembly tells of the mirror, without probes; an old account says nothing."""
+    if report is None or not _is_fresh(report.at_ns):
+        return None
+    return Evidence(at_ns=time.time_ns(), software=software(), ports=report.ports, wire=report.wire)
+
+
+def _neighbour(address: str) -> str:
+    """MAC address of a neighbour that the kernel knows (proc_pid_net(5), arp); empty when it does not."""
+    try:
+        lines = _NEIGHBOURS.read_text("ascii", "replace").splitlines()[1:]
+    except OSError:
+        return ""
+    known = [fields for line in lines if len(fields := line.split()) >= 4]
+    return next((fields[3] for fields in known if fields[0] == address and int(fields[2], 16) & _COMPLETE), "")

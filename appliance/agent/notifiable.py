@@ -12,12 +12,16 @@ from appliance.diagnosis.settings import ProbeSettings
 from uploader.settings import TargetSettings
 
 
-def values(probe: ProbeSettings, targets: Iterable[TargetSettings]) -> dict[str, str]:
-    """What is configured now, by names as `rules.box.changed` takes them; what is not configured is left out."""
+def values(probe: ProbeSettings, targets: Iterable[TargetSettings], router: str) -> dict[str, str]:
+    """What is so now, by names as `rules.box.changed` takes them; what is not known is left out.
+
+    `router` is the VPN router's MAC address: another one is another router.
+    """
     endpoints = sorted(f"{one.transport}:{one.address}:{one.port}" for one in probe.carrier)
     said = {
         "vpn:next hop": probe.vpn_next_hop,
         "vpn:carrier endpoints": " ".join(endpoints),
+        "vpn:router": router,
         "vpn:carrier networks": " ".join(sorted(probe.carrier_networks)),
     }
     said |= {f"target:{target.name}": f"{target.url} {target.user}" for target in targets}

@@ -9,6 +9,9 @@ from appliance.telemetry.failure import Failure
 from appliance.telemetry.outbox import OutboxState
 
 SERVICES, CLOCK, CERTIFICATES, BROKER, CHANGES = "services", "clock", "certificates", "broker", "changes"
+BACKLOG, ASSEMBLE = "backlog", "assemble"
+BEHIND_NS = 60_000_000_000
+"""Assembly reports whenever it has read the journal to its end, every few seconds."""
 SOON_DAYS, VERY_SOON_DAYS = 30, 7
 """Certificates that expire within so many days."""
 _NOTIFIABLE = {"target": AlarmName.DELIVERY_DESTINATION_CHANGED, "vpn": AlarmName.VPN_CHANGED}
@@ -52,6 +55,21 @@ def restarted(service: ServiceSeen, before: int) -> Condition | None:
     if not before or not service.pid or service.pid == before:
         return None
     return Condition(key=AlarmKey(resource=f"service:{service.name}", name=AlarmName.SERVICE_RESTARTED))
+
+
+def backlog(seen: Iterable[ServiceSeen], caught_up_ns: int, now_ns: int) -> list[Condition]:
+    """Assembly runs, and has not read the journal to its end for too long."""
+    runs = any(service.name == ASSEMBLE and service.pid for service in seen)
+    if not runs or not caught_up_ns or now_ns - caught_up_ns <= BEHIND_NS:
+        return []
+    key = AlarmKey(resource=f"service:{ASSEMBLE}", name=AlarmName.JOURNAL_BACKLOG)
+    return [Condition(key=key, facts={"behind_s": round((now_ns - caught_up_ns) / 1e9)})]
+
+
+def sends(interface: str, frames: int) -> Condition:
+    """A mirror port has sent frames."""
+    key = AlarmKey(resource=f"span:{interface}", name=AlarmName.MIRROR_PORT_SENDS)
+    return Condition(key=key, facts={"frames": frames})
 
 
 def clock(synchronised: bool | None) -> list[Condition]:

@@ -36,6 +36,8 @@ SEEN = Seen(
     news=None,
     uploads=None,
     levels=None,
+    caught_up_ns=0,
+    router="",
     evidence=None,
 )
 
@@ -137,7 +139,7 @@ def test_a_verdict_is_alarms_and_an_event_and_the_end_to_end_test_has_its_result
         software="rokubox",
         checks=(pipeline,),
         ports=(
-            Port(name="eth1", role=Role.SPAN, link_up=True, received=0, window=window),
+            Port(name="eth1", role=Role.SPAN, link_up=True, silent_s=60.0, window=window),
             Port(name="eth0", role=Role.MANAGEMENT, link_up=True),
         ),
     )
@@ -150,3 +152,29 @@ def test_a_verdict_is_alarms_and_an_event_and_the_end_to_end_test_has_its_result
     assert (result["test"], result["outcome"], result["steps"][0]["step"]) == ("end_to_end", "passed", "pipeline")
     assert [port.name for port in bench.judge.health(bench.outbox.state, "").ports] == ["eth1"]
     assert json.dumps(event)
+
+
+def test_a_mirror_port_that_sends_is_told_with_how_many_frames(bench):
+    for seconds, frames in ((0, 7), (2, 7), (4, 12), (6, 3), (8, 4)):
+        port = Port(name="eth1", role=Role.SPAN, link_up=True, sent=frames)
+        evidence = Evidence(at_ns=0, software="rokubox", ports=(port,))
+        bench.judge.take_in(dataclasses.replace(SEEN, evidence=evidence), at(seconds))
+    [raised] = bench.table.raised
+    assert (raised.key.name, raised.key.resource, raised.count, raised.facts) == (
+        "mirror_port_sends",
+        "span:eth1",
+        5,
+        {"frames": 5},
+    )
+
+
+def test_assembly_that_does_not_come_to_the_journals_end_is_behind(bench):
+    running = ServiceSeen(name="assemble", pid=7, expected=True)
+    for seconds in (0, 60, 61, 121):
+        seen = dataclasses.replace(SEEN, services=(running,), caught_up_ns=at(0).real_ns)
+        bench.judge.take_in(seen, at(seconds))
+    assert bench.changes() == [("journal_backlog", "service:assemble", "raised")]
+    gone = dataclasses.replace(SEEN, services=(dataclasses.replace(running, pid=0),), caught_up_ns=at(0).real_ns)
+    bench.judge.take_in(gone, at(130))
+    bench.table.advance(at(190))
+    assert ("journal_backlog", "service:assemble", "cleared") in bench.changes()
