@@ -181,6 +181,7 @@ def _upload(arguments: argparse.Namespace) -> int:
             archive=_archive(arguments, configuration),
             plan=configuration.deliveries(),
             zone=configuration.zone,
+            proxy=configuration.management.proxy,
             volume_uuid=configuration.storage.volume_uuid,
             supervisor=arguments.supervisor,
         )

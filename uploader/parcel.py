@@ -9,9 +9,11 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
 
@@ -70,30 +72,27 @@ class Parcel:
             yield chunk
             first += len(chunk)
 
-    def comparison(self) -> "Comparison":
-        """To hold what the target holds against it."""
-        return Comparison(self)
+    async def compare(self, held: AsyncGenerator[bytes, None]) -> "Match":
+        """How what a target holds is to this; no more of it is read than is the same."""
+        size_bytes = 0
+        async with aclosing(held):
+            async for chunk in held:
+                await pause(self.received, len(chunk))
+                if os.pread(self.file.fileno(), len(chunk), size_bytes) != chunk:
+                    return Match.OTHER
+                size_bytes += len(chunk)
+        return Match.SAME if size_bytes == self.size_bytes else Match.BEGINNING
 
 
-class Comparison:
-    """Bytes that are read back, held against the parcel's."""
+class Match(Enum):
+    """How what a target holds is to a parcel."""
 
-    def __init__(self, parcel: Parcel) -> None:
-        self._parcel = parcel
-        self._sha256 = hashlib.sha256()
-        self._size_bytes = 0
-
-    async def add(self, chunk: bytes) -> bool:
-        """Take the next bytes; False when there are too many, and no more need be read."""
-        await pause(self._parcel.received, len(chunk))
-        self._sha256.update(chunk)
-        self._size_bytes += len(chunk)
-        return self._size_bytes <= self._parcel.size_bytes
-
-    @property
-    def is_same(self) -> bool:
-        """Whether they are the parcel's, all of them."""
-        return (self._size_bytes, self._sha256.hexdigest()) == (self._parcel.size_bytes, self._parcel.sha256)
+    SAME = "same"
+    """It is the same."""
+    BEGINNING = "beginning"
+    """It is a part of it, from its beginning on."""
+    OTHER = "other"
+    """It is something else."""
 
 
 async def pause(throttle: Throttle, size_bytes: int) -> None:

@@ -67,6 +67,8 @@ class UploadSettings:
     """What is delivered where."""
     zone: ZoneInfo
     """The site's time zone, for windows of the day."""
+    proxy: str = ""
+    """URL of an HTTP proxy; none when empty."""
     volume_uuid: str = ""
     """File system that the archive has to lie on; any when empty."""
     supervisor: int = 0
@@ -114,7 +116,7 @@ class UploadDaemon:
 
     def _courier(self, name: str) -> Courier:
         settings = self._plan.targets[name]
-        target = choice.target(settings)
+        target = choice.target(settings, self._settings.patience, self._settings.proxy)
         return Courier(settings, target, self._settings.patience, self._archive, self._dispatcher, self._plan, self.now)
 
     def _tick(self) -> None:

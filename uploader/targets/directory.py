@@ -7,7 +7,7 @@ that may hang with a network file system run in a thread.
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -40,6 +40,8 @@ class DirectoryTarget:
 class DirectorySession:
     """Files below one directory."""
 
+    resumes = True
+
     def __init__(self, root: Path) -> None:
         self._root = root
 
@@ -67,7 +69,7 @@ class DirectorySession:
 
         await _aside(make)
 
-    async def write(self, path: str, first: int, chunks: AsyncIterator[bytes]) -> None:
+    async def write(self, path: str, first: int, _size_bytes: int, chunks: AsyncIterator[bytes]) -> None:
         """As in `FileAccess`."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = await _aside(lambda: os.open(self._root / path, flags, 0o640))
@@ -81,7 +83,7 @@ class DirectorySession:
         finally:
             await _aside(os.close, descriptor)
 
-    async def read(self, path: str) -> AsyncIterator[bytes]:
+    async def read(self, path: str) -> AsyncGenerator[bytes, None]:
         """As in `FileAccess`."""
         descriptor = await _aside(lambda: os.open(self._root / path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
         try:

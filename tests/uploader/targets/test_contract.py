@@ -12,20 +12,35 @@ from typing import TypeVar
 import pytest
 
 from tests.uploader.parcels import NAME, BrokenOff, breaking, counting, parcel, some_bytes
+from tests.uploader.targets.httpserved import PutServed, WebdavServed
+from tests.uploader.targets.s3served import S3Served
 from tests.uploader.targets.served import DirectoryServed, Served
+from tests.uploader.targets.smbserved import SmbServed
+from tests.uploader.targets.sshserved import SftpServed
 from uploader.errors import ParcelError, TargetError
 from uploader.parcel import Parcel
 from uploader.proof import Proof, ProofKind
 from uploader.settings import TargetSettings
 from uploader.targets import choice
-from uploader.targets.contract import Session
+from uploader.targets.contract import Patience, Session
 from uploader.throttle import Throttle
 
 T = TypeVar("T")
-KINDS: dict[str, type[Served]] = {"directory": DirectoryServed}
+KINDS: dict[str, type[Served]] = {
+    "directory": DirectoryServed,
+    "sftp": SftpServed,
+    "https": PutServed,
+    "davs": WebdavServed,
+    "s3": S3Served,
+    "smb": SmbServed,
+}
+PATIENCE = Patience(connect_s=15, answer_s=15)
 
 
-@pytest.fixture(params=KINDS)
+MOST = [pytest.param(kind, marks=[] if kind == "directory" else pytest.mark.thorough) for kind in KINDS]
+
+
+@pytest.fixture(params=MOST)
 def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
     with KINDS[request.param](tmp_path) as running:
         yield running
@@ -33,7 +48,7 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
 
 def with_session(settings: TargetSettings, use: Callable[[Session], Awaitable[T]]) -> T:
     async def run() -> T:
-        async with asyncio.timeout(60), choice.target(settings).session() as session:
+        async with asyncio.timeout(60), choice.target(settings, PATIENCE).session() as session:
             return await use(session)
 
     return asyncio.run(run())
@@ -41,6 +56,28 @@ def with_session(settings: TargetSettings, use: Callable[[Session], Awaitable[T]
 
 def deliver(served: Served, one: Parcel, settings: TargetSettings | None = None) -> Proof:
     return with_session(settings or served.settings, lambda session: session.deliver(one))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_contract_in_short(kind: str, tmp_path: Path) -> None:
+    """Delivered, found again, never overwritten, and nothing told to an impostor: for every kind of target."""
+    content = some_bytes(300_000)
+    with KINDS[kind](tmp_path) as served, parcel(tmp_path, content) as one:
+        if (impostor := served.impostor()) is not None:
+            with pytest.raises(TargetError):
+                deliver(served, one, impostor)
+        again = counting(one)
+
+        async def twice(session: Session) -> None:
+            await session.deliver(one)
+            await session.deliver(again)
+
+        with_session(served.settings, twice)
+        assert (served.read(NAME), served.names(), again.counted) == (content, {NAME}, [])
+        served.plant(NAME, content[::-1])
+        with pytest.raises(ParcelError, match="not overwritten"):
+            deliver(served, one)
+        assert served.read(NAME) == content[::-1]
 
 
 @pytest.mark.parametrize("size", [0, 1, 70_000, 3 << 20])
@@ -179,7 +216,7 @@ def test_a_bandwidth_limit(served: Served, tmp_path: Path) -> None:
         assert with_session(served.settings, timed) >= 0.5
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MOST)
 def test_a_disk_that_is_full(kind: str, tmp_path: Path) -> None:
     """Nothing has a final name, and when there is room again it goes on."""
     store = tmp_path / "small"
