@@ -32,7 +32,7 @@ from appliance.agent.daysums import DaySums
 from appliance.agent.herald import Herald
 from appliance.agent.judge import SOURCES, Judge, JudgeSettings
 from appliance.agent.lookout import Lookout, Seen
-from appliance.agent.orders import TEST_SOURCE, Order, Orders, Outcome
+from appliance.agent.orders import REPORTED_SOURCE, TEST_SOURCE, Order, Orders, Outcome
 from appliance.agent.reports import Identity, Reports
 from appliance.agent.selftestrun import SelfTestRun
 from appliance.alarms.alarm import Alarm, AlarmKey, AlarmState, Condition, Fact
@@ -211,6 +211,7 @@ class AgentDaemon:
         if tested is not None:
             self._herald.test_result(now.real_ns, "selftest", tested)
         self._table.observe(TEST_SOURCE, self._orders.test_conditions(now), now)
+        self._table.observe(REPORTED_SOURCE, self._orders.reported.values(), now)
         self._table.advance(now)
         self._tell_changes()
         if time.monotonic() >= self._health_s:
@@ -221,7 +222,7 @@ class AgentDaemon:
 
     def _begin(self) -> None:
         now = clocks.read()
-        self._table.keep_sources((*SOURCES, TEST_SOURCE), now)
+        self._table.keep_sources((*SOURCES, TEST_SOURCE, REPORTED_SOURCE), now)
         if self._noted(_RUNNING) == now.boot_id:
             key = AlarmKey(resource="service:agent", name=AlarmName.SERVICE_RESTARTED)
             self._table.happened(box_rules.SERVICES, Condition(key=key), now)
@@ -258,9 +259,9 @@ class AgentDaemon:
 
     def _listen(self, stack: ExitStack) -> AgentSocket | None:
         try:
-            return stack.enter_context(AgentSocket(self._archive.run))
+            return stack.enter_context(AgentSocket(self._directory))
         except OSError as error:
-            self._teller.tell(f"alarm: no orders are taken: {self._archive.run}: {error.strerror}")
+            self._teller.tell(f"alarm: no orders are taken: {self._directory}: {error.strerror}")
             return None
 
     def _answer(self, link: BrokerLink | None, request: Request, now: ClockReading) -> None:

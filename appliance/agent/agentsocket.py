@@ -1,4 +1,4 @@
-"""`run/agent.sock`: orders to the agent from this machine, one packet each way (SOCK_SEQPACKET, JSON).
+"""`agent/agent.sock`: orders to the agent from this machine, one packet each way (SOCK_SEQPACKET, JSON).
 
 Who asks is what the kernel says (SO_PEERCRED, unix(7)); only root, the agent's own user and its group can connect.
 """
@@ -45,10 +45,9 @@ CarryOut = Callable[[str, dict[str, Fact], str], Outcome]
 class AgentSocket:
     """The agent's side. A context. Poll `fileno()` for reading."""
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         """Raises OSError when the socket cannot be made."""
-        self._path = run / NAME
-        run.mkdir(parents=True, exist_ok=True)
+        self._path = directory / NAME
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
@@ -87,7 +86,7 @@ class AgentSocket:
         self.close()
 
 
-def ask(run: Path, asked: Asked) -> Outcome:
+def ask(directory: Path, asked: Asked) -> Outcome:
     """Have the agent do something.
 
     Raises:
@@ -97,14 +96,14 @@ def ask(run: Path, asked: Asked) -> Outcome:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
         connection.settimeout(ANSWER_S)
         try:
-            with short_path(run / NAME) as path:
+            with short_path(directory / NAME) as path:
                 connection.connect(path)
             connection.send(msgspec.json.encode(asked))
             outcome = msgspec.json.decode(connection.recv(MAX_BYTES), type=Outcome)
         except PermissionError:
             raise
         except (FileNotFoundError, ConnectionError) as error:
-            raise RequestError(f"rokubox-agent does not run on this archive ({run.parent})") from error
+            raise RequestError(f"rokubox-agent does not run on this archive ({directory.parent})") from error
         except (OSError, msgspec.MsgspecError) as error:
             raise RequestError(f"rokubox-agent gave no answer: {error}") from error
     if outcome.problem:

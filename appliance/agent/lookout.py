@@ -38,6 +38,7 @@ MIRROR_FRESH_NS = 20_000_000_000
 """Assembly reports on the mirror every few seconds."""
 _JOURNAL_LOCK = "lock"
 _LOCKS, _NEIGHBOURS = Path("/proc/locks"), Path("/proc/net/arp")
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
 _COMPLETE = 0x2
 """The neighbour has answered (ATF_COM)."""
 
@@ -102,7 +103,7 @@ class Lookout:
         return Seen(
             condition=observed.read(archive.run, NAME, ArchiveCondition),
             services=self._services(),
-            quarantined=setaside.kept(archive.quarantine),
+            quarantined=_quarantined(archive.quarantine),
             free_bytes=free,
             total_bytes=total,
             clock_synchronised=clocks.clock_discipline().synchronised,
@@ -118,15 +119,21 @@ class Lookout:
         )
 
     def _services(self) -> tuple[ServiceSeen, ...]:
-        """Who holds the journal's lock captures, who holds the archive's assembles (proc_locks(5))."""
+        """Who holds the journal's lock captures, who holds the archive's assembles; what nobody knows is left out."""
         held = _locks()
-        return tuple(
-            ServiceSeen(name=name, pid=held.get(_place_of(path), 0), expected=self._records)
-            for name, path in (
-                (CAPTURE, self._archive.journal / _JOURNAL_LOCK),
-                (ASSEMBLE, self._archive.run / LOCK_NAME),
-            )
-        )
+        found = []
+        for name, path in (
+            (CAPTURE, self._archive.journal / _JOURNAL_LOCK),
+            (ASSEMBLE, self._archive.run / LOCK_NAME),
+        ):
+            pid: int | None
+            try:
+                pid = held.get(_place_of(path), 0)
+            except PermissionError:
+                pid = _of_unit(name)
+            if pid is not None:
+                found.append(ServiceSeen(name=name, pid=pid, expected=self._records))
+        return tuple(found)
 
 
 def _locks() -> dict[str, int]:
@@ -140,11 +147,36 @@ def _locks() -> dict[str, int]:
 
 
 def _place_of(path: Path) -> str:
+    """How a file is called in /proc/locks; empty when it is not there. Raises PermissionError."""
     try:
         status = path.stat()
+    except PermissionError:
+        raise
     except OSError:
         return ""
     return f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+
+
+def _of_unit(name: str) -> int | None:
+    """The first process of a service's control group, 0 when it has none; None when systemd does not run it."""
+    units = [*_CONTROL_GROUPS.glob(f"rokubox.slice/rokubox-{name}.service"),
+             *_CONTROL_GROUPS.glob(f"rokubox.slice/*/rokubox-{name}.service")]  # fmt: skip
+    if not _CONTROL_GROUPS.joinpath("rokubox.slice").is_dir():
+        return None
+    try:
+        return min(
+            (int(pid) for unit in units for pid in (unit / "cgroup.procs").read_text("ascii").split()), default=0
+        )
+    except OSError:
+        return 0
+
+
+def _quarantined(folder: Path) -> int:
+    """Files in the quarantine, as far as we may look."""
+    try:
+        return setaside.kept(folder)
+    except OSError:
+        return 0
 
 
 def _room(folder: Path) -> tuple[int | None, int | None]:

@@ -6,6 +6,8 @@
 | `shelve`   | `alarm`, `hours` (1 to 168), `comment` | nobody is bothered with it for so long                     |
 | `unshelve` | `alarm`                                | taken from the shelf                                       |
 | `test`     | `type`, `seconds` (1 to 3600)          | a test alarm of that type stands for so long               |
+| `report`   | `type`, `what`                         | another program of the box has failed at this: an alarm    |
+| `over`     | `type`                                 | and now it has not                                         |
 | `health`   |                                        | `health` and `info` are published at once                  |
 | `alarms`   |                                        | every alarm that stands is published once more             |
 | `selftest` |                                        | a self-test begins; its result comes on `test/result`      |
@@ -25,7 +27,9 @@ from capture.bootline import ClockReading
 
 MAX_SHELF_H, MAX_TEST_S = 168, 3600
 MAX_COMMENT = 200
-TEST_SOURCE = "test"
+TEST_SOURCE, REPORTED_SOURCE = "test", "reported"
+REPORTABLE = frozenset({AlarmName.UPDATE_FAILED})
+"""What only other programs of the box know."""
 
 
 class Order(StrEnum):
@@ -35,6 +39,8 @@ class Order(StrEnum):
     SHELVE = "shelve"
     UNSHELVE = "unshelve"
     TEST = "test"
+    REPORT = "report"
+    OVER = "over"
     HEALTH = "health"
     ALARMS = "alarms"
     SELFTEST = "selftest"
@@ -64,6 +70,14 @@ class Orders:
     """What begins other orders."""
     tests: dict[AlarmKey, int] = field(default_factory=dict)
     """Test alarms, and until which boot time they stand."""
+    reported: dict[AlarmKey, Condition] = field(default_factory=dict)
+    """What other programs have said and not taken back, also to an earlier process."""
+
+    def __post_init__(self) -> None:
+        """Take up what stands."""
+        for alarm in self.table.raised:
+            if alarm.source == REPORTED_SOURCE:
+                self.reported[alarm.key] = Condition(key=alarm.key, facts=alarm.facts)
 
     def carry_out(self, name: str, arguments: Mapping[str, Fact], by: str, now: ClockReading) -> Outcome:
         """Do what is asked."""
@@ -99,6 +113,14 @@ class Orders:
                 return {"alarm": self._unshelve(arguments.text("alarm"), now)}
             case Order.TEST:
                 return {"alarm": self._test(arguments, now)}
+            case Order.REPORT:
+                key = self._reportable(arguments)
+                self.reported[key] = Condition(key=key, facts={"what": arguments.text("what", "")})
+                return {"alarm": key.id}
+            case Order.OVER:
+                key = self._reportable(arguments)
+                self.reported.pop(key, None)
+                return {"alarm": key.id}
             case _:
                 if order not in self.errands:
                     raise OrderError(f"{order} is not possible on this box")
@@ -121,6 +143,12 @@ class Orders:
                 self.table.unshelve(key, now)
                 return key.id
         raise OrderError(f"no alarm {named!r} is shelved")
+
+    def _reportable(self, arguments: "_Arguments") -> AlarmKey:
+        name = arguments.text("type")
+        if name not in REPORTABLE:
+            raise OrderError(f"{name!r} cannot be reported; what can is {', '.join(sorted(REPORTABLE))}")
+        return AlarmKey(resource="firmware", name=AlarmName(name))
 
     def _test(self, arguments: "_Arguments", now: ClockReading) -> str:
         name = arguments.text("type")

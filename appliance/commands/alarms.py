@@ -10,7 +10,7 @@ from storage.archive import Archive
 if TYPE_CHECKING:
     from appliance.alarms.alarm import Fact
 
-ACTIONS = ("list", "history", "explain", "ack", "shelve", "unshelve", "test")
+ACTIONS = ("list", "history", "explain", "ack", "shelve", "unshelve", "test", "report", "over")
 EPILOG = """\
   list                  what stands, the worst first (the default)       発生中の警報
   history               the last changes, the newest first               履歴
@@ -19,6 +19,7 @@ EPILOG = """\
   shelve ALARM          bother nobody with it for --hours                 一時保留
   unshelve ALARM        take it from the shelf
   test TYPE             raise a test alarm of this type for --seconds     試験発報
+  report, over TYPE     for other programs of the box: update_failed, with --comment
 
 ALARM is an id, or a number when only one alarm of that number stands. Listing reads the agent's file; the others ask
 rokubox-agent, which must run. docs/alarms.md lists every alarm there is.
@@ -43,7 +44,7 @@ def add(commands: Commands) -> None:
     archive_argument(parser)
     parser.add_argument("action", nargs="?", choices=ACTIONS, default="list", help="see below (default: list)")
     parser.add_argument("alarm", nargs="?", default="", metavar="ALARM", help="id, number or type")
-    parser.add_argument("--comment", default="", help="of ack and shelve: what else there is to say")
+    parser.add_argument("--comment", default="", help="of ack, shelve, report: what else there is to say")
     parser.add_argument("--hours", type=int, default=8, metavar="N", help="of shelve: 1 to 168 (default: 8)")
     parser.add_argument("--seconds", type=int, default=60, metavar="N", help="of test: 1 to 3600 (default: 60)")
     parser.add_argument("--limit", type=int, default=50, metavar="N", help="of history: so many changes (default: 50)")
@@ -77,16 +78,21 @@ def _run(arguments: argparse.Namespace) -> int:
 def _order(arguments: argparse.Namespace, archive: Archive) -> None:
     from appliance.agent import agentsocket
     from appliance.agent.agentsocket import Asked
+    from appliance.telemetry.statefile import DIRECTORY
 
     given: dict[str, Fact]
     match arguments.action:
         case "test":
             given = {"type": arguments.alarm, "seconds": arguments.seconds}
+        case "report":
+            given = {"type": arguments.alarm, "what": arguments.comment}
+        case "over":
+            given = {"type": arguments.alarm}
         case "shelve":
             given = {"alarm": arguments.alarm, "hours": arguments.hours, "comment": arguments.comment}
         case "ack":
             given = {"alarm": arguments.alarm, "comment": arguments.comment}
         case _:
             given = {"alarm": arguments.alarm}
-    outcome = agentsocket.ask(archive.run, Asked(order=arguments.action, arguments=given))
+    outcome = agentsocket.ask(archive.root / DIRECTORY, Asked(order=arguments.action, arguments=given))
     print(f"{outcome.facts.get('alarm', arguments.alarm)}: {arguments.action}")

@@ -114,8 +114,10 @@ def open_reading(directory: Path) -> sqlite3.Connection:
     path = directory / NAME
     if not path.exists():
         raise StateFileError(f"{path} is not there: rokubox-agent never ran on this archive")
+    # Without its log nobody is writing, and one who may not write cannot make the log.
+    alone = "" if path.with_name(f"{NAME}-wal").exists() else "&immutable=1"
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{alone}", uri=True, isolation_level=None)
         connection.execute("SELECT 1 FROM notes").fetchone()
     except sqlite3.Error as error:
         raise StateFileError(f"{path}: {error}") from error

@@ -73,7 +73,7 @@ def test_orders_go_to_the_agent(kept):
         asked.append((order, by))
         return orders.carry_out(order, arguments, by, NOW)
 
-    with AgentSocket(root / "run") as agent:
+    with AgentSocket(root / "agent") as agent:
         for words, code, said in (
             (("ack", "305", "--comment", "disk ordered"), 0, f"{ROT.key.id}: ack\n"),
             (("shelve", ROT.key.id, "--hours", "2"), 0, f"{ROT.key.id}: shelve\n"),
@@ -105,7 +105,7 @@ def test_orders_go_to_the_agent(kept):
     ],
 )
 def test_what_cannot_be_done_is_one_line(tmp_path, capsys, words, code, told):
-    (tmp_path / "run").mkdir()
+    (tmp_path / "agent").mkdir()
     assert cli.main(["alarms", *words, "--archive", str(tmp_path)]) == code
     assert told in capsys.readouterr().err
 

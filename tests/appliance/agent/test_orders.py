@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.agent.orders import Order, Orders
+from appliance.agent.orders import REPORTED_SOURCE, Order, Orders
 from appliance.alarms.alarm import AlarmKey, Condition
 from appliance.alarms.kind import AlarmName
 from appliance.alarms.table import NS, AlarmTable
@@ -44,7 +44,11 @@ def test_a_test_alarm_stands_for_its_time(orders):
 @pytest.mark.parametrize(
     ("order", "arguments", "problem"),
     [
-        ("reboot", {}, "no order 'reboot'; there are ack, shelve, unshelve, test, health, alarms, selftest"),
+        (
+            "reboot",
+            {},
+            "no order 'reboot'; there are ack, shelve, unshelve, test, report, over, health, alarms, selftest",
+        ),
         ("ack", {}, "argument 'alarm' is missing, or no text"),
         ("ack", {"alarm": True}, "argument 'alarm' is missing, or no text"),
         ("ack", {"alarm": "x"}, "no alarm 'x' stands"),
@@ -57,6 +61,7 @@ def test_a_test_alarm_stands_for_its_time(orders):
         ("shelve", {"alarm": "305"}, "argument 'hours' must be a whole number from 1 to 168"),
         ("unshelve", {"alarm": "305"}, "no alarm '305' is shelved"),
         ("test", {"type": "x"}, "no alarm of type 'x'; docs/alarms.md lists them"),
+        ("report", {"type": "bit_rot"}, "'bit_rot' cannot be reported; what can is update_failed"),
         ("selftest", {}, "selftest is not possible on this box"),
     ],
 )
@@ -70,3 +75,15 @@ def test_a_number_that_stands_twice_is_no_name(orders):
     assert orders.carry_out("ack", {"alarm": "305"}, "Sato", NOW).problem == (
         "2 alarms of number 305 stand; give the id of one"
     )
+
+
+def test_what_another_program_reports_stands_until_it_takes_it_back_also_over_a_restart(orders):
+    assert not orders.carry_out("report", {"type": "update_failed", "what": "wrong signature"}, "root", NOW).problem
+    orders.table.observe(REPORTED_SOURCE, orders.reported.values(), NOW)
+    later = Orders(table=AlarmTable(orders.table.raised, now=NOW), noted=orders.noted, errands={})
+    later.table.observe(REPORTED_SOURCE, later.reported.values(), NOW)
+    [alarm] = [one for one in later.table.raised if one.key.name == "update_failed"]
+    assert (alarm.key.resource, alarm.facts) == ("firmware", {"what": "wrong signature"})
+    assert not later.carry_out("over", {"type": "update_failed"}, "root", NOW).problem
+    later.table.observe(REPORTED_SOURCE, later.reported.values(), NOW)
+    assert [one.key.name for one in later.table.raised] == ["bit_rot"]
