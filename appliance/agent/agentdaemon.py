@@ -40,6 +40,7 @@ from appliance.alarms.kind import AlarmName
 from appliance.alarms.rules import box as box_rules
 from appliance.alarms.rules.calls import Place
 from appliance.alarms.settings import AlarmSettings
+from appliance.assembly.isolation import cause_of
 from appliance.capturing.telling import Teller
 from appliance.diagnosis.evidence import Evidence
 from appliance.diagnosis.settings import ProbeSettings
@@ -135,6 +136,8 @@ class AgentDaemon:
         self._notified = notifiable.load(self._noted(_NOTIFIED))
         self._look_s = self._health_s = time.monotonic()
         """When the next one is due."""
+        self._trouble = ""
+        """Why the last look failed."""
         self._began_s = 0.0
         """When the last look began."""
         self._kept = ""
@@ -193,13 +196,23 @@ class AgentDaemon:
         """Take in what a look brought, and begin another when that is due."""
         now_s = time.monotonic()
         if looking.is_over():
-            self._judge.take_in(looking.take(), now)
-            self._watch_notifiable(now)
+            self._take_in(looking, now)
             self._look_s = now_s if self._judge.has_more_to_read else self._began_s + LOOK_S
         if not looking.busy and now_s >= self._look_s:
             self._began_s = now_s
             looking.begin(partial(self._lookout.look, self._judge.place))
-        self._judge.take_own(now_s - self._began_s if looking.busy else 0.0, now)
+        self._judge.take_own(now_s - self._began_s if looking.busy else 0.0, self._trouble, now)
+
+    def _take_in(self, looking: Background[Seen], now: ClockReading) -> None:
+        """What a look brought. One that failed is an alarm: the rest of the agent goes on."""
+        try:
+            seen = looking.take()
+        except Exception as error:
+            self._trouble = cause_of(error)
+            return
+        self._trouble = ""
+        self._judge.take_in(seen, now)
+        self._watch_notifiable(now)
 
     def _turn(self, now: ClockReading) -> None:
         """What is due, and all of it to the disk."""
@@ -277,8 +290,8 @@ class AgentDaemon:
     def _requested(self, request: Request) -> tuple[str, Outcome]:
         try:
             asked = msgspec.json.decode(request.payload, type=CommandRequest)
-        except msgspec.MsgspecError as error:
-            return "noc", Outcome(problem=f"not a rokubox.command/1: {error}")
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            return "noc", Outcome(problem=f"not a rokubox.command/1: {str(error)[:200]}")
         by = f"noc: {asked.by}"
         if request.command not in self._settings.mqtt.commands:
             return by, Outcome(problem=f"{request.command!r} is not among [mqtt] commands")

@@ -114,7 +114,7 @@ def ask(directory: Path, asked: Asked) -> Outcome:
 def _answer(connection: socket.socket, carry_out: CarryOut) -> Outcome:
     try:
         asked = msgspec.json.decode(connection.recv(MAX_BYTES), type=Asked)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Outcome(problem="not understood")
     return carry_out(asked.order, asked.arguments, _who(connection, asked.by))
 

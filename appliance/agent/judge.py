@@ -32,7 +32,7 @@ HELD_UP_S = 60.0
 VERDICT_NS = 30_000_000_000
 """How often another verdict is an event at most."""
 _TRIED = (State.OK, State.NG)
-_LOOKING, _TABLE, _SENDS = "looking", "table", "sends"
+_LOOKING, _TABLE, _SENDS, _BLIND = "looking", "table", "sends", "blind"
 SOURCES = (
     archive_rules.SOURCE,
     call_rules.SOURCE,
@@ -48,6 +48,7 @@ SOURCES = (
     _LOOKING,
     _TABLE,
     _SENDS,
+    _BLIND,
 )
 
 
@@ -139,8 +140,12 @@ class Judge:
             seen.append(box_rules.CertificateSeen(purpose="mqtt, dropped", days_left=None, problem=link.files))
         self._table.observe(box_rules.CERTIFICATES, box_rules.certificates(seen), now)
 
-    def take_own(self, looking_s: float, now: ClockReading) -> None:
-        """How the agent itself does: how long it has been looking, whether it can keep all alarms."""
+    def take_own(self, looking_s: float, trouble: str, now: ClockReading) -> None:
+        """How the agent itself does: how long it has been looking, why it cannot look, whether it keeps all alarms."""
+        blind = Condition(
+            key=AlarmKey(resource="service:agent, looking", name=AlarmName.SERVICE_DOWN), facts={"what": trouble}
+        )
+        self._table.observe(_BLIND, [blind] if trouble else [], now)
         hangs = Condition(key=AlarmKey(resource="archive disk: hangs", name=AlarmName.VOLUME_MISSING))
         self._table.observe(_LOOKING, [hangs] if looking_s > HELD_UP_S else [], now)
         full = Condition(key=AlarmKey(resource="box", name=AlarmName.ALARM_TABLE_FULL))

@@ -123,10 +123,10 @@ def test_a_certificate_that_was_dropped_without_its_key_is_an_alarm(bench):
 
 
 def test_a_disk_that_gives_no_answer_is_told(bench):
-    bench.judge.take_own(61.0, at(0))
-    bench.judge.take_own(62.0, at(5))
+    bench.judge.take_own(61.0, "", at(0))
+    bench.judge.take_own(62.0, "", at(5))
     assert bench.changes() == [("volume_missing", "archive disk: hangs", "raised")]
-    bench.judge.take_own(0.0, at(6))
+    bench.judge.take_own(0.0, "", at(6))
     bench.table.advance(at(16))
     assert bench.changes() == [("volume_missing", "archive disk: hangs", "cleared")]
 
@@ -178,3 +178,9 @@ def test_assembly_that_does_not_come_to_the_journals_end_is_behind(bench):
     bench.judge.take_in(gone, at(130))
     bench.table.advance(at(190))
     assert ("journal_backlog", "service:assemble", "cleared") in bench.changes()
+
+
+def test_an_agent_that_cannot_look_says_so(bench):
+    bench.judge.take_own(0.0, "PermissionError at lookout.py:7", at(0))
+    bench.judge.take_own(0.0, "PermissionError at lookout.py:7", at(30))
+    assert bench.changes() == [("service_down", "service:agent, looking", "raised")]
