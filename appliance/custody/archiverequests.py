@@ -61,6 +61,16 @@ class Export(_Message, frozen=True, tag="export"):
     why: Text
 
 
+class Trial(_Message, frozen=True, tag="trial"):
+    """Say in the ledger what came of a call that was made to try the box."""
+
+    calls: Annotated[tuple[CallId, ...], Meta(max_length=MAX_CALLS)]
+    outcome: Literal["passed", "failed"]
+    checks: dict[Name, Text]
+    who: Text
+    why: Text
+
+
 class Receipt(_Message, frozen=True, tag="receipt"):
     """Say in the ledger that a target holds recordings, or that delivery was given up; what it says already is left."""
 
@@ -141,7 +151,7 @@ class Refused(_Message, frozen=True, tag="refused"):
     """It was the request that was wrong, not the archive."""
 
 
-Request = Erase | Account | Hold | Export | Receipt | ConfirmClock | RotateKey | TakeIndex
+Request = Erase | Account | Hold | Export | Trial | Receipt | ConfirmClock | RotateKey | TakeIndex
 Answer = Erased | Accounted | Done | Refused
 _REQUESTS = msgspec.json.Decoder(Request)
 _ANSWERS = msgspec.json.Decoder(Answer)

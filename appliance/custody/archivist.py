@@ -25,6 +25,7 @@ from appliance.custody.archiverequests import (
     Request,
     RotateKey,
     TakeIndex,
+    Trial,
 )
 from storage.archive import Archive
 from storage.disk import Disk
@@ -33,6 +34,7 @@ from storage.ledger import proof
 from storage.ledger.entries import DeliveredPart, Delivery, Erasure
 from storage.ledger.entries import Export as ExportEntry
 from storage.ledger.entries import Hold as HoldEntry
+from storage.ledger.entries import Trial as TrialEntry
 from storage.ledger.ledger import Ledger
 from storage.ledger.settings import Attribution
 from storage.retention import clockfile, clockguard, erasure, holds
@@ -109,6 +111,8 @@ class Archivist:
                     return self._hold(request, seen.wall_ns)
                 case Export():
                     return self._note_export(request, seen.wall_ns)
+                case Trial():
+                    return self._note_trial(request, seen.wall_ns)
                 case Receipt():
                     return self._note_delivery(request, seen.wall_ns)
                 case RotateKey():
@@ -211,6 +215,21 @@ class Archivist:
         entry = ExportEntry(
             call_ids=request.calls,
             options=request.options,
+            who=request.who,
+            why=request.why,
+            at=rfc3339(now_ns, self._around.zone),
+        )
+        number = self._ledger.size
+        self._ledger.append((entry,))
+        self._ledger.commit(now_ns)
+        return Done(entry=self._proven(number), calls=len(request.calls))
+
+    def _note_trial(self, request: Trial, now_ns: int) -> Answer:
+        self._around.settle()
+        entry = TrialEntry(
+            call_ids=request.calls,
+            outcome=request.outcome,
+            checks=request.checks,
             who=request.who,
             why=request.why,
             at=rfc3339(now_ns, self._around.zone),

@@ -54,12 +54,8 @@ def _explained(found: list[Finding]) -> list[Finding]:
     if not any(finding.row is Row.SPAN_IN_MANAGEMENT for finding in found):
         return found
     explained = (
-        Row.SPAN_LINK_DOWN,
-        Row.NO_FRAMES,
-        Row.ONLY_GROUP,
-        Row.ARP_UNANSWERED,
-        Row.NEXT_HOP_GONE,
-        Row.NO_ADDRESS,
+        *(Row.SPAN_LINK_DOWN, Row.NO_FRAMES, Row.ONLY_GROUP),
+        *(Row.ARP_UNANSWERED, Row.NEXT_HOP_GONE, Row.NO_ADDRESS, Row.DNS_GONE),
     )
     return [finding for finding in found if finding.row not in explained]
 

@@ -296,6 +296,8 @@ class CallsSeen:
     """RTP from beyond only."""
     vpn_missing: int = 0
     """RTP from the customer's side only."""
+    vlan_apart: int = 0
+    """RTP one way only, and on another VLAN than the call's signalling: there may be a third one."""
     nowhere: int = 0
     """Of one-way calls, those whose customer's side announced an address that its media does not come from (NAT)."""
     one_way_unplaced: int = 0

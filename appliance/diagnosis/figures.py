@@ -46,7 +46,7 @@ FIGURES: Final[Mapping[str, Text]] = MappingProxyType(
         "calls_without_vpn_media": Text("網側の音声がない通話", "calls without media from beyond"),
         "private_address_in_sdp": Text("SDP に到達不能アドレス", "of them with an unreachable address in SDP"),
         "packets_from_lan": Text("LAN 側からの RTP", "RTP packets from the LAN"),
-        "calls_of_equal_length": Text("同じ長さの通話", "calls of equal length"),
+        "calls_of_equal_length": Text("同じ長さの通話", "calls that end after the same time, and none later"),
         "their_length": Text("その長さ", "their length"),
         "sip_vlan": Text("SIP の VLAN", "VLAN of SIP"),
         "rtp_vlan": Text("RTP の VLAN", "VLAN of RTP"),

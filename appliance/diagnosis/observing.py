@@ -5,7 +5,8 @@
     links, counters, clock, memory, heat    | each time somebody asks
     gateway, VPN next hop, names, broker    | 15 s
     carrier endpoints                       | 60 s: it is their network
-    room, certificates, time servers        | 60 s
+    room                                    | 5 s
+    certificates, time servers              | 60 s
     the known call's result                 | 60 s; it is made once a day
     write, fsync, read back                 | 10 min
     disk health                             | 30 min
@@ -36,8 +37,11 @@ KEPT = 4
 WIRE_FRESH_NS = 20_000_000_000
 """What the mirror showed is too old then; reports come every few seconds."""
 _THREADS = 4
-_OFTEN_S, _MINUTE_S = 15.0, 60.0
+_SOON_S, _OFTEN_S, _MINUTE_S = 5.0, 15.0, 60.0
 
+_FAR = (Step.DNS, Step.BROKER, Step.UPLOAD, Step.CLOCK, Step.CARRIER)
+_BEHIND = {Step.GATEWAY: (*_FAR, Step.VPN_NEXT_HOP), Step.VPN_NEXT_HOP: (Step.CARRIER,)}
+"""What lies behind what."""
 Probe = Callable[[WayOut], list[Check]]
 
 
@@ -50,6 +54,8 @@ class _Timed:
     every_s: float
     due_s: float = 0.0
     running: Future[list[Check]] | None = None
+    asked_ns: int = 0
+    """When it was asked last, real time."""
     said: list[Check] = field(default_factory=list)
     said_s: float = -1e9
 
@@ -76,7 +82,10 @@ class Watch:
         named = tuple(interfaces) or tuple(span.interface for span in configuration.span if span.interface)
         self._spans = {name: PortSampler(name=name, role=Role.SPAN) for name in dict.fromkeys(named)}
         self._management: PortSampler | None = None
-        self._probes = [*self._own_probes(), *self._way_probes()]
+        declared = set(configuration.probe.not_observable)
+        self._probes = [
+            each for each in (*self._own_probes(), *self._way_probes()) if not declared.issuperset(each.steps)
+        ]
 
     def close(self) -> None:
         """Let go of the threads; those that wait for an answer end by themselves."""
@@ -93,6 +102,9 @@ class Watch:
         report = observed.read(self._archive.run, wirefile.NAME, wirefile.Report)
         fresh = report if report is not None and abs(now_ns - report.at_ns) < WIRE_FRESH_NS else None
         checks = [*self._now(way), *self._known()]
+        asked = {check.step for check in checks}
+        declared = self._configuration.probe.not_observable
+        checks += [Check(step=step, state=State.NOT_OBSERVABLE) for step in declared if step not in asked]
         if fresh is None:
             checks.append(Check(step=Step.CAPTURE, state=State.NG, cause=Cause.NOT_RUNNING))
         return Evidence(
@@ -108,6 +120,7 @@ class Watch:
         for probe in self._probes:
             if probe.running is None and now_s >= probe.due_s:
                 probe.due_s = now_s + probe.every_s
+                probe.asked_ns = time.time_ns()
                 probe.running = self._pool.submit(probe.ask, way)
 
     def _collect(self) -> None:
@@ -117,8 +130,16 @@ class Watch:
             error = probe.running.exception()
             found = [Check(step=step, state=State.UNKNOWN, cause=Cause.UNREADABLE) for step in probe.steps]
             asked = probe.running.result() if error is None else found
-            probe.said = [_dated(check, time.time_ns()) for check in asked]
+            probe.said = [_within(check, probe.asked_ns, time.time_ns()) for check in asked]
             probe.said_s, probe.running = time.monotonic(), None
+            if any(check.state is State.NG for check in probe.said):
+                self._look_nearer(probe)
+
+    def _look_nearer(self, failed: _Timed) -> None:
+        """What lies on the way to something that fails is asked at once: it may be that."""
+        for probe in self._probes:
+            if failed.steps[0] in _BEHIND.get(probe.steps[0], ()) and probe.asked_ns < failed.asked_ns:
+                probe.due_s = 0.0
 
     def _known(self) -> list[Check]:
         now_s = time.monotonic()
@@ -145,7 +166,7 @@ class Watch:
             _Timed(
                 steps=(Step.FILESYSTEM,),
                 ask=lambda _: [disk.room(archive, storage.reserve_bytes, storage.volume_uuid)],
-                every_s=_MINUTE_S,
+                every_s=_SOON_S,
             ),
             _Timed(steps=(Step.PIPELINE,), ask=lambda _: [self._test_call()], every_s=_MINUTE_S),
             _Timed(steps=(Step.DISK_WRITE,), ask=lambda _: [disk.write(archive)], every_s=600.0),
@@ -244,7 +265,7 @@ def _time(servers: tuple[str, ...], way: WayOut) -> list[Check]:
     """The time servers: one that answers will do."""
     answers = [figure for server in servers if (figure := ask_server(server, way)) is not None]
     if not answers:
-        return [Check(step=Step.CLOCK, state=State.NG, cause=Cause.NOT_SYNCHRONISED, target=", ".join(servers))]
+        return [Check(step=Step.CLOCK, state=State.NG, cause=Cause.TIMEOUT, target=", ".join(servers))]
     return [Check(step=Step.CLOCK, state=State.OK, figures=tuple(answers[:1]))]
 
 
@@ -254,3 +275,7 @@ def _not_configured(step: Step) -> Check:
 
 def _dated(check: Check, now_ns: int) -> Check:
     return check if check.window.end_ns else replace(check, window=Window(begin_ns=now_ns, end_ns=now_ns))
+
+
+def _within(check: Check, begin_ns: int, end_ns: int) -> Check:
+    return check if check.window.end_ns else replace(check, window=Window(begin_ns=begin_ns, end_ns=end_ns))

@@ -15,6 +15,10 @@ class Thresholds:
     """Group frames that are enough to say that a port lives."""
     foreign_frames: int = 200
     """Frames to others on the management port that make it look like a mirror port."""
+    foreign_share: float = 0.3
+    """Their share of all that comes there."""
+    little_s: float = 5.0
+    """A mirror port without voice for so long may have changed places with the management port."""
     line_errors: int = 3
     """Wrong checksums or alignments within a window."""
     pairs_packets: int = 20

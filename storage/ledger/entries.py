@@ -253,6 +253,25 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A technician tried the box with a call, and this came of it."""
+
+    kind: Literal["trial"] = "trial"
+    call_ids: Calls
+    """The call that was made; none when none was seen."""
+    outcome: Literal["passed", "failed"]
+    """Which of the two."""
+    checks: dict[Name, Text]
+    """What was looked at, and what it came to."""
+    who: Text
+    """Who tried."""
+    why: Text
+    """Why."""
+    at: Timestamp
+    """When."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Seal:
     """The end of a batch of lines, before a checkpoint; written by the ledger itself."""
 
@@ -270,7 +289,7 @@ Filed: TypeAlias = Part | Call | Late
 OWN: Final = (Log, NextLog, Key, Seal)
 """What is said of the log itself: a log that goes on after it takes none of it over."""
 FILED: Final = (Part, Call, Late)
-Entry: TypeAlias = Log | NextLog | Filed | Erasure | Hold | Configuration | Key | Export | Delivery | Seal
+Entry: TypeAlias = Log | NextLog | Filed | Erasure | Hold | Configuration | Key | Export | Delivery | Trial | Seal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,6 +334,7 @@ class _Tag:
         "key",
         "export",
         "delivery",
+        "trial",
         "seal",
     ]
 
@@ -333,6 +353,7 @@ _DECODERS: Final[dict[str, msgspec.json.Decoder[Entry]]] = {
     "key": msgspec.json.Decoder(Key),
     "export": msgspec.json.Decoder(Export),
     "delivery": msgspec.json.Decoder(Delivery),
+    "trial": msgspec.json.Decoder(Trial),
     "seal": msgspec.json.Decoder(Seal),
 }
 

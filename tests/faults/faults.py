@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -111,9 +112,8 @@ def _challenged(packets: list[Packet]) -> list[Packet]:
     for attempt in range(5):
         at_ns = invite.ts_ns + attempt * 400_000_000
         credentials = b"Proxy-Authorization: Digest username=x\r\nContent-Length" if attempt else b"Content-Length"
-        asked = invite.payload.replace(b"CSeq: 1 ", b"CSeq: %d " % (attempt + 1)).replace(
-            b"Content-Length", credentials
-        )
+        asked = re.sub(rb"CSeq: [0-9]+ ", b"CSeq: %d " % (attempt + 1), invite.payload)
+        asked = asked.replace(b"Content-Length", credentials)
         kept = [line for line in asked.split(b"\r\n") if line.startswith((b"Via", b"From", b"To", b"Call-ID", b"CSeq"))]
         answer = [b"SIP/2.0 407 Proxy Authentication Required", *kept, b"Proxy-Authenticate: Digest nonce=n"]
         found.append(replace(invite, ts_ns=at_ns, payload=asked))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from tests.appliance.diagnosis.watched import LAN, is_rtp
 from tests.traffic.calls import CallScript, play
 from tests.traffic.media import MediaScript
-from tests.traffic.pcapwriter import Address, Packet, Wire, frames_of
+from tests.traffic.pcapwriter import Address, Packet, Wire, checksum, frames_of
 from tests.traffic.signalling import Party, Side
 from tests.traffic.speech import speech
 
@@ -104,8 +104,16 @@ class Player:
             for frame in frames_of([packet], self.style.wire(packet)):
                 octets, tos = frame.octets, self.style.tos(packet)
                 if tos:
-                    octets = octets[:15] + bytes((tos,)) + octets[16:]
+                    octets = _marked(octets, tos)
                 yield frame.ts_ns, from_lan(packet), octets
+
+
+def _marked(octets: bytes, tos: int) -> bytes:
+    """Untagged IPv4 with another traffic class; a wrong checksum would not get through every bridge."""
+    header = bytearray(octets[14:34])
+    header[1], header[10:12] = tos, bytes(2)
+    header[10:12] = checksum(bytes(header)).to_bytes(2, "big")
+    return octets[:14] + bytes(header) + octets[34:]
 
 
 def from_lan(packet: Packet) -> bool:

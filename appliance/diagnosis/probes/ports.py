@@ -135,5 +135,5 @@ def _full_duplex(name: str) -> bool | None:
 def _foreign(name: str) -> int:
     """Frames to other stations, which the kernel counts since Linux 5.19."""
     for link in ipcommand.ask("-s", "-s", "link", "show", "dev", name):
-        return int(link.get("stats64", {}).get("rx", {}).get("otherhost_dropped", 0))
+        return int(link.get("stats64", {}).get("rx", {}).get("otherhost", 0))
     return 0

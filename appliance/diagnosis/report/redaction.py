@@ -14,7 +14,7 @@ def redacted(evidence: Evidence) -> Evidence:
             checks.append(_named(check, f"#{number}"))
         else:
             checks.append(check)
-    return replace(evidence, checks=tuple(checks), wire=_wire(evidence.wire) if evidence.wire else None)
+    return replace(evidence, checks=tuple(checks), wire=redacted_wire(evidence.wire) if evidence.wire else None)
 
 
 def _named(check: Check, name: str) -> Check:
@@ -22,7 +22,8 @@ def _named(check: Check, name: str) -> Check:
     return replace(check, target=f"{name}:{port}" if ":" in check.target else name)
 
 
-def _wire(wire: Wire) -> Wire:
+def redacted_wire(wire: Wire) -> Wire:
+    """Likewise, of what the mirror showed."""
     return replace(wire, sip=_sip(wire.sip), media=_media(wire.media))
 
 

@@ -6,7 +6,7 @@ from typing import Final
 from appliance.diagnosis.domains import Domain
 from appliance.diagnosis.evidence import Cause, Check, Evidence, Port, Role, State, Step
 from appliance.diagnosis.findings import Basis, Confidence, Fact, Finding, Row
-from appliance.diagnosis.rules.facts import check_facts, port_fact
+from appliance.diagnosis.rules.facts import check_facts, port_fact, state_of, way_is_open
 from appliance.diagnosis.thresholds import Thresholds
 
 _ROWS: Final[Mapping[Step, Row]] = {
@@ -23,12 +23,22 @@ _ROWS: Final[Mapping[Step, Row]] = {
 
 
 def own_checks(evidence: Evidence, _limits: Thresholds) -> Iterator[Finding]:
-    """NTP lost or the time stepped, disk full, SMART ...: appliance."""
+    """NTP lost or the time stepped, disk full, SMART ...: appliance.
+
+    Time servers that do not answer are no trouble of the clock's own while the way out is cut.
+    """
     for check in evidence.checks:
+        if check.step is Step.CLOCK and check.cause is Cause.TIMEOUT and not way_is_open(evidence, [check]):
+            continue
         if check.state is State.NG and check.step in _ROWS:
             yield _appliance(_ROWS[check.step], check)
-        elif check.state is State.NG and check.cause is Cause.NOT_RUNNING:
+        elif check.state is State.NG and check.cause is Cause.NOT_RUNNING and _can_tell(evidence):
             yield _appliance(Row.RECORDER_STOPPED, check)
+
+
+def _can_tell(evidence: Evidence) -> bool:
+    """Whether a recorder that says nothing could: on a full disk there is no room for its word."""
+    return state_of(evidence, Step.FILESYSTEM) is not State.NG
 
 
 def missing_interface(evidence: Evidence, _limits: Thresholds) -> Iterator[Finding]:

@@ -30,11 +30,10 @@ def missing_media(evidence: Evidence, limits: Thresholds) -> Iterator[Finding]:
 
 def _one_sided(wire: Wire, limits: Thresholds) -> Iterator[Finding]:
     calls, least = wire.calls, _least(wire.calls, limits)
-    one_sided = calls.lan_missing + calls.vpn_missing + calls.one_way_unplaced
-    if one_sided >= least and _vlan_is_missing(wire):
-        facts = (_count(calls, "calls_one_way", one_sided), *_vlans(wire))
+    if calls.vlan_apart >= least:
+        facts = (_count(calls, "calls_one_way", calls.vlan_apart), *_vlans(wire))
         yield _finding(Row.VLAN_MISSING, (Domain.MIRROR,), facts)
-        return
+    one_sided = calls.lan_missing + calls.vpn_missing + calls.one_way_unplaced
     nowhere = wire_fact(calls.window, "private_address_in_sdp", calls.nowhere, one_sided)
     if calls.lan_missing >= least:
         facts = (_count(calls, "calls_without_lan_media", calls.lan_missing), nowhere)
@@ -52,24 +51,17 @@ def _one_sided(wire: Wire, limits: Thresholds) -> Iterator[Finding]:
         yield _finding(Row.ONE_WAY_UNPLACED, (), facts, confidence=Confidence.LOW)
 
 
-def _vlan_is_missing(wire: Wire) -> bool:
-    """SIP and the RTP that there is come on different VLANs: there may be a third one."""
-    seen = {vlan for leg in (wire.media.from_lan, wire.media.from_vpn, wire.media.unplaced) for vlan in leg.vlans}
-    return bool(seen) and bool(wire.sip.vlans) and seen.isdisjoint(wire.sip.vlans)
-
-
 def equal_durations(evidence: Evidence, limits: Thresholds) -> Iterator[Finding]:
-    """All calls end after the same time: session timer, or a firewall that forgets: lan."""
+    """No call outlasts a time at which several end: session timer, or a firewall that forgets: lan."""
     if evidence.wire is None:
         return
     calls = evidence.wire.calls
-    times = calls.durations_s
-    if len(times) < limits.equal_calls or min(times) < limits.equal_shortest_s:
-        return
-    if max(times) - min(times) <= limits.equal_spread_s:
+    longest = max(calls.durations_s, default=0.0)
+    equal = [each for each in calls.durations_s if each >= longest - limits.equal_spread_s]
+    if longest >= limits.equal_shortest_s and len(equal) >= limits.equal_calls:
         facts = (
-            wire_fact(calls.window, "calls_of_equal_length", len(times), len(times)),
-            wire_fact(calls.window, "their_length", sum(times) / len(times), unit="s"),
+            wire_fact(calls.window, "calls_of_equal_length", len(equal), len(calls.durations_s)),
+            wire_fact(calls.window, "their_length", sum(equal) / len(equal), unit="s"),
         )
         yield _finding(Row.EQUAL_DURATIONS, (Domain.LAN,), facts, step=None, confidence=Confidence.MEDIUM)
 

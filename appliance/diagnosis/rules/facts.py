@@ -63,6 +63,19 @@ def state_of(evidence: Evidence, step: Step) -> State:
     return next((state for state in worst if state in states), State.UNKNOWN)
 
 
+def way_is_open(evidence: Evidence, failed: list[Check]) -> bool:
+    """Whether the gateway was there when these were asked, or later: what fails for want of it is nobody else's.
+
+    While it is being looked for, nothing is said of what lies behind it.
+    """
+    if state_of(evidence, Step.MANAGEMENT_LINK) is State.NG:
+        return False
+    gateway = state_of(evidence, Step.GATEWAY)
+    asked_ns = max((check.window.begin_ns for check in failed), default=0)
+    seen = [check for check in checks_of(evidence, Step.GATEWAY) if check.window.end_ns >= asked_ns]
+    return gateway is State.NOT_OBSERVABLE or (gateway is State.OK and bool(seen))
+
+
 def ports_of(evidence: Evidence, role: Role) -> list[Port]:
     """The ports with a role."""
     return [port for port in evidence.ports if port.role is role]

@@ -14,10 +14,11 @@ def span_in_management(evidence: Evidence, limits: Thresholds) -> Iterator[Findi
     if state_of(evidence, Step.GATEWAY) is not State.NG:
         return
     spans = ports_of(evidence, Role.SPAN)
-    if not spans or not all(_shows_nothing(port, limits) for port in spans):
+    if not spans or not all(_shows_little(port, limits) for port in spans):
         return
     for port in ports_of(evidence, Role.MANAGEMENT):
-        if port.link_up and (port.foreign or 0) >= limits.foreign_frames:
+        foreign = port.foreign or 0
+        if port.link_up and foreign >= max(limits.foreign_frames, limits.foreign_share * (port.received or 0)):
             gateway = check_facts(*(check for check in checks_of(evidence, Step.GATEWAY) if check.state is State.NG))
             shown = tuple(port_fact(span, "frames", span.received or 0) for span in spans)
             yield _finding(
@@ -28,8 +29,10 @@ def span_in_management(evidence: Evidence, limits: Thresholds) -> Iterator[Findi
             )
 
 
-def _shows_nothing(port: Port, limits: Thresholds) -> bool:
-    return port.link_up is False or _is_empty(port, limits) or _is_group_only(port, limits)
+def _shows_little(port: Port, limits: Thresholds) -> bool:
+    """Nothing to one station for a moment: with the management port as it is, that is enough."""
+    quiet_s = max(port.silent_s or 0, port.no_unicast_s or 0)
+    return port.link_up is False or quiet_s >= limits.little_s
 
 
 def span_link_down(evidence: Evidence, _limits: Thresholds) -> Iterator[Finding]:

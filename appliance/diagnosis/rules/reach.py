@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from appliance.diagnosis.domains import Domain, Domains
 from appliance.diagnosis.evidence import Cause, Check, Evidence, State, Step
 from appliance.diagnosis.findings import Basis, Confidence, Fact, Finding, Row
-from appliance.diagnosis.rules.facts import check_facts, checks_of, state_of, wire_fact
+from appliance.diagnosis.rules.facts import check_facts, checks_of, state_of, way_is_open, wire_fact
 from appliance.diagnosis.thresholds import Thresholds
 
 _LAN_OR_VPN: Domains = (Domain.LAN, Domain.VPN)
@@ -52,9 +52,9 @@ def _whose_gateway(evidence: Evidence, step: Step) -> Domains:
 def names(evidence: Evidence, _limits: Thresholds) -> Iterator[Finding]:
     """DNS gone: on our own network it is the customer's; further away it may be the way there."""
     failed = _failed(evidence, Step.DNS)
-    near = any(check.is_on_link for check in failed)
-    if not failed or not (near or _is_out(evidence)) or state_of(evidence, Step.MANAGEMENT_LINK) is State.NG:
+    if not failed or not way_is_open(evidence, failed):
         return
+    near = any(check.is_on_link for check in failed)
     answers = any(check.state is State.OK for check in checks_of(evidence, Step.DNS))
     domains: Domains = (Domain.LAN,) if near else ()
     confidence = Confidence.LOW if answers else Confidence.HIGH if near else Confidence.LOW
@@ -64,7 +64,7 @@ def names(evidence: Evidence, _limits: Thresholds) -> Iterator[Finding]:
 def next_hop(evidence: Evidence, _limits: Thresholds) -> Iterator[Finding]:
     """The VPN next hop does not answer at all, nor does anything behind it: lan or vpn."""
     failed = [check for check in _failed(evidence, Step.VPN_NEXT_HOP) if check.cause is not Cause.ARP_UNANSWERED]
-    if failed and _is_out(evidence) and not _is_heard(evidence, failed) and not _carrier_answers(evidence):
+    if failed and way_is_open(evidence, failed) and not _is_heard(evidence, failed) and not _carrier_answers(evidence):
         yield _finding(Row.NEXT_HOP_GONE, _LAN_OR_VPN, check_facts(*failed), Step.VPN_NEXT_HOP, failed[0].cause)
 
 
@@ -74,9 +74,9 @@ def carrier(evidence: Evidence, _limits: Thresholds) -> Iterator[Finding]:
     What the mirror hears from beyond proves the way: then it is the probe that is not let through.
     """
     failed = _failed(evidence, Step.CARRIER)
-    if not failed or _carrier_answers(evidence) or _is_heard(evidence, failed) or not _is_out(evidence):
+    if not failed or _carrier_answers(evidence) or _is_heard(evidence, failed):
         return
-    if state_of(evidence, Step.VPN_NEXT_HOP) is State.NG:
+    if not way_is_open(evidence, failed) or not _next_hop_was_there(evidence, failed):
         return
     facts = check_facts(*failed)
     yield _finding(Row.CARRIER_GONE, (Domain.VPN, Domain.CARRIER), facts, Step.CARRIER, failed[0].cause)
@@ -87,7 +87,7 @@ def services(evidence: Evidence, _limits: Thresholds) -> Iterator[Finding]:
     for step, row in ((Step.BROKER, Row.BROKER_GONE), (Step.UPLOAD, Row.UPLOAD_GONE)):
         failed = _failed(evidence, step)
         nameless = all(check.cause is Cause.NAME_UNKNOWN for check in failed)
-        explained = not _is_out(evidence) or (nameless and state_of(evidence, Step.DNS) is State.NG)
+        explained = not way_is_open(evidence, failed) or (nameless and state_of(evidence, Step.DNS) is State.NG)
         if failed and not explained:
             yield _finding(row, (), check_facts(*failed), step, failed[0].cause, Confidence.LOW)
 
@@ -96,9 +96,12 @@ def _failed(evidence: Evidence, step: Step) -> list[Check]:
     return [check for check in checks_of(evidence, step) if check.state is State.NG]
 
 
-def _is_out(evidence: Evidence) -> bool:
-    """Whether the rungs below do not explain it already."""
-    return State.NG not in (state_of(evidence, Step.MANAGEMENT_LINK), state_of(evidence, Step.GATEWAY))
+def _next_hop_was_there(evidence: Evidence, failed: list[Check]) -> bool:
+    """Whether the VPN router was there when the carrier was asked, or later; where it is not looked for, it is."""
+    state = state_of(evidence, Step.VPN_NEXT_HOP)
+    asked_ns = max(check.window.begin_ns for check in failed)
+    seen = [check for check in checks_of(evidence, Step.VPN_NEXT_HOP) if check.window.end_ns >= asked_ns]
+    return state is State.NOT_OBSERVABLE or (state is not State.NG and bool(seen))
 
 
 def _carrier_answers(evidence: Evidence) -> bool:

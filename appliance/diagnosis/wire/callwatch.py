@@ -4,7 +4,7 @@ A call is judged from `JUDGED_NS` after its answer on, and once more at its end;
 Media of a side is what went to the address that the other side announced, whoever sent it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -39,6 +39,7 @@ class Media(StrEnum):
     UNDECIDED = "undecided"
     LAN_MISSING = "lan missing"
     VPN_MISSING = "vpn missing"
+    VLAN_APART = "one way, on another VLAN than the signalling"
     UNPLACED = "one way"
 
 
@@ -55,8 +56,15 @@ class _Judged:
 class CallWatch:
     """Judges calls as they change and, once a report is made, those that go on."""
 
-    def __init__(self, placement: Placement, media: MediaWatch, last_ns: Callable[[Origin], int]) -> None:
-        """`last_ns` tells when anything of a side was heard last."""
+    def __init__(
+        self,
+        placement: Placement,
+        media: MediaWatch,
+        last_ns: Callable[[Origin], int],
+        sip_vlan: Mapping[tuple[bytes, bytes], int],
+    ) -> None:
+        """`last_ns` tells when anything of a side was heard last, `sip_vlan` on which VLAN two addresses signal."""
+        self._sip_vlan = sip_vlan
         self._last_ns = last_ns
         self._placement = placement
         self._media = media
@@ -116,6 +124,8 @@ class CallWatch:
         if not any(heard.values()):
             return self._silent(call, lasted_ns, ended=ended), False
         missing = Side.CALLER if not heard[Side.CALLER] else Side.CALLEE
+        if self._is_apart(call, missing.other):
+            return Media.VLAN_APART, False
         origin = self._placement.origin(call.invite_source.ip, call.invite_destination.ip)
         if origin is Origin.UNPLACED:
             return Media.UNPLACED, False
@@ -123,6 +133,14 @@ class CallWatch:
         if not self._mirror_shows(Origin.LAN if from_lan else Origin.VPN, call, missing):
             return Media.UNDECIDED, False
         return (Media.LAN_MISSING if from_lan else Media.VPN_MISSING), self._announces_nowhere(call, origin)
+
+    def _is_apart(self, call: SipCall, speaker: Side) -> bool:
+        """Whether the media that there are come on another VLAN than the call's signalling."""
+        ends = (call.invite_source.ip, call.invite_destination.ip)
+        signalled = {self._sip_vlan.get(ends), self._sip_vlan.get(ends[::-1])} - {None}
+        assert call.answered_ns is not None
+        spoken = {heard.vlan for heard in self._to_other(call, speaker, call.answered_ns)}
+        return bool(signalled) and bool(spoken) and signalled.isdisjoint(spoken)
 
     def _mirror_shows(self, origin: Origin, call: SipCall, missing: Side) -> bool:
         """Whether anything came from a side since the media that is missing was to come, or came last.
@@ -178,6 +196,7 @@ class CallWatch:
             silent_long=kinds.count(Media.NONE),
             lan_missing=kinds.count(Media.LAN_MISSING),
             vpn_missing=kinds.count(Media.VPN_MISSING),
+            vlan_apart=kinds.count(Media.VLAN_APART),
             nowhere=sum(judged.unreachable for judged in all_of),
             one_way_unplaced=kinds.count(Media.UNPLACED),
             durations_s=tuple(round(each, 3) for each in durations[-MAX_DURATIONS:]),

@@ -66,6 +66,8 @@ class Heard:
     source: bytes
     """Packed address of the latest sender."""
     packets: int
+    vlan: int = 0
+    """VLAN of the latest; 0: untagged."""
 
 
 class MediaWatch:
@@ -112,7 +114,8 @@ class MediaWatch:
             chosen.append((stream.number, address, rows, captured))
             source, destination, port = _ends(flow)
             conversing.note(bucket.pairs, source, destination, rows)
-            self._note_heard(destination + port, source, first_ns, last_ns, rows)
+            heard = self._note_heard(destination + port, source, first_ns, last_ns, rows)
+            heard.vlan = int.from_bytes(flow[12:14], "little") & _VLAN_ID
             self.last_ns[stream.origin] = max(self.last_ns[stream.origin], last_ns)
         self._add(bucket, members, chosen)
 
@@ -164,7 +167,7 @@ class MediaWatch:
             del self._streams[next(iter(self._streams))]
         return stream
 
-    def _note_heard(self, receiver: bytes, source: bytes, first_ns: int, last_ns: int, packets: int) -> None:
+    def _note_heard(self, receiver: bytes, source: bytes, first_ns: int, last_ns: int, packets: int) -> Heard:
         heard = self.heard.pop(receiver, None)
         if heard is None:
             heard = Heard(first_ns=first_ns, last_ns=last_ns, source=source, packets=0)
@@ -172,6 +175,7 @@ class MediaWatch:
         self.heard[receiver] = heard
         if len(self.heard) > MAX_REMEMBERED:
             del self.heard[next(iter(self.heard))]
+        return heard
 
     def interrupt(self) -> None:
         """The port did not hear for a while: what is missing since then says nothing."""

@@ -10,7 +10,7 @@ from appliance.diagnosis.evidence import Port, Role, SipSeen, Window, Wire
 from appliance.diagnosis.wire import conversing
 from appliance.diagnosis.wire.attempts import WINDOW_NS, Attempts
 from appliance.diagnosis.wire.callwatch import CallWatch
-from appliance.diagnosis.wire.conversing import Pairs
+from appliance.diagnosis.wire.conversing import MAX_PAIRS, Pairs
 from appliance.diagnosis.wire.mediawatch import BUCKET_NS, BUCKETS, MediaWatch
 from appliance.diagnosis.wire.placement import Origin, Placement
 from appliance.diagnosis.wire.windows import Sliding
@@ -68,7 +68,9 @@ class WireWatch:
         self._placement = Placement(beyond)
         self._sip_ports = sip_ports
         self._media = MediaWatch(self._placement, read_into)
-        self._calls = CallWatch(self._placement, self._media, self._last_of)
+        self._sip_vlan: dict[tuple[bytes, bytes], int] = {}
+        """VLAN of the latest signalling from one address to another; 0: untagged."""
+        self._calls = CallWatch(self._placement, self._media, self._last_of, self._sip_vlan)
         self._attempts = Attempts()
         self._buckets = Sliding(_Bucket, bucket_ns=BUCKET_NS, buckets=BUCKETS)
         self._counts = Sliding(_PortBucket, bucket_ns=BUCKET_NS, buckets=WINDOW_NS // BUCKET_NS)
@@ -109,9 +111,12 @@ class WireWatch:
             if self._sip_ports.isdisjoint((int.from_bytes(ports[:2], "big"), int.from_bytes(ports[2:], "big"))):
                 continue
             bucket.vlans.add(vlan & _VLAN_ID)
-            source = octets[ip + 12 : ip + 16] if version == 4 else octets[ip + 8 : ip + 24]
+            at, size = (ip + 12, 4) if version == 4 else (ip + 8, 16)
+            source, destination = octets[at : at + size].tobytes(), octets[at + size : at + 2 * size].tobytes()
+            if len(self._sip_vlan) < MAX_PAIRS:
+                self._sip_vlan[source, destination] = vlan & _VLAN_ID
             if mac >= 0:
-                self._placement.learn_router(source.tobytes(), octets[mac : mac + 12].tobytes())
+                self._placement.learn_router(source, octets[mac : mac + 12].tobytes())
 
     def said(self, ts_ns: int, source: Endpoint, destination: Endpoint, transport: str, message: SipMessage) -> None:
         """Count a SIP message."""

@@ -27,6 +27,7 @@ from appliance.diagnosis.findings import Row
 
 NS = 1_000_000_000
 NOW = 1_767_225_600 * NS
+JUST_NOW = Window(begin_ns=NOW - NS // 2, end_ns=NOW)
 WINDOW = Window(begin_ns=NOW - 60 * NS, end_ns=NOW)
 A, M, L, V, C, E = (
     (Domain.APPLIANCE,),
@@ -62,7 +63,7 @@ LEG = Leg(
 
 def healthy() -> Evidence:
     """Ten calls at a time, every check done."""
-    checks = [Check(step=step, state=State.OK, window=WINDOW) for step in _CHECKED]
+    checks = [Check(step=step, state=State.OK, window=JUST_NOW) for step in _CHECKED]
     checks.append(Check(step=Step.POWER, state=State.NOT_OBSERVABLE, window=WINDOW))
     span = Port(
         name="enp2s0",
@@ -182,7 +183,7 @@ def _one_direction(evidence: Evidence) -> Evidence:
 
 def _swapped(evidence: Evidence) -> Evidence:
     evidence = with_check(_only_group(evidence), Step.GATEWAY, Cause.ARP_UNANSWERED)
-    for step in (Step.DNS, Step.VPN_NEXT_HOP, Step.CARRIER, Step.BROKER, Step.UPLOAD):
+    for step in (Step.DNS, Step.VPN_NEXT_HOP, Step.CARRIER, Step.BROKER, Step.UPLOAD, Step.CLOCK):
         evidence = with_check(evidence, step, Cause.TIMEOUT)
     return with_port(evidence, Role.MANAGEMENT, foreign=30_000, received=30_010)
 
@@ -207,7 +208,7 @@ def _other_vlan(evidence: Evidence) -> Evidence:
     evidence = with_wire(
         evidence, "media", from_lan=lan, from_vpn=Leg(), conversations=Conversations(pairs=1, one_way=1, packets=30_000)
     )
-    return with_wire(evidence, "calls", vpn_missing=15)
+    return with_wire(evidence, "calls", vlan_apart=15)
 
 
 def _quiet_beyond(evidence: Evidence) -> Evidence:
@@ -287,7 +288,7 @@ FAULTS: Mapping[str, tuple[Callable[[Evidence], Evidence], Row, Domains]] = {
     "401 loop at the PBX": (_sip(challenge_loops_in=3), Row.LAN_REFUSES, L),
     "200 OK repeated, no ACK": (_sip(unacknowledged=2), Row.NO_ACK, LV),
     "all calls end after the same time": (
-        _calls(durations_s=(180.1, 180.2, 180.0, 180.4, 180.3)),
+        _calls(durations_s=(12.0, 180.1, 180.2, 44.0, 180.0, 180.4, 180.3)),
         Row.EQUAL_DURATIONS,
         L,
     ),
@@ -313,6 +314,7 @@ FAULTS: Mapping[str, tuple[Callable[[Evidence], Evidence], Row, Domains]] = {
     "DSCP EF leaving, 0 arriving": (_legs({}, {"ef": 0, "best_effort": 30_000, "jitter_ms": 31.0}), Row.REMARKED, V),
     "RTP clock off": (_legs({}, {"clocks": CLOCK}), Row.SENDER_CLOCK, E),
     "NTP lost": (_check(Step.CLOCK, Cause.NOT_SYNCHRONISED), Row.CLOCK_WRONG, A),
+    "time servers do not answer": (_check(Step.CLOCK, Cause.TIMEOUT), Row.CLOCK_WRONG, A),
     "time steps": (_check(Step.CLOCK, Cause.STEPPED), Row.CLOCK_WRONG, A),
     "constant payload from the LAN": (_legs({"constant": 1}, {}), Row.DEAD_AIR, L),
     "constant payload from beyond": (_legs({}, {"constant": 1}), Row.DEAD_AIR, E),

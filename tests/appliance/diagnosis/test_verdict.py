@@ -210,7 +210,7 @@ def test_more_of_the_same_names_the_same(name, times):
 
 _COUNTS = {
     *("packets", "expected", "lost", "doubled", "ef", "best_effort", "reported", "reported_lost", "constant"),
-    *("streams", "answered", "silent_short", "silent_long", "lan_missing", "nowhere", "vpn_missing"),
+    *("streams", "answered", "silent_short", "silent_long", "lan_missing", "nowhere", "vlan_apart", "vpn_missing"),
     *("one_way_unplaced", "invites_out", "unanswered_out", "invites_in", "unanswered_in", "unanswered_unplaced"),
     *("count", "challenge_loops_out", "challenge_loops_in", "unacknowledged", "kernel_drops", "nic_drops"),
     *("crc_errors", "alignment_errors", "foreign", "group", "received"),
