@@ -206,7 +206,8 @@ class Judge:
         self._ports = tuple(port for port in evidence.ports if port.role is Role.SPAN)
         self._take_sent(now)
         found = diagnosis.verdict(evidence)
-        self._table.observe(diagnosis_rules.SOURCE, diagnosis_rules.conditions(found.findings), now)
+        conditions = diagnosis_rules.ports(self._ports) + diagnosis_rules.conditions(found.findings)
+        self._table.observe(diagnosis_rules.SOURCE, conditions, now)
         rows = " ".join(sorted(finding.row for finding in found.findings))
         if rows != self._rows and now.boot_ns >= self._told_ns + VERDICT_NS:
             facts: dict[str, Fact] = {

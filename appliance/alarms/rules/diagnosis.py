@@ -9,17 +9,23 @@ from typing import Final
 
 from appliance.alarms.alarm import AlarmKey, Condition, Fact
 from appliance.alarms.kind import AlarmName, Severity
-from appliance.diagnosis.evidence import Step
+from appliance.diagnosis.evidence import Port, Role, Step
 from appliance.diagnosis.findings import Finding, Row
 
 SOURCE = "diagnosis"
 TOLD_ELSEWHERE: Final = frozenset(
-    {Row.DISK_FAILING, Row.CLOCK_WRONG, Row.CERTIFICATE_EXPIRED, Row.BROKER_GONE, Row.ONE_WAY_UNPLACED}
+    {
+        Row.DISK_FAILING,
+        Row.CLOCK_WRONG,
+        Row.CERTIFICATE_EXPIRED,
+        Row.BROKER_GONE,
+        Row.ONE_WAY_UNPLACED,
+        Row.SPAN_LINK_DOWN,
+    }
 )
 _PORTS: Final = {
     Row.NO_FRAMES: (AlarmName.NO_FRAMES, "nothing"),
     Row.ONLY_GROUP: (AlarmName.NO_FRAMES, "only_group"),
-    Row.SPAN_LINK_DOWN: (AlarmName.MIRROR_PORT_DOWN, ""),
     Row.OVERLOAD: (AlarmName.CAPTURE_LOSS, ""),
 }
 """One alarm for each port concerned."""
@@ -49,6 +55,15 @@ def conditions(findings: Iterable[Finding]) -> list[Condition]:
         for condition in _of(finding):
             found.setdefault(condition.key, condition)
     return list(found.values())
+
+
+def ports(seen: Iterable[Port]) -> list[Condition]:
+    """Mirror ports without a link, whoever is to blame."""
+    return [
+        Condition(key=AlarmKey(resource=f"span:{port.name}", name=AlarmName.MIRROR_PORT_DOWN))
+        for port in seen
+        if port.role is Role.SPAN and port.link_up is False
+    ]
 
 
 def _of(finding: Finding) -> list[Condition]:

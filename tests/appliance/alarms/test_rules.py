@@ -15,7 +15,7 @@ from appliance.condition.concerns import Concern
 from appliance.condition.record import Condition as ArchiveCondition
 from appliance.condition.record import Standing
 from appliance.diagnosis.domains import Domain
-from appliance.diagnosis.evidence import Point, Step
+from appliance.diagnosis.evidence import Point, Port, Role, Step
 from appliance.diagnosis.findings import Basis, Confidence, Fact, Finding, Row
 from appliance.diagnosis.wire.levels import SilentChannel
 from appliance.telemetry.failure import ConnectReason, Failure
@@ -84,6 +84,15 @@ def test_each_port_has_its_own_alarm_and_no_address_is_told():
     ]
     assert found[0].facts == {"domains": "vpn or carrier", "confidence": "high", "frames": 0, "frames_of": 7}
     assert "192.0.2.9" not in str(found[2])
+
+
+def test_a_mirror_port_without_a_link_is_told_whoever_is_to_blame():
+    seen = [
+        Port(name="eth1", role=Role.SPAN, link_up=False),
+        Port(name="eth2", role=Role.SPAN, link_up=None),
+        Port(name="eth0", role=Role.MANAGEMENT, link_up=False),
+    ]
+    assert named(diagnosis.ports(seen)) == [("mirror_port_down", "span:eth1", "")]
 
 
 def test_what_does_not_answer_is_named_by_its_rung():
