@@ -26,6 +26,8 @@ interface = "span0"
 id = "E1"
 [[enterprise.lines]]
 number = "{number}"
+[probe]
+not_observable = ["pipeline"]
 [mqtt]
 host = "127.0.0.1"
 port = {port}
@@ -59,7 +61,7 @@ def alarms(noc: Subscriber, name: str) -> list[str]:
 @in_private_network
 def test_what_happens_to_a_box_reaches_the_noc(tmp_path: Path) -> None:
     veth("span0", "switch0")
-    played = play(call())
+    played = play(call(talk_s=2.0))
     archive, configuration = tmp_path / "archive", tmp_path / "rokubox.toml"
     with running(tmp_path) as broker, Subscriber(broker) as noc:
         configuration.write_text(CONFIGURATION.format(port=broker.port, number=played.script.caller.number))
@@ -67,10 +69,10 @@ def test_what_happens_to_a_box_reaches_the_noc(tmp_path: Path) -> None:
             noc.wait(lambda: noc.of("/health"), "born")
             with sending("switch0", played.packets):
                 pass
+            ip("link set dev switch0 down")
             noc.wait(lambda: noc.of("call/summary"), "a call")
             os.kill(recorder.pid("capture"), signal.SIGKILL)
             noc.wait(lambda: alarms(noc, "service_restarted"), "capture was killed")
-            ip("link set dev switch0 down")
             noc.wait(lambda: alarms(noc, "mirror_port_down"), "the cable is out")
     [summary] = [json.loads(payload) for payload in noc.of("call/summary")]
     assert (summary["outcome"], summary["enterprise"], summary["line"]) == ("recorded", "E1", 1)
