@@ -25,7 +25,7 @@ from pathlib import Path
 import msgspec
 
 from appliance import clocks
-from appliance.agent import calltail, notifiable
+from appliance.agent import alarmbook, calltail, notifiable
 from appliance.agent.agentsocket import AgentSocket
 from appliance.agent.alarmbook import AlarmBook
 from appliance.agent.daysums import DaySums
@@ -100,7 +100,7 @@ class AgentDaemon:
         self._archive = Archive(settings.archive)
         self._directory = settings.archive / statefile.DIRECTORY
         self._state = StateFile(self._directory, partial(volume.require, settings.archive, settings.volume_uuid))
-        self._outbox = Outbox(self._state, max_bytes=settings.mqtt.outbox_max_bytes)
+        self._outbox = Outbox(self._state, max_bytes=settings.mqtt.outbox_max_bytes, confirmed=alarmbook.confirmed)
         self._book = AlarmBook(self._state)
         identity, mqtt = settings.identity, settings.mqtt
         self._topics = BoxTopics.of(identity.customer, identity.site, identity.serial)

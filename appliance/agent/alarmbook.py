@@ -1,8 +1,10 @@
 """Alarms on the disk: those that stand, what is shelved, and the last changes. In the agent's file, see `statefile`."""
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -17,6 +19,21 @@ from capture.bootline import ClockReading
 MAX_CHANGES = 10_000
 """Changes kept; the oldest go."""
 _SEQUENCE = "alarm sequence"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """An alarm as it became."""
+
+    alarm: Alarm
+    told_ns: int | None
+    """When the NOC's broker confirmed the message about it, in real time; None when it has not."""
+
+
+class _Told(msgspec.Struct):
+    """Of a message about an alarm, which change it is."""
+
+    sequence: int
 
 
 class AlarmBook:
@@ -56,7 +73,8 @@ class AlarmBook:
             else:
                 connection.execute("DELETE FROM alarms WHERE id = ?", (alarm.key.id,))
         if self._unsaved:
-            connection.execute("DELETE FROM alarm_changes WHERE sequence <= ?", (table.sequence - MAX_CHANGES,))
+            for kept in ("alarm_changes", "told"):
+                connection.execute(f"DELETE FROM {kept} WHERE sequence <= ?", (table.sequence - MAX_CHANGES,))
         connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (_SEQUENCE, str(table.sequence)))
         connection.execute("DELETE FROM shelvings")
         connection.executemany(
@@ -69,6 +87,13 @@ class AlarmBook:
         self._unsaved.clear()
 
 
+def confirmed(connection: sqlite3.Connection, payload: bytes) -> None:
+    """Note when the NOC's broker had a change of an alarm for the first time; an empty message is none."""
+    with suppress(msgspec.MsgspecError):
+        change = msgspec.json.decode(payload, type=_Told)
+        connection.execute("INSERT OR IGNORE INTO told VALUES (?, ?)", (change.sequence, time.time_ns()))
+
+
 def standing(directory: Path) -> list[Alarm]:
     """The alarms that stand, for a process that only looks; the worst first. Raises StateFileError."""
     with closing(statefile.open_reading(directory)) as connection:
@@ -76,11 +101,14 @@ def standing(directory: Path) -> list[Alarm]:
     return sorted(found, key=lambda alarm: (alarm.severity.rank, alarm.first_raised_ns))
 
 
-def history(directory: Path, limit: int) -> list[Alarm]:
+def history(directory: Path, limit: int) -> list[Change]:
     """The last changes, the newest first. Raises StateFileError."""
     with closing(statefile.open_reading(directory)) as connection:
-        rows = connection.execute("SELECT alarm FROM alarm_changes ORDER BY sequence DESC LIMIT ?", (limit,)).fetchall()
-    return list(_decoded(rows))
+        rows = connection.execute(
+            "SELECT alarm, at_ns FROM alarm_changes LEFT JOIN told USING (sequence) ORDER BY sequence DESC LIMIT ?",
+            (limit,),
+        ).fetchall()
+    return [Change(alarm=alarm, told_ns=told_ns) for written, told_ns in rows for alarm in _decoded([(written,)])]
 
 
 def _raised(connection: sqlite3.Connection) -> list[Alarm]:

@@ -67,7 +67,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.action == "list":
         alarmstable.show(alarmbook.standing(agent), configuration.zone, as_json=arguments.json)
     elif arguments.action == "history":
-        alarmstable.show(alarmbook.history(agent, max(1, arguments.limit)), configuration.zone, as_json=arguments.json)
+        changes = alarmbook.history(agent, max(1, arguments.limit))
+        alarmstable.show_history(changes, configuration.zone, as_json=arguments.json)
     elif not arguments.alarm:
         raise ConfigurationError(f"alarms {arguments.action}: say which alarm")
     else:

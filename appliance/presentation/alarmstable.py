@@ -10,6 +10,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from appliance.agent.alarmbook import Change
 from appliance.alarms.alarm import Alarm, AlarmState
 from appliance.alarms.catalogue import catalogue
 from appliance.alarms.kind import AlarmKind, AlarmName, Severity
@@ -43,19 +44,36 @@ def show(alarms: Sequence[Alarm], zone: ZoneInfo, *, as_json: bool) -> None:
     console.print(f"{len(alarms):,} alarm{'s' * (len(alarms) != 1)}")
 
 
-def table(alarms: Iterable[Alarm], zone: ZoneInfo) -> Table:
-    """Lay them out, one a row."""
+def show_history(changes: Sequence[Change], zone: ZoneInfo, *, as_json: bool) -> None:
+    """Print changes, with when the NOC was told."""
+    if as_json:
+        for change in changes:
+            sys.stdout.buffer.write(msgspec.json.encode(change) + b"\n")
+        return
+    console = terminal.output()
+    if changes:
+        told = ["-" if one.told_ns is None else f"{local_time(one.told_ns, zone):%m-%d %H:%M:%S}" for one in changes]
+        console.print(table([change.alarm for change in changes], zone, changed=True, told=told))
+    console.print(f"{len(changes):,} change{'s' * (len(changes) != 1)}")
+
+
+def table(
+    alarms: Iterable[Alarm], zone: ZoneInfo, *, changed: bool = False, told: Sequence[str] | None = None
+) -> Table:
+    """Lay them out, one a row; `changed`: by when they changed, `told`: when the NOC was told of each."""
     shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for name in ("severity", "no.", "since", "alarm", "id", "figures", "known"):
-        shown.add_column(name, no_wrap=name in ("severity", "no.", "since"), overflow="fold")
-    for alarm in alarms:
+    at = "changed" if changed else "since"
+    for name in ("severity", "no.", at, *(() if told is None else ("NOC told",)), "alarm", "id", "figures", "known"):
+        shown.add_column(name, no_wrap=name in ("severity", "no.", at, "NOC told"), overflow="fold")
+    for place, alarm in enumerate(alarms):
         kind = catalogue()[alarm.key.name]
         severity = Severity.CLEARED if alarm.state is AlarmState.CLEARED else alarm.severity
         qualifier = f" ({alarm.key.qualifier})" if alarm.key.qualifier else ""
         shown.add_row(
             Text(str(severity), style=STYLES[severity]),
             str(kind.number),
-            f"{local_time(alarm.first_raised_ns, zone):%Y-%m-%d %H:%M:%S}",
+            f"{local_time(alarm.last_changed_ns if changed else alarm.first_raised_ns, zone):%Y-%m-%d %H:%M:%S}",
+            *(() if told is None else (told[place],)),
             printable(f"{kind.title.ja} / {kind.title.en}{qualifier}: {alarm.key.resource}"),
             alarm.key.id,
             printable(", ".join(f"{name} {fact}" for name, fact in alarm.facts.items())),

@@ -30,6 +30,9 @@ _ROW_BYTES = 64
 """What a row takes besides its payload and topic."""
 
 
+Confirmed = Callable[[sqlite3.Connection, bytes], None]
+
+
 class Priority(IntEnum):
     """What goes first when much waits; within one, the order is that of `put`."""
 
@@ -76,8 +79,12 @@ class OutboxState:
 class Outbox:
     """The messages that wait. Used by several threads."""
 
-    def __init__(self, state: StateFile, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self, state: StateFile, *, max_bytes: int = MAX_BYTES, confirmed: Confirmed = lambda _connection, _payload: None
+    ) -> None:
+        """`confirmed` is told of each alarm that the broker has, in the transaction in which it is forgotten here."""
         self._state = state
+        self._confirm_alarm = confirmed
         self._max_bytes = max_bytes
         self._unsaved: deque[Envelope] = deque()
         self._refused = False
@@ -172,6 +179,11 @@ class Outbox:
             try:
                 with self._state.transaction() as connection:
                     gone = json.dumps(list(self._confirmed))
+                    for (payload,) in connection.execute(
+                        "SELECT payload FROM outbox WHERE priority = ? AND n IN (SELECT value FROM json_each(?))",
+                        (Priority.ALARM, gone),
+                    ).fetchall():
+                        self._confirm_alarm(connection, payload)
                     self._delete(connection, "n IN (SELECT value FROM json_each(?))", gone)
             except StateFileError:
                 self._refused, self._is_known = True, False

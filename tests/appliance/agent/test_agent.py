@@ -165,6 +165,11 @@ def test_from_a_start_to_a_clean_stop(tmp_path):
             one["sequence"] for topic in {t for t, *_ in noc.messages if "/alarm/" in t} for one in told(noc, topic)
         ]
         assert sorted(sequences) == list(range(1, len(sequences) + 1))
+        changes = alarmbook.history(box.root / "agent", 100)
+        assert len(changes) == len(sequences)
+        for change in changes:
+            assert change.told_ns is not None
+            assert change.told_ns >= change.alarm.last_changed_ns
 
 
 @needs_mosquitto

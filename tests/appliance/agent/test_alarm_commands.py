@@ -48,11 +48,13 @@ def test_what_stands_and_what_was(kept, capsys):
     assert listed.endswith("1 alarm\n")
     assert cli.main(["alarms", "history", "--json", "--archive", str(root)]) == 0
     changes = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(one["key"]["name"], one["state"]) for one in changes] == [
-        ("ledger_fault", "cleared"),
-        ("ledger_fault", "raised"),
-        ("bit_rot", "raised"),
+    assert [(one["alarm"]["key"]["name"], one["alarm"]["state"], one["told_ns"]) for one in changes] == [
+        ("ledger_fault", "cleared", None),
+        ("ledger_fault", "raised", None),
+        ("bit_rot", "raised", None),
     ]
+    assert cli.main(["alarms", "history", "--archive", str(root)]) == 0
+    assert "NOC told" in capsys.readouterr().out
 
 
 def test_every_alarm_is_explained_in_both_languages(capsys):
