@@ -218,8 +218,8 @@ class AgentDaemon:
         """What is due, and all of it to the disk."""
         link = LinkState() if self._link is None else self._link.state
         self._judge.take_link(link, self._outbox.state, now)
-        for request in [] if self._link is None else self._link.take_requests():
-            self._answer(self._link, request, now)
+        if self._link is not None:
+            self._take_from_noc(self._link, now)
         tested = self._selftest.ended()
         if tested is not None:
             self._herald.test_result(now.real_ns, "selftest", tested)
@@ -232,6 +232,15 @@ class AgentDaemon:
             today = local_time(now.real_ns, self._settings.identity.zone).date().isoformat()
             self._herald.health(now.real_ns, self._judge.health(self._outbox.state, today))
         self._save()
+
+    def _take_from_noc(self, link: BrokerLink, now: ClockReading) -> None:
+        """Requests; and alarms that are kept there and do not stand here, as when this disk was replaced."""
+        for request in link.take_requests():
+            self._answer(link, request, now)
+        standing = {alarm.key.id for alarm in self._table.raised}
+        for id in link.take_retained():
+            if id not in standing:
+                self._herald.forget(id)
 
     def _begin(self) -> None:
         now = clocks.read()
@@ -277,13 +286,13 @@ class AgentDaemon:
             self._teller.tell(f"alarm: no orders are taken: {self._directory}: {error.strerror}")
             return None
 
-    def _answer(self, link: BrokerLink | None, request: Request, now: ClockReading) -> None:
+    def _answer(self, link: BrokerLink, request: Request, now: ClockReading) -> None:
         """Do what the NOC asks, if the configuration allows it, and say what came of it."""
         by, outcome = self._requested(request)
         facts: dict[str, Fact] = {"command": request.command[:64], "by": by, "done": not outcome.problem}
         self._herald.event(now.real_ns, EventName.COMMAND, facts)
         topic = request.response_topic
-        if link is not None and _is_topic(topic):
+        if _is_topic(topic):
             payload = self._herald.answer(now.real_ns, request.command, outcome.problem, outcome.facts)
             link.answer(Answer(request=request, payload=payload))
 

@@ -37,7 +37,11 @@ class Herald:
         is_over = alarm.state is AlarmState.CLEARED
         self._put(self._reports.alarm(alarm), topic, Priority.ALARM, retain=not is_over)
         if is_over:
-            self._put(lambda _id: b"", topic, Priority.ALARM, retain=True)
+            self.forget(alarm.key.id)
+
+    def forget(self, id: str) -> None:
+        """Take away what the broker keeps of an alarm."""
+        self._put(lambda _id: b"", self._topics.alarm(id), Priority.ALARM, retain=True)
 
     def standing(self, alarms: Iterable[Alarm]) -> None:
         """Once more what stands: the broker may be another one."""

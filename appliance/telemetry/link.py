@@ -7,6 +7,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from appliance.errors import CertificateError
 from appliance.supervision.backoff import Backoff
@@ -23,6 +24,8 @@ CALM_S = 60.0
 LOOK_S = 2.0
 """How often the files of the certificates are looked at."""
 MAX_REQUESTS = 16
+MAX_RETAINED = 10_000
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,7 @@ class BrokerLink:
         self._backoff = Backoff(delays_s, CALM_S)
         self._state = LinkState()
         self._requests: deque[Request] = deque(maxlen=MAX_REQUESTS)
+        self._retained: deque[str] = deque(maxlen=MAX_RETAINED)
         self._answers: deque[Answer] = deque()
         self._stopping = threading.Event()
         self._context: ssl.SSLContext | None = None
@@ -77,11 +81,11 @@ class BrokerLink:
 
     def take_requests(self) -> list[Request]:
         """What the box was asked since the last call."""
-        taken = []
-        with suppress(IndexError):
-            while True:
-                taken.append(self._requests.popleft())
-        return taken
+        return _all_of(self._requests)
+
+    def take_retained(self) -> list[str]:
+        """Ids of alarms that the broker keeps of this box, as it told since the last call."""
+        return _all_of(self._retained)
 
     def answer(self, answer: Answer) -> None:
         """Answer a request; while there is no connection nobody waits for it any more."""
@@ -116,7 +120,13 @@ class BrokerLink:
         except CertificateError as error:
             return Failure(reason=ConnectReason.CERTIFICATE_FILES, detail=str(error))
         session = Session(
-            self._settings, self._topics, self._outbox, self._said, context=self._context, take=self._requests.append
+            self._settings,
+            self._topics,
+            self._outbox,
+            self._said,
+            context=self._context,
+            take=self._requests.append,
+            retained=self._retained.append,
         )
         self._answers.clear()
         failure = session.connect()
@@ -172,3 +182,11 @@ class BrokerLink:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _all_of(waiting: deque[T]) -> list[T]:
+    taken = []
+    with suppress(IndexError):
+        while True:
+            taken.append(waiting.popleft())
+    return taken

@@ -3,7 +3,8 @@
 | step            | does                                                                                     |
 |-----------------|------------------------------------------------------------------------------------------|
 | CONNECT         | MQTT 5, clean start, session expiry 0 said explicitly, the will: offline, retained        |
-| CONNACK         | `status` online and `info`, retained; subscribes to `cmd/+` when commands are allowed     |
+| CONNACK         | `status` online and `info`, retained; subscribes to `cmd/+` when commands are allowed,    |
+|                 | and to its own alarms: what is retained and does not stand any more is taken away         |
 | connected       | the outbox in its order, QoS 1, as many at a time as the broker takes (Receive Maximum)   |
 | PUBACK          | the outbox forgets the message; one that can never be taken is forgotten too, and counted |
 | asked to end    | what waits, for a moment; then `status` offline, its PUBACK, and only then DISCONNECT     |
@@ -24,6 +25,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from appliance.telemetry.failure import ConnectReason, Failure, of_code, of_error
 from appliance.telemetry.outbox import Outbox
@@ -118,12 +120,15 @@ class Session:
         *,
         context: ssl.SSLContext | None,
         take: Callable[[Request], None],
+        retained: Callable[[str], None],
     ) -> None:
+        """`take` gets what the box is asked, `retained` the ids of alarms that the broker keeps of it."""
         self._settings = settings
         self._topics = topics
         self._outbox = outbox
         self._said = said
         self._take = take
+        self._retained = retained
         self._under_way: dict[int, int] = {}
         """Numbers in the outbox by the packet identifiers of what was sent."""
         self._confirmed: set[int] = set()
@@ -248,6 +253,7 @@ class Session:
         self._say(self._topics.info, self._said.info())
         if self._settings.commands:
             client.subscribe(self._topics.commands, qos=1)
+        client.subscribe(self._topics.alarms, options=SubscribeOptions(qos=0, noLocal=True))
         self.is_connected = True
 
     def _on_disconnect(
@@ -276,6 +282,8 @@ class Session:
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
         """Take a request; one that is retained is nobody's order, and one without a way back gets no answer."""
+        if message.retain and message.payload and (id := self._topics.alarm_of(message.topic)):
+            self._retained(id)
         command = self._topics.command_of(message.topic)
         if not command or message.retain or len(message.payload) > MAX_REQUEST_BYTES:
             return

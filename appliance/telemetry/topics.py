@@ -68,6 +68,16 @@ class BoxTopics:
         """Filter for everything that the box is asked."""
         return f"{self.root}/cmd/+"
 
+    @property
+    def alarms(self) -> str:
+        """Filter for every alarm of the box."""
+        return f"{self.root}/alarm/+"
+
+    def alarm_of(self, topic: str) -> str:
+        """The id of the alarm that a topic is about; empty when it is about none."""
+        root = f"{self.root}/alarm/"
+        return topic.removeprefix(root) if topic.startswith(root) else ""
+
     def alarm(self, id: str) -> str:
         """One alarm; retained while it stands."""
         return f"{self.root}/alarm/{id}"

@@ -136,9 +136,14 @@ def told_alarms(noc, kind):
 def test_from_a_start_to_a_clean_stop(tmp_path):
     with running(tmp_path) as broker, Subscriber(broker) as noc:
         box = Box(tmp_path, broker.port)
+        forgotten = f"{ROOT}/alarm/no_frames-0123456789"  # of an agent whose disk was replaced
+        noc.publish(forgotten, b'{"schema": "rokubox.alarm/1"}', retain=True)
+        noc.wait(lambda: noc.messages, "what was there before")
+        noc.messages.clear()
         box.call(1)  # before there was an agent: history
         with box.agent():
             noc.wait(lambda: noc.of("/health") and noc.of("/info"), "birth")
+            noc.wait(lambda: (forgotten, b"") in [(topic, payload) for topic, payload, *_ in noc.messages], "forgotten")
             box.concern(Concern.BIT_ROT)
             box.call(2, outcome=Outcome.NOT_RECORDED, reasons=(Reason.NO_MEDIA,), parts=(), origin_at=None)
             box.call(3)

@@ -166,6 +166,25 @@ def test_new_certificates_are_taken_up_without_a_restart(tmp_path, authority):
         assert noc.of("status") == [b'{"state": "online"}'] * 2 + [b'{"state": "stopped"}']
 
 
+def test_what_the_broker_keeps_of_an_earlier_process_is_told(tmp_path):
+    with running(tmp_path) as broker, Subscriber(broker) as noc, StateFile(tmp_path) as state:
+        outbox, told = Outbox(state), settings(broker)
+        put(outbox, TOPICS.alarm("no_frames-0123456789"), "raised", retain=True)
+        with BrokerLink(told, TOPICS, outbox, SAID, delays_s=QUICK):
+            noc.wait(lambda: noc.of("alarm/no_frames-0123456789"), "an alarm")
+        with BrokerLink(told, TOPICS, outbox, SAID, delays_s=QUICK) as link:
+            kept: list = []
+
+            def is_told():
+                kept.extend(link.take_retained())
+                return bool(kept)
+
+            wait_for(is_told, "what is retained")
+            put(outbox, TOPICS.alarm("bit_rot-0123456789"), "raised", retain=True)
+            noc.wait(lambda: noc.of("alarm/bit_rot-0123456789"), "another alarm")
+            assert [*kept, *link.take_retained()] == ["no_frames-0123456789"]
+
+
 @pytest.mark.parametrize("allowed", [True, False])
 def test_requests_come_with_their_response_topic_only_when_allowed(tmp_path, allowed):
     from paho.mqtt.packettypes import PacketTypes
