@@ -36,8 +36,8 @@ class Style:
     """Changes its packets, in order."""
     wire: Wires = field(default=lambda _: Wire())
     """How a packet is wrapped."""
-    tos: Callable[[Packet], int] = field(default=lambda _: 0)
-    """Its traffic class."""
+    tos: Callable[[Packet], int | None] = field(default=lambda _: None)
+    """Its traffic class; None: as it is, EF both ways."""
 
 
 class Player:
@@ -103,7 +103,7 @@ class Player:
         for packet in packets:
             for frame in frames_of([packet], self.style.wire(packet)):
                 octets, tos = frame.octets, self.style.tos(packet)
-                if tos:
+                if tos is not None:
                     octets = _marked(octets, tos)
                 yield frame.ts_ns, from_lan(packet), octets
 
