@@ -1,171 +1,228 @@
-"""When the recorder itself may have missed packets, told by the journal's events."""
+"""The outage ledger: from verdicts to lines, to service levels, to the monthly report."""
+
+import csv
+import io
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from appliance.assembly.outages import MARGIN_NS, MAX_OUTAGES, Outages
-from capture.events import EventKind
-from capture.journal import Event
+from appliance import cli
+from appliance.diagnosis.domains import Domain
+from appliance.diagnosis.findings import Row
+from appliance.diagnosis.report.repair import Box
+from appliance.diagnosis.verdict import verdict
+from appliance.outages import levels, monthly
+from appliance.outages.book import FOLDER, NAME, OutageBook
+from appliance.outages.levels import Month
+from appliance.outages.outage import Line, Mark, Outage, Service, fold
+from appliance.outages.watching import OutageWatch
+from appliance.show.labels import Language
+from storage.archive import Archive
+from tests.appliance.diagnosis.evidence_of import FAULTS, healthy
+from tests.appliance.journals import assemble, write_journal
+from tests.scenario import call
+from tests.traffic.calls import play
 
-S = 1_000_000_000
-
-
-def event(at_s: float, kind: str, **detail: str | int) -> Event:
-    return Event(ts_ns=round(at_s * S), kind=kind, detail=detail)
-
-
-def seen(*what: Event | float) -> Outages:
-    """Outages after events, and numbers: times up to which packets were seen."""
-    outages = Outages()
-    for each in what:
-        if isinstance(each, Event):
-            outages.note(each)
-            outages.see(each.ts_ns)
-        else:
-            outages.see(round(each * S))
-    return outages
-
-
-CASES = [
-    ("a first start", [event(10, "start")], []),
-    ("a stop and a start", [event(10, "start"), 20.0, event(21, "stop"), event(25, "start")], [(21, 25)]),
-    ("killed, and a new ring", [event(10, "start"), 20.0, event(25, "start", continued=0)], [(20, 25)]),
-    ("killed, and the same ring", [event(10, "start"), 20.0, event(25, "start", continued=1)], []),
-    ("taken over while still recording", [event(10, "start"), 30.0, event(25, "start")], []),
-    (
-        "drops between two readings",
-        [event(10, "counters", interface=0, drops=0), event(11, "counters", interface=0, drops=3)],
-        [(10, 11)],
-    ),
-    ("drops at the first reading", [event(11, "counters", interface=0, drops=3)], [(10, 11)]),
-    (
-        "drops of another interface",
-        [event(10, "counters", interface=0), event(10.5, "counters", interface=1), event(11, "counters", nic_missed=1)],
-        [(10, 11)],
-    ),
-    (
-        "drops that go on",
-        [event(10 + n, "counters", interface=0, drops=n % 2) for n in range(4)],
-        [(10, 11), (12, 13)],
-    ),
-    (
-        "told a moment later",
-        [event(9.75, "counters", at_ns=10 * S), event(10.75, "counters", at_ns=11 * S, drops=1)],
-        [(10, 11)],
-    ),
-    (
-        "drops long ago, told late",
-        [event(20, "counters", drops=1), event(12, "counters", interface=1, at_ns=12 * S, drops=1)],
-        [(19, 20), (11, 12)],
-    ),
-    ("a sync that failed", [20.0, event(19, "unsynced", since_ns=19 * S, until_ns=20 * S - 1)], [(19, 20)]),
-    ("what says nothing of loss", [event(8, "interface", change="mtu"), event(9, "tick"), event(9, "torn_tail")], []),
-]
+NS = 1_000_000_000
+HOUR = 3600 * NS
+TOKYO = ZoneInfo("Asia/Tokyo")
+BEGIN = Month.of(2026, 1, TOKYO).begin_ns
+WELL, CARRIER, VPN, DISK = None, "503 from the carrier", "gaps from the VPN", "disk full"
 
 
-@pytest.mark.parametrize(("told", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_outages(told: list[Event | float], expected: list[tuple[float, float]]) -> None:
-    outages = seen(*told)
-    found = [*outages.spans, *(span for spans in outages.drops.values() for span in spans)]
-    assert found == [(low * S, high * S) for low, high in expected]
+def verdicts(*told: tuple[float, str | None]):
+    for at_s, name in told:
+        evidence = healthy() if name is None else FAULTS[name][0](healthy())
+        yield replace(verdict(evidence), at_ns=BEGIN + round(at_s * NS))
 
 
-def carrying(at_s: float, interface: int) -> Event:
-    return event(at_s, "counters", interface=interface, packets=50)
+def lines(*told: tuple[float, str | None]) -> list[Line]:
+    watch = OutageWatch()
+    return [line for each in verdicts(*told) for line in watch.see(each)]
 
 
-def dropping(at_s: float, interface: int) -> Event:
-    return event(at_s, "counters", interface=interface, packets=50, drops=3)
+def outages(*told: tuple[float, str | None]) -> list[Outage]:
+    return list(fold(lines(*told)).values())
 
 
-def port(at_s: float, interface: int, up: int) -> Event:
-    return event(at_s, "interface", interface=interface, up=up)
+def at_s(ns: int | None) -> float | None:
+    return None if ns is None else (ns - BEGIN) / NS
 
 
-PORTS = [
-    ("a port that was down", [port(15, 0, 0), port(16, 0, 0), port(18, 0, 1)], [(15, 18)]),
-    ("a port that never was", [port(18, 0, 1)], []),
-    ("one that is still down", [carrying(14, 0), port(15, 0, 0)], [(15, 30)]),
-    ("one that was down before the call began", [carrying(4, 0), port(5, 0, 0), port(18, 0, 1)], [(5, 18)]),
-    (
-        "likewise, while another port showed the call",
-        [carrying(4, 0), port(5, 0, 0), carrying(12, 1), port(18, 0, 1)],
-        [],
-    ),
-    ("one of two that is left down", [carrying(4, 0), port(5, 0, 0), carrying(12, 1)], []),
-    ("one of two goes down during the call", [carrying(14, 0), carrying(14, 1), port(15, 0, 0)], [(15, 30)]),
-    (
-        "one of two that carried nothing",
-        [event(14, "counters", interface=0, packets=0), carrying(14, 1), port(15, 0, 0), port(18, 0, 1)],
-        [],
-    ),
-    ("both", [carrying(4, 0), carrying(4, 1), port(5, 0, 0), port(6, 1, 0), port(18, 0, 1)], [(5, 30)]),
-    (
-        "a restart that went on tells anew",
-        [carrying(4, 0), port(15, 0, 0), event(16, "start", continued=1), port(16, 0, 1)],
-        [(15, 16)],
-    ),
-    (
-        "a restart with other ports",
-        [carrying(4, 0), carrying(4, 1), port(15, 1, 0), event(16, "start", continued=1), port(16, 0, 1)],
-        [(15, 16)],
-    ),
-    (
-        "a start with new rings",
-        [carrying(14, 0), port(15, 0, 0), 18.0, event(20, "start", continued=0), port(20, 0, 1)],
-        [(15, 20)],
-    ),
-]
+def test_an_outage_lasts_from_the_last_well_moment_to_the_first_well_one():
+    [outage] = outages((0, WELL), (10, WELL), (20, CARRIER), (30, CARRIER), (40, WELL), (70, WELL), (101, WELL))
+    assert (at_s(outage.began_ns), at_s(outage.detected_ns), at_s(outage.ended_ns)) == (10, 20, 40)
+    assert (outage.service, outage.domains, outage.rows) == (Service.TELEPHONY, (Domain.CARRIER,), ("server_error",))
+    assert outage.is_providers
 
 
-@pytest.mark.parametrize(("told", "expected"), [case[1:] for case in PORTS], ids=[case[0] for case in PORTS])
-def test_ports_that_are_deaf(told: list[Event | float], expected: list[tuple[float, float]]) -> None:
-    """For a call from 10 s to 30 s."""
-    found = seen(*told).within(10 * S, 30 * S)
-    assert found == [(low * S - MARGIN_NS, high * S + MARGIN_NS) for low, high in expected]
+def test_a_moment_in_which_all_is_well_does_not_end_it():
+    [outage] = outages((0, WELL), (10, CARRIER), (20, WELL), (50, CARRIER), (60, WELL), (121, WELL))
+    assert at_s(outage.ended_ns) == 60
 
 
-STREAMS = [
-    ("another port is deaf", [carrying(14, 0), carrying(14, 1), port(15, 1, 0), port(18, 1, 1)], {0}, []),
-    ("its port is deaf", [carrying(14, 0), carrying(14, 1), port(15, 1, 0), port(18, 1, 1)], {1}, [(15, 18)]),
-    ("another port is still deaf", [carrying(14, 0), carrying(14, 1), port(15, 1, 0)], {0}, []),
-    ("its port is still deaf", [carrying(14, 0), carrying(14, 1), port(15, 1, 0)], {1}, [(15, 30)]),
-    ("another port drops", [carrying(14, 0), carrying(14, 1), dropping(15, 1)], {0}, []),
-    ("its port drops", [carrying(14, 0), carrying(14, 1), dropping(15, 1)], {1}, [(14, 15)]),
-    ("both ports showed it", [carrying(14, 0), carrying(14, 1), dropping(15, 1)], {0, 1}, [(14, 15)]),
-    ("nobody knows its port", [carrying(14, 0), carrying(14, 1), dropping(15, 1)], set(), [(14, 15)]),
-    ("a stop concerns all ports", [carrying(14, 0), 14.0, event(20, "start", continued=0)], {0}, [(14, 20)]),
-    ("its port was idle, as in a hold", [event(14, "counters", packets=0), port(15, 0, 0)], {0}, [(15, 30)]),
-]
+def test_services_are_out_by_themselves():
+    found = outages((0, WELL), (10, CARRIER), (20, DISK), (30, DISK), (31, WELL), (92, WELL))
+    assert [(each.service, at_s(each.began_ns)) for each in found] == [(Service.TELEPHONY, 0), (Service.RECORDING, 10)]
+    assert not found[1].is_providers
+
+
+def test_what_is_no_outage_is_none():
+    assert outages((0, WELL), (10, VPN), (20, "DSCP EF leaving, 0 arriving"), (30, "every packet twice")) == []
+
+
+def test_another_verdict_says_whose_it_is_now():
+    [outage] = outages((0, WELL), (10, "INVITE out unanswered"), (20, CARRIER))
+    assert outage.rows == (Row.UNANSWERED, Row.SERVER_ERROR)
+    assert outage.domains == (Domain.CARRIER,)
+    assert outage.ended_ns is None
+
+
+def test_a_restart_goes_on_with_what_is_open(tmp_path):
+    archive = Archive(tmp_path)
+    book = OutageBook(archive)
+    for each in verdicts((0, WELL), (10, CARRIER)):
+        book.see(each)
+    again = OutageBook(archive)
+    for each in verdicts((30, CARRIER), (40, WELL), (101, WELL)):
+        again.see(each)
+    again.notified(BEGIN + 200 * NS)
+    [outage] = book.outages()
+    assert (at_s(outage.began_ns), at_s(outage.ended_ns), at_s(outage.notified_ns)) == (0, 40, 200)
+
+
+def test_a_line_that_was_cut_off_costs_nothing_else(tmp_path):
+    archive = Archive(tmp_path)
+    book = OutageBook(archive)
+    book.add(lines((0, WELL), (10, CARRIER)))
+    with (tmp_path / FOLDER / NAME).open("ab") as torn:
+        torn.write(b'{"outage":"telephony')
+    book.add([Line(outage=book.outages()[0].id, mark=Mark.NOTIFIED, at_ns=BEGIN + 30 * NS)])
+    assert at_s(book.outages()[0].notified_ns) == 30
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.integers(1, 90), st.sampled_from([WELL, CARRIER, DISK, "SPAN link down"])), max_size=25))
+def test_outages_of_a_service_never_overlap_and_have_their_times_in_order(steps):
+    told, now = [], 0.0
+    for ahead_s, name in steps:
+        now += ahead_s
+        told.append((now, name))
+    found = outages(*told)
+    for service in Service:
+        mine = [each for each in found if each.service is service]
+        for outage in mine:
+            assert outage.began_ns <= outage.detected_ns <= (outage.ended_ns or 1 << 62)
+        for before, after in pairwise(mine):
+            assert before.ended_ns is not None
+            assert before.ended_ns <= after.began_ns
+
+
+def made(hours: float, *, reported_h: float | None = 0, domains=(Domain.CARRIER,), notified_min=5.0, began_h=0.0):
+    began = BEGIN + round(began_h * HOUR)
+    return Outage(
+        id="x",
+        service=Service.TELEPHONY,
+        rows=("server_error",),
+        domains=domains,
+        began_ns=began,
+        detected_ns=began + NS,
+        notified_ns=began + round(notified_min * 60 * NS),
+        reported_ns=None if reported_h is None else began + round(reported_h * HOUR),
+        ended_ns=began + round(hours * HOUR),
+    )
 
 
 @pytest.mark.parametrize(
-    ("told", "interfaces", "expected"), [case[1:] for case in STREAMS], ids=[case[0] for case in STREAMS]
+    ("outage", "refunds"),
+    [
+        (made(7.9), {}),
+        (made(8.0), {"CT": 0, "NB": 1}),
+        (made(24.0), {"SB": 1, "CT": 1, "NB": 1}),
+        (made(49.0), {"SB": 2, "CT": 2, "NB": 1, "OK": 1}),
+        (made(49.0, reported_h=26), {"CT": 0, "NB": 1}),
+        (made(49.0, reported_h=None), {}),
+        (made(49.0, domains=(Domain.LAN, Domain.VPN)), {}),
+        (made(49.0, domains=(Domain.VPN, Domain.CARRIER)), {"SB": 2, "CT": 2, "NB": 1, "OK": 1}),
+    ],
 )
-def test_a_stream_is_excused_by_the_ports_it_came_over(
-    told: list[Event | float], interfaces: set[int], expected: list[tuple[float, float]]
-) -> None:
-    found = seen(*told).within(10 * S, 30 * S, interfaces=frozenset(interfaces))
-    assert found == [(low * S - MARGIN_NS, high * S + MARGIN_NS) for low, high in expected]
+def test_refunds_count_from_when_the_provider_learnt_of_it(outage, refunds):
+    assert dict(levels.judge(outage, levels.shipped(), BEGIN + 100 * HOUR).refunds) == refunds
 
 
-def test_within_joins_what_touches_and_adds_margins() -> None:
-    outages = Outages(spans=[(1 * S, 2 * S), (2 * S + MARGIN_NS, 3 * S), (7 * S, 8 * S)])
-    assert outages.within(0, 5 * S) == [(1 * S - MARGIN_NS, 3 * S + MARGIN_NS)]
-    assert outages.within(4 * S, 6 * S) == []
+def test_levels():
+    judged = levels.judge(made(1.9, notified_min=31), levels.shipped(), BEGIN + 100 * HOUR)
+    assert (judged.repair_ok, judged.notification_ok) == (True, False)
+    open_still = replace(made(1), ended_ns=None, notified_ns=None)
+    judged = levels.judge(open_still, levels.shipped(), BEGIN + HOUR // 4)
+    assert (judged.repair_ok, judged.notification_ok) == (None, None)
+    judged = levels.judge(open_still, levels.shipped(), BEGIN + 3 * HOUR)
+    assert (judged.repair_ok, judged.notification_ok) == (False, False)
 
 
-def test_a_port_that_is_still_down_is_an_outage_until_now() -> None:
-    assert seen(event(5, EventKind.INTERFACE, up=0)).within(0, 9 * S) == [(5 * S - MARGIN_NS, 9 * S + MARGIN_NS)]
+def test_availability_counts_overlapping_outages_once_and_only_what_has_passed():
+    month = Month.of(2026, 1, TOKYO)
+    assert month.end_ns - month.begin_ns == 31 * 24 * HOUR
+    both = [made(2.0), made(3.0, began_h=1.0)]
+    [_, telephony] = levels.sums(both, month, month.end_ns)
+    assert telephony.out_s == 4 * 3600
+    assert telephony.availability_percent == pytest.approx(100 * (1 - 4 / 744))
+    [recording, telephony] = levels.sums(both, month, BEGIN + 8 * HOUR)
+    assert telephony.availability_percent == 50.0
+    assert recording.availability_percent == 100.0
 
 
-def test_the_oldest_are_forgotten() -> None:
-    outages = Outages()
-    for number in range(MAX_OUTAGES + 10):
-        outages.add(number * S, number * S + 1)
-    assert len(outages.spans) == MAX_OUTAGES
-    assert outages.spans[0][0] == 10 * S
+def test_the_report_has_everything_in_both_languages_and_for_spreadsheets():
+    box = Box(customer="客先", site="大阪", serial="RB-1", zone=TOKYO, key_fingerprint="")
+    month = Month.of(2026, 1, TOKYO)
+    found = monthly.Operations(
+        month="2026-01",
+        sums=levels.sums([made(3.0)], month, month.end_ns),
+        outages=(levels.judge(made(49.0), levels.shipped(), month.end_ns),),
+        days=(),
+        outcomes=(),
+        works=(monthly.Work(at="2026-01-02T03:04:05+09:00", kind="configuration", who="Suzuki", why="<b>lines</b>"),),
+        software="rokubox/test",
+    )
+    page = monthly.report(box, found, levels.shipped(), (Language.JA, Language.EN))
+    for told in ("月次運用報告書 2026-01", "Monthly operations report", "99.597 %", "SB ×2", "&lt;b&gt;lines", "未達"):
+        assert told in page
+    [head, row] = list(csv.reader(io.StringIO(monthly.outages_csv(found.outages, box).removeprefix("\ufeff"))))
+    cells = dict(zip(head, row, strict=True))
+    assert (cells["began"], cells["domains"]) == ("2026-01-01 00:00:00+09:00", "carrier")
+    assert cells["refunds"] == "SB:2 CT:2 NB:1 OK:1"
 
 
-def test_what_a_disk_did_not_keep_is_damage() -> None:
-    outages = seen(20.0, event(19, "unsynced", since_ns=19 * S, until_ns=20 * S))
-    assert [outages.why(at * S, at * S + S // 2) for at in (17, 19)] == [(False, False), (True, False)]
+def test_commands(tmp_path: Path, capsys):
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    write_journal(archive / "journal", play(call(talk_s=2.0)).packets)
+    assemble(archive)
+    assert cli.main(["reindex", "--archive", str(archive)]) == 0
+    OutageBook(Archive(archive)).add(lines((0, WELL), (10, CARRIER), (40, WELL), (101, WELL)))
+    capsys.readouterr()
+    assert cli.main(["outages", "--archive", str(archive)]) == 0
+    told = capsys.readouterr().out
+    assert "通信事業者 / carrier" in told
+    assert "reported -" in told
+    known = told.split()[0]
+    report = ["outages", "--archive", str(archive), "--reported", known, "--who", "Tanaka"]
+    assert cli.main([*report, "--at", "2025-12-31 10:00"]) == 2
+    assert cli.main([*report, "--at", "2026-01-01 00:05"]) == 0
+    assert cli.main(report) == 2
+    assert cli.main(["outages", "--archive", str(archive), "--reported", "nosuch"]) == 2
+    capsys.readouterr()
+    assert cli.main(["outages", "--archive", str(archive), "--json"]) == 0
+    assert '"reported": "2026-01-01 00:05:00+09:00"' in capsys.readouterr().out
+    output = tmp_path / "out"
+    assert cli.main(["operations", "--archive", str(archive), "--month", "2026-01", "--output", str(output)]) == 0
+    names = sorted(path.name for path in output.iterdir())
+    assert [name.rpartition("_")[2] for name in names if name.endswith(".csv")] == ["outages.csv", "traffic.csv"]
+    traffic = (output / "operations_rokubox_2026-01_traffic.csv").read_text("utf-8-sig").splitlines()
+    assert len(traffic) == 2
+    assert traffic[1].startswith("2026-01-02,1,")
