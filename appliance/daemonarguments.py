@@ -147,12 +147,18 @@ def _assemble(arguments: argparse.Namespace) -> int:
 def _agent(arguments: argparse.Namespace) -> int:
     from appliance.agent import agentdaemon, identity
     from appliance.diagnosis.observing import Watch
+    from appliance.outages.keeping import OutageKeeping
+    from appliance.telemetry import statefile
 
     configuration = _configuration(arguments)
     root = _archive(arguments, configuration)
     records = any(span.interface for span in configuration.span)
     # Without a mirror port there is nothing to be diagnosed, and nobody is asked anything.
-    watch = Watch(configuration, Archive(root), end_to_end=True) if records else None
+    archive = Archive(root)
+    keeping = None
+    if records:
+        watch = Watch(configuration, archive, end_to_end=True)
+        keeping = OutageKeeping(archive, root / statefile.DIRECTORY, watch.observe)
     code = agentdaemon.main(
         agentdaemon.AgentSettings(
             archive=root,
@@ -162,7 +168,7 @@ def _agent(arguments: argparse.Namespace) -> int:
             mqtt=configuration.mqtt,
             probe=configuration.probe,
             targets=configuration.target,
-            observe=None if watch is None else watch.observe,
+            observe=None if keeping is None else keeping.observe,
             selftest=_command("selftest", "--full", "--json", root=root, config_file=arguments.config),
             volume_uuid=configuration.storage.volume_uuid,
             supervisor=arguments.supervisor,

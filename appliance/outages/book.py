@@ -11,9 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.diagnosis.findings import Verdict
-from appliance.outages.outage import Line, Mark, Outage, fold
-from appliance.outages.watching import OutageWatch
+from appliance.outages.outage import Line, Outage, fold
 from storage.archive import Archive
 from storage.disk import DIRECTORY_MODE, FILE_MODE
 
@@ -26,7 +24,6 @@ class OutageBook:
 
     def __init__(self, archive: Archive) -> None:
         self._path = archive.root / FOLDER / NAME
-        self._watch: OutageWatch | None = None
 
     def outages(self) -> list[Outage]:
         """Return all outages, in order. Raises OSError."""
@@ -43,21 +40,6 @@ class OutageBook:
                         continue
         except FileNotFoundError:
             return
-
-    def see(self, verdict: Verdict) -> list[Line]:
-        """Take in a verdict; returns the lines that it added. For the agent alone. Raises OSError."""
-        if self._watch is None:
-            watch = OutageWatch()
-            watch.go_on(outage for outage in self.outages() if outage.ended_ns is None)
-            self._watch = watch
-        lines = list(self._watch.see(verdict))
-        self.add(lines)
-        return lines
-
-    def notified(self, at_ns: int) -> None:
-        """The NOC has been told of everything up to now. Raises OSError."""
-        open_ones = [each for each in self.outages() if each.notified_ns is None and each.detected_ns <= at_ns]
-        self.add(Line(outage=outage.id, mark=Mark.NOTIFIED, at_ns=at_ns) for outage in open_ones)
 
     def add(self, lines: Iterable[Line]) -> None:
         """Add lines, durably. Raises OSError."""

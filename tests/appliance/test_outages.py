@@ -7,21 +7,27 @@ from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance import cli
+from appliance.alarms.alarm import Alarm, AlarmKey, AlarmState
+from appliance.alarms.kind import AlarmName, Severity
 from appliance.diagnosis.domains import Domain
+from appliance.diagnosis.evidence import Evidence
 from appliance.diagnosis.findings import Row
 from appliance.diagnosis.report.repair import Box
 from appliance.diagnosis.verdict import verdict
 from appliance.outages import levels, monthly
 from appliance.outages.book import FOLDER, NAME, OutageBook
+from appliance.outages.keeping import OutageKeeping
 from appliance.outages.levels import Month
 from appliance.outages.outage import Line, Mark, Outage, Service, fold
 from appliance.outages.watching import OutageWatch
 from appliance.show.labels import Language
+from appliance.telemetry.statefile import StateFile
 from storage.archive import Archive
 from tests.appliance.diagnosis.evidence_of import FAULTS, healthy
 from tests.appliance.journals import assemble, write_journal
@@ -83,17 +89,59 @@ def test_another_verdict_says_whose_it_is_now():
     assert outage.ended_ns is None
 
 
+def evidence_at(seconds: float, name: str | None) -> Evidence:
+    evidence = healthy() if name is None else FAULTS[name][0](healthy())
+    return replace(evidence, at_ns=BEGIN + round(seconds * NS))
+
+
+def keep(archive: Archive, *told: tuple[float, str | None]) -> None:
+    """An agent's looking, from its start to its end."""
+    coming = [evidence_at(*each) for each in told]
+    keeping = OutageKeeping(archive, archive.root / "agent", lambda: coming.pop(0))
+    while coming:
+        keeping.observe()
+
+
 def test_a_restart_goes_on_with_what_is_open(tmp_path):
     archive = Archive(tmp_path)
-    book = OutageBook(archive)
-    for each in verdicts((0, WELL), (10, CARRIER)):
-        book.see(each)
-    again = OutageBook(archive)
-    for each in verdicts((30, CARRIER), (40, WELL), (101, WELL)):
-        again.see(each)
-    again.notified(BEGIN + 200 * NS)
-    [outage] = book.outages()
-    assert (at_s(outage.began_ns), at_s(outage.ended_ns), at_s(outage.notified_ns)) == (0, 40, 200)
+    keep(archive, (0, WELL), (10, CARRIER))
+    keep(archive, (30, CARRIER), (40, WELL), (101, WELL))
+    [outage] = OutageBook(archive).outages()
+    assert (at_s(outage.began_ns), at_s(outage.ended_ns), outage.notified_ns) == (0, 40, None)
+
+
+def test_what_the_disk_does_not_take_is_entered_later(tmp_path):
+    archive = Archive(tmp_path / "archive")
+    coming = [evidence_at(*each) for each in ((0, WELL), (10, CARRIER), (20, CARRIER))]
+    keeping = OutageKeeping(archive, tmp_path / "agent", lambda: coming.pop(0))
+    keeping.observe()
+    keeping.observe()
+    assert OutageBook(archive).outages() == []
+    archive.root.mkdir()
+    keeping.observe()
+    assert at_s(OutageBook(archive).outages()[0].began_ns) == 0
+
+
+def test_the_noc_knows_when_its_broker_has_confirmed_an_alarm_since(tmp_path):
+    archive, agent = Archive(tmp_path), tmp_path / "agent"
+    state = StateFile(agent, lambda: None)
+    alarm = Alarm(
+        key=AlarmKey(resource="box", name=AlarmName.SERVICE_RESTARTED),
+        state=AlarmState.RAISED,
+        severity=Severity.MAJOR,
+        source="test",
+        first_raised_ns=BEGIN,
+        last_changed_ns=BEGIN,
+        boot_id="boot",
+        sequence=0,
+    )
+    with state.transaction() as connection:
+        for sequence, second in enumerate((-5, 15, 16), 1):
+            written = msgspec.json.encode(replace(alarm, sequence=sequence))
+            connection.execute("INSERT INTO alarm_changes VALUES (?, ?)", (sequence, written))
+            connection.execute("INSERT INTO told VALUES (?, ?)", (sequence, BEGIN + second * NS))
+    keep(archive, (0, WELL), (10, CARRIER), (20, CARRIER))
+    assert at_s(OutageBook(archive).outages()[0].notified_ns) == 15
 
 
 def test_a_line_that_was_cut_off_costs_nothing_else(tmp_path):
