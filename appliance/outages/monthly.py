@@ -1,7 +1,6 @@
 """The monthly operations report: availability, faults, ports in use, traffic, works; HTML, and CSV beside it. Pure."""
 
 import csv
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -182,9 +181,19 @@ def traffic_csv(days: Iterable[Total]) -> str:
 
 
 def _csv(rows: Iterable[Iterable[object]]) -> str:
-    told = io.StringIO()
+    told = _Written()
     csv.writer(told).writerows([cell(each) for each in row] for row in rows)
-    return "\ufeff" + told.getvalue()  # or Excel takes it for Shift_JIS
+    return "\ufeff" + "".join(told.lines)  # or Excel takes it for Shift_JIS
+
+
+class _Written:
+    """What `csv` writes to."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def write(self, line: str) -> None:
+        self.lines.append(line)
 
 
 def _day(period: int) -> str:
