@@ -150,7 +150,8 @@ def test_a_box_that_may_not_publish_keeps_what_it_has_to_say(tmp_path):
         assert outbox.state.messages == 1
 
 
-def test_new_certificates_are_taken_up_without_a_restart(tmp_path, authority):
+def test_new_certificates_are_taken_up_without_a_restart(tmp_path, authority, monkeypatch):
+    monkeypatch.setattr("appliance.telemetry.link.LOOK_S", 0.1)
     with running(tmp_path, authority=authority) as broker, Subscriber(broker) as noc, StateFile(tmp_path) as state:
         told = settings(broker, authority)
         with BrokerLink(told, TOPICS, Outbox(state), SAID, delays_s=QUICK) as link:
