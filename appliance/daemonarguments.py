@@ -60,7 +60,7 @@ def _run(
         parser.add_argument(
             "--take-over", type=int, default=0, metavar="PID", help="process to be replaced without a gap"
         )
-        parser.add_argument("--errands", type=Path, metavar="DIR", help="where the service manager is asked for upkeep")
+    parser.add_argument("--errands", type=Path, metavar="DIR", help="where the service manager is asked to do things")
     parser.add_argument("--supervisor", type=int, default=0, metavar="PID", help="process that started this one")
     processmemory.keep()
     os.umask(UMASK)
@@ -154,11 +154,13 @@ def _agent(arguments: argparse.Namespace) -> int:
     root = _archive(arguments, configuration)
     records = any(span.interface for span in configuration.span)
     # Without a mirror port there is nothing to be diagnosed, and nobody is asked anything.
-    archive = Archive(root)
+    archive, state = Archive(root), root / statefile.DIRECTORY
     keeping = None
     if records:
-        watch = Watch(configuration, archive, end_to_end=True)
-        keeping = OutageKeeping(archive, root / statefile.DIRECTORY, watch.observe)
+        # What runs self-tests for us runs one every day, too, and we may write only what is ours.
+        own = arguments.errands is None
+        watch = Watch(configuration, archive, end_to_end=own, scratch=None if own else state)
+        keeping = OutageKeeping(archive, state, watch.observe)
     code = agentdaemon.main(
         agentdaemon.AgentSettings(
             archive=root,
@@ -170,6 +172,7 @@ def _agent(arguments: argparse.Namespace) -> int:
             targets=configuration.target,
             observe=None if keeping is None else keeping.observe,
             selftest=_command("selftest", "--full", "--json", root=root, config_file=arguments.config),
+            errands=arguments.errands,
             volume_uuid=configuration.storage.volume_uuid,
             supervisor=arguments.supervisor,
         )

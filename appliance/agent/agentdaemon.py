@@ -34,7 +34,7 @@ from appliance.agent.judge import SOURCES, Judge, JudgeSettings
 from appliance.agent.lookout import Lookout, Seen
 from appliance.agent.orders import REPORTED_SOURCE, TEST_SOURCE, Order, Orders, Outcome
 from appliance.agent.reports import Identity, Reports
-from appliance.agent.selftestrun import SelfTestRun
+from appliance.agent.selftestrun import SelfTest, SelfTestRun, SelfTestUnit
 from appliance.alarms.alarm import Alarm, AlarmKey, AlarmState, Condition, Fact
 from appliance.alarms.kind import AlarmName
 from appliance.alarms.rules import box as box_rules
@@ -87,6 +87,8 @@ class AgentSettings:
     """Asks the probes of the diagnosis; None: there are none."""
     selftest: tuple[str, ...] = ()
     """Command that runs a self-test; empty: none can be asked for."""
+    errands: Path | None = None
+    """Folder in which the service manager is asked for it; None: the agent runs it itself."""
     supervisor: int = 0
     delays_s: tuple[float, ...] = DELAYS_S
     """Pauses between connections."""
@@ -119,7 +121,9 @@ class AgentDaemon:
             place=calltail.load(self._noted(_PLACE)),
             day=_day(self._noted(_DAY)),
         )
-        self._selftest = SelfTestRun(settings.selftest)
+        self._selftest: SelfTest = (
+            SelfTestRun(settings.selftest) if settings.errands is None else SelfTestUnit(settings.errands)
+        )
         errands = {Order.HEALTH: self._hurry, Order.ALARMS: self._tell_standing}
         if settings.selftest:
             errands[Order.SELFTEST] = self._selftest.begin

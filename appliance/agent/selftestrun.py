@@ -1,14 +1,61 @@
-"""A self-test on demand: `rokubox selftest --full` in a process of its own, at most one at a time."""
+"""A self-test on demand: `rokubox selftest --full` in a process of its own, at most one at a time.
+
+`SelfTestRun` starts it itself; `SelfTestUnit` has the service manager do so, which permits it what the agent may not,
+and also hears of those that the manager starts every day.
+"""
 
 import os
 import subprocess
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
 
 from appliance.agent.selftestseen import SelfTestSeen, parse
+from appliance.custody.errand import UnitErrand
 
 LIMIT_S = 300.0
 MAX_BYTES = 16 << 20
+
+
+class SelfTest(Protocol):
+    """A self-test that can be begun."""
+
+    def begin(self) -> None:
+        """Begin one, unless one is under way."""
+
+    def ended(self) -> SelfTestSeen | None:
+        """Its result, once; None while there is none."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class SelfTestUnit:
+    """The unit `rokubox-selftest`, asked for and answered in a folder; what it prints lies there too."""
+
+    UNIT = "rokubox-selftest"
+
+    def __init__(self, folder: Path) -> None:
+        self._errand = UnitErrand(folder, self.UNIT)
+        self._printed = folder / f"{self.UNIT}.json"
+
+    def begin(self) -> None:
+        """Begin one, unless one is under way."""
+        self._errand.begin()
+
+    def ended(self) -> SelfTestSeen | None:
+        """The result of one, asked for or not, once; None while there is none."""
+        if (code := self._errand.ended()) is None:
+            return None
+        try:
+            with self._printed.open("rb") as printed:
+                return parse(code, printed.read(MAX_BYTES))
+        except OSError:
+            return parse(code, b"")
+
+    def close(self) -> None:
+        """Nothing: it goes on, and the next agent tells of it."""
 
 
 class SelfTestRun:

@@ -3,10 +3,11 @@
 import argparse
 import json
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.commands.arguments import Commands, archive_argument, archive_of, command, configuration_of
-from appliance.failures import INPUT
+from appliance.failures import INPUT, OK
 
 if TYPE_CHECKING:
     from appliance.config import Configuration
@@ -51,6 +52,10 @@ def add(commands: Commands) -> None:
     archive_argument(parser)
     parser.add_argument("--interface", action="append", default=[], help="mirror port (default: [[span]] interface)")
     parser.add_argument("--full", action="store_true", help="first put a known call through the whole pipeline (10 s)")
+    parser.add_argument("--known-call-only", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--scratch", type=Path, metavar="DIR", help="where tests write, on the archive's disk (default: its spool)"
+    )
     parser.add_argument("--json", action="store_true", help="verdict and evidence as one JSON object")
     parser.set_defaults(run=_run, archive_code=INPUT, interrupted="nothing was changed")
 
@@ -63,9 +68,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
     configuration = configuration_of(arguments)
     archive = Archive(archive_of(arguments, configuration))
-    if arguments.full:
-        testcall.run(archive)
-    evidence = gather(configuration, archive, tuple(arguments.interface))
+    if arguments.full or arguments.known_call_only:
+        testcall.run(archive, arguments.scratch or archive.spool)
+    if arguments.known_call_only:  # its result is kept; whoever asks next is told
+        return OK
+    evidence = gather(configuration, archive, tuple(arguments.interface), arguments.scratch)
     found = verdict(evidence)
     if arguments.json:
         print(json.dumps(verdicttable.document(found, evidence), ensure_ascii=False, indent=2))
@@ -74,11 +81,13 @@ def _run(arguments: argparse.Namespace) -> int:
     return found.exit_code
 
 
-def gather(configuration: "Configuration", archive: "Archive", interfaces: tuple[str, ...]) -> "Evidence":
+def gather(
+    configuration: "Configuration", archive: "Archive", interfaces: tuple[str, ...], scratch: Path | None = None
+) -> "Evidence":
     """Ask everything once; a mirror port on which nothing comes is watched for a while longer."""
     from appliance.diagnosis.observing import Watch
 
-    watch = Watch(configuration, archive, interfaces)
+    watch = Watch(configuration, archive, interfaces, scratch=scratch)
     try:
         began = time.monotonic()
         watch.observe()

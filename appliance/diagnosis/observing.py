@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from appliance.condition import observed
 from appliance.config import Configuration
@@ -71,12 +72,15 @@ class Watch:
         clock: ClockWatch | None = None,
         *,
         end_to_end: bool = False,
+        scratch: Path | None = None,
     ) -> None:
         """`interfaces`: mirror ports; those of the configuration when there are none. `end_to_end`: the known call is
-        put through the pipeline when its latest result is a day old; else that result is told."""
+        put through the pipeline when its latest result is a day old; else that result is told. `scratch`: folder on
+        the archive's disk for what is written as a test; the spool when None."""
         self._end_to_end = end_to_end
         self._configuration = configuration
         self._archive = archive
+        self._scratch = archive.spool if scratch is None else scratch
         self._clock = clock or ClockWatch()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="probe")
         named = tuple(interfaces) or tuple(span.interface for span in configuration.span if span.interface)
@@ -160,7 +164,7 @@ class Watch:
 
     def _own_probes(self) -> list[_Timed]:
         storage, mqtt = self._configuration.storage, self._configuration.mqtt
-        archive = self._archive
+        archive, scratch = self._archive, self._scratch
         return [
             _Timed(steps=(Step.SMART,), ask=lambda _: [disk.health(archive)], every_s=1800.0),
             _Timed(
@@ -169,7 +173,7 @@ class Watch:
                 every_s=_SOON_S,
             ),
             _Timed(steps=(Step.PIPELINE,), ask=lambda _: [self._test_call()], every_s=_MINUTE_S),
-            _Timed(steps=(Step.DISK_WRITE,), ask=lambda _: [disk.write(archive)], every_s=600.0),
+            _Timed(steps=(Step.DISK_WRITE,), ask=lambda _: [disk.write(scratch)], every_s=600.0),
             _Timed(
                 steps=(Step.CERTIFICATES,),
                 ask=lambda _: services.own_certificates((mqtt.certificate_file, mqtt.ca_file)),
@@ -179,7 +183,7 @@ class Watch:
 
     def _test_call(self) -> Check:
         if self._end_to_end and testcall.is_due(self._archive):
-            return testcall.run(self._archive)
+            return testcall.run(self._archive, self._scratch)
         return testcall.latest(self._archive)
 
     def _way_probes(self) -> list[_Timed]:

@@ -37,6 +37,6 @@ def _is_journal() -> bool:
 
 
 def _priority(line: str) -> int:
-    if line.startswith("alarm: "):
+    if line.startswith("alarm"):
         return _ERROR
     return _NOTICE if line.startswith("over: ") else _INFORMATION

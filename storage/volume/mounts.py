@@ -23,7 +23,8 @@ class Mount:
     source: str
     """Its device file, or what stands for one."""
     read_only: bool
-    """Mounted or made read-only."""
+    """The file system was mounted or made read-only. One that is so at this place only (a service's sandbox shows it
+    what it may not write) is not."""
 
 
 def parse(mountinfo: str) -> list[Mount]:
@@ -52,7 +53,7 @@ def _mount(line: str) -> Mount | None:
         point=_plain(fields[4]),
         kind=more[0],
         source=_plain(more[1]),
-        read_only="ro" in (*fields[5].split(","), *more[2].split(",")),
+        read_only="ro" in more[2].split(","),
     )
 
 

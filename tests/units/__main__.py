@@ -27,6 +27,7 @@ def main() -> int:
         with booted(installed, folder / "archive") as container:
             all_proven = [
                 _is_proven(lambda: stories.boot(container, begun)),
+                _is_proven(lambda: stories.replugged(container)),
                 _is_proven(lambda: stories.calls(container, folder)),
                 _is_proven(lambda: stories.upkeep(container)),
                 _is_proven(lambda: stories.bad_configuration(container)),

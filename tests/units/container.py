@@ -18,6 +18,7 @@ if [ "$(stat -fc %T /sys/fs/cgroup)" != cgroup2fs ]; then
   umount -l /sys/fs/cgroup 2>/dev/null || true
   mount -t cgroup2 cgroup2 /sys/fs/cgroup
 fi
+export SYSTEMD_NSPAWN_API_VFS_WRITABLE=yes
 exec systemd-nspawn --quiet --boot --register=no --keep-unit --console=pipe --link-journal=no "$@"
 """
 # What a container may not and a machine may: lock memory, ask whether the clock is synchronised.
@@ -76,10 +77,16 @@ class Container:
         """The journal's end."""
         return self.run("journalctl", "--boot", "--no-pager", "--output=short-monotonic", f"--lines={lines}")
 
-    def power_off(self) -> None:
-        """As a technician would."""
-        self.run("systemctl", "poweroff", check=False)
-        self._process.wait(_LIMIT_S)
+    def replug(self) -> None:
+        """Take the mirror port's adapter out, and put another one in."""
+        self.run("ip", "link", "delete", "span0")
+        peer = ["peer", "name", "span0", "netns", str(self._init)]
+        subprocess.run(
+            ["ip", "-n", self.where.name, "link", "add", SWITCH_PORT, "type", "veth", *peer],
+            check=True,
+            timeout=_LIMIT_S,
+        )
+        switch_on(self.where)
 
 
 @contextlib.contextmanager
@@ -100,12 +107,17 @@ def booted(tree: Path, archive: Path) -> Iterator[Container]:
             container = Container(process, where, archive)
             wait_until(lambda: _init_of(process.pid) > 0, lambda: "the container does not begin")
             container.wait_active("dbus.service" if (tree / "usr/bin/dbus-daemon").exists() else "basic.target")
-            subprocess.run(["ip", "-n", where.name, "link", "set", SWITCH_PORT, "arp", "off", "up"], check=True)
+            switch_on(where)
             yield container
         finally:
             _end(process)
     finally:
         subprocess.run(["ip", "netns", "delete", where.name], check=True)
+
+
+def switch_on(where: Span) -> None:
+    """Set the switch's end of the cable up."""
+    subprocess.run(["ip", "-n", where.name, "link", "set", SWITCH_PORT, "arp", "off", "up"], check=True)
 
 
 def wait_until(happened: Callable[[], bool], otherwise: Callable[[], str], limit_s: float = _LIMIT_S) -> None:

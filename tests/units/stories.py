@@ -37,19 +37,41 @@ class Story:
 def boot(container: Container, begun_s: float) -> Story:
     """The services are there by themselves, as the users and with the rights that they are to have."""
     story = Story(title="boots, and records by itself")
-    container.wait_active("rokubox.target", CAPTURE, ASSEMBLE)
+    container.wait_active("rokubox.target", CAPTURE, ASSEMBLE, "rokubox-agent", "rokubox-upload")
     story.done.append(f"from the container's start to recording: {time.monotonic() - begun_s:.1f} s")
     failed = container.run("systemctl", "list-units", "--failed", "--plain", "--no-legend")
     story.expect(not failed, f"failed units: {failed}")
     _expect_confined(story, container, CAPTURE, "rokubox-capture", "0000000000002000")
-    _expect_confined(story, container, ASSEMBLE, "rokubox-assemble", "0" * 16)
+    for name in ("assemble", "agent", "upload"):
+        _expect_confined(story, container, f"rokubox-{name}.service", f"rokubox-{name}", "0" * 16)
     story.expect("SCHED_FIFO" in container.run("chrt", "-p", str(container.pid(CAPTURE))), "capture is not SCHED_FIFO")
-    port = json.loads(container.run("ip", "-json", "address", "show", "span0"))[0]
-    story.expect({"UP", "NOARP"} <= set(port["flags"]), f"span0: {port['flags']}")
-    story.expect(not port["addr_info"], f"span0 has addresses: {port['addr_info']}")
-    off = container.run("cat", "/proc/sys/net/ipv6/conf/span0/disable_ipv6")
-    story.expect(off == "1", "span0 has IPv6")
+    wait_until(lambda: _is_silent(container), container.log)
     return story
+
+
+def replugged(container: Container) -> Story:
+    """A mirror port whose adapter is plugged in again is silent and recorded from again, by udev alone."""
+    story = Story(title="the mirror port's adapter taken out and put in, without systemd-networkd")
+    container.run("systemctl", "stop", "systemd-networkd.socket", "systemd-networkd.service")
+    before = container.restarts(CAPTURE)
+    container.replug()
+    begun = time.monotonic()
+    wait_until(lambda: _is_silent(container), container.log)
+    seen = "span0: captured from again"
+    wait_until(lambda: seen in container.run("journalctl", "--boot", "--unit", CAPTURE, "--output=cat"), container.log)
+    story.done.append(f"up without address and ARP, and recorded from: after {time.monotonic() - begun:.1f} s")
+    properties = container.run("udevadm", "info", "--query=property", "/sys/class/net/span0")
+    story.expect("NM_UNMANAGED=1" in properties.splitlines(), "NetworkManager would take it")
+    story.expect(container.restarts(CAPTURE) == before, "capture was restarted")
+    container.run("systemctl", "start", "systemd-networkd.service")
+    return story
+
+
+def _is_silent(container: Container) -> bool:
+    """Whether the mirror port is up, and cannot send."""
+    port = json.loads(container.run("ip", "-json", "address", "show", "span0", check=False) or "[{}]")[0]
+    ipv6 = container.run("cat", "/proc/sys/net/ipv6/conf/span0/disable_ipv6", check=False)
+    return {"UP", "NOARP"} <= set(port.get("flags", ())) and not port["addr_info"] and ipv6 == "1"
 
 
 def _expect_confined(story: Story, container: Container, unit: str, user: str, capabilities: str) -> None:
@@ -134,6 +156,7 @@ def upkeep(container: Container) -> Story:
     container.run("sh", "-c", f"printf '\\n[backup]\\ndirectory = \"{folder}\"\\n' >>{CONFIGURATION}")
     for name in ERRANDS:
         _ask(story, container, name)
+    _self_test(story, container)
     story.expect((container.archive / "run" / "disk.json").exists(), "nothing was seen of the disk")
     story.expect(bool(container.run("ls", folder)), "there is no backup")
     return story
@@ -148,6 +171,27 @@ def _ask(story: Story, container: Container, errand: str) -> None:
     story.done.append(f"{unit}: exit code {code}")
     story.expect(code == "0", f"{unit} ended with {code}")
     wait_until(lambda: not container.run("ls", folder), container.log)
+
+
+def _self_test(story: Story, container: Container) -> None:
+    """Ask for one as the agent does; what it finds in a container that has no way out is no matter."""
+    folder, unit = "/run/rokubox/selftest", "rokubox-selftest.service"
+    container.run(
+        "setpriv",
+        "--reuid=rokubox-agent",
+        "--regid=rokubox-agent",
+        "--clear-groups",
+        "touch",
+        f"{folder}/rokubox-selftest.begin",
+    )
+    wait_until(lambda: container.shows(unit, "InactiveEnterTimestampMonotonic") != "0", container.log)
+    found = json.loads(container.run("cat", f"{folder}/rokubox-selftest.json"))
+    story.done.append(f"{unit}: exit code {container.shows(unit, 'ExecMainStatus')}")
+    states = {rung["step"]: (rung["state"], rung["checks"]) for rung in found["ladder"]}
+    story.done.append(f"checks: {', '.join(f'{step} {state}' for step, (state, _) in states.items())}")
+    story.expect(container.shows("rokubox-testcall.service", "ExecMainStatus") == "0", "no known call was made")
+    story.expect(states["pipeline"][0] == "ok", f"the known call: {states['pipeline']}")
+    wait_until(lambda: "ended" not in container.run("ls", folder), container.log)
 
 
 def bad_configuration(container: Container) -> Story:

@@ -10,7 +10,10 @@ REPOSITORY = Path(__file__).parents[2]
 WORK = REPOSITORY / "build" / "units"
 PACKAGES = ("systemd", "systemd-sysv", "udev", "python3", "iproute2", "nftables", "tzdata", "smartmontools")
 """What a server has, and what it takes to run the product; nothing to build it."""
-ENABLED = ("rokubox.target", "rokubox-capture", "rokubox-assemble", "rokubox-silence", "systemd-networkd")
+ENABLED = (
+    *("rokubox.target", "rokubox-capture", "rokubox-assemble", "rokubox-agent", "rokubox-upload", "rokubox-silence"),
+    "systemd-networkd",
+)
 _TOOLS = ("mmdebstrap", "systemd-nspawn", "ip", "unshare", "nsenter")
 
 

@@ -1,7 +1,7 @@
 """Runs the end-to-end self-test, and keeps its result in `run/selftest.json` of the archive.
 
-The rig works in a network namespace of its own and in a folder of its own in the spool, which is gone afterwards:
-customers' calls, recordings and ledger are not touched. Without root it takes a user namespace.
+The rig works in a network namespace of its own and in a folder of its own, which is gone afterwards: customers' calls,
+recordings and ledger are not touched. Without root it takes a user namespace.
 """
 
 import os
@@ -42,11 +42,11 @@ class Result:
     """False: it could not be run at all, which says nothing of the pipeline."""
 
 
-def run(archive: Archive) -> Check:
-    """Run it now, keep the result, and return it as a check."""
+def run(archive: Archive, scratch: Path) -> Check:
+    """Run it now in a folder below `scratch`, keep the result, and return it as a check."""
     began = time.monotonic()
-    archive.spool.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".selftest-", dir=archive.spool) as folder:
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".selftest-", dir=scratch) as folder:
         outcome, ran = _in_own_network(Path(folder))
     took_s = round(time.monotonic() - began, 1)
     result = Result(at_ns=time.time_ns(), took_s=took_s, outcome=outcome, ran=ran)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import time
+from pathlib import Path
 
 from appliance.condition import observed
 from appliance.condition.seen import DiskSeen
@@ -75,16 +76,16 @@ def room(archive: Archive, reserve_bytes: int, volume_uuid: str) -> Check:
     return Check(step=Step.FILESYSTEM, state=state, cause=cause, target=target, figures=figures)
 
 
-def write(archive: Archive, disk: Disk | None = None) -> Check:
-    """Write, bring to the disk, read back from it, and compare; nothing is left behind."""
+def write(folder: Path, disk: Disk | None = None) -> Check:
+    """Write, bring to the disk, read back from it, and compare, in a folder on it; nothing is left behind."""
     disk, content = disk or Disk(), os.urandom(BYTES)
-    path = archive.spool / f".selftest.tmp-{os.getpid()}"
+    path = folder / f".selftest.tmp-{os.getpid()}"
     began = time.perf_counter()
     try:
-        archive.spool.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         descriptor = disk.create(path)
     except OSError as error:
-        return _refused(error, str(archive.spool))
+        return _refused(error, str(folder))
     try:
         view = memoryview(content)
         while view:
@@ -93,13 +94,13 @@ def write(archive: Archive, disk: Disk | None = None) -> Check:
         took_ms = (time.perf_counter() - began) * 1000
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)  # or it would come back from memory
     except OSError as error:
-        return _refused(error, str(archive.spool))
+        return _refused(error, str(folder))
     finally:
         os.close(descriptor)
     try:
         same = hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(content).digest()
     except OSError as error:
-        return _refused(error, str(archive.spool))
+        return _refused(error, str(folder))
     finally:
         path.unlink(missing_ok=True)
     slow = took_ms > SLOW_MS
@@ -107,7 +108,7 @@ def write(archive: Archive, disk: Disk | None = None) -> Check:
         step=Step.DISK_WRITE,
         state=State.OK if same and not slow else State.NG,
         cause=Cause.NONE if same and not slow else Cause.SLOW if same else Cause.DIFFERS,
-        target=str(archive.spool),
+        target=str(folder),
         figures=(Figure(name="write", value=round(took_ms, 1), unit="ms"),),
     )
 

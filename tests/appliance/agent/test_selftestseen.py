@@ -1,6 +1,6 @@
 import json
 
-from appliance.agent.selftestrun import SelfTestRun
+from appliance.agent.selftestrun import SelfTestRun, SelfTestUnit
 from appliance.agent.selftestseen import parse
 from tests.appliance.telemetry.broker import wait_for
 
@@ -44,3 +44,22 @@ def test_one_at_a_time_and_its_result_once():
     run.begin()
     run.close()
     run.close()
+
+
+def test_one_by_the_service_manager(tmp_path):
+    unit = SelfTestUnit(tmp_path)
+    assert unit.ended() is None
+    unit.begin()
+    assert unit.ended() is None
+    (tmp_path / "rokubox-selftest.json").write_text('{"domains": [], "ladder": []}')
+    (tmp_path / "rokubox-selftest.ended").write_text("0\n")
+    (tmp_path / "rokubox-selftest.begin").unlink()
+    seen = unit.ended()
+    assert seen
+    assert seen.outcome == "passed"
+    assert unit.ended() is None
+    (tmp_path / "rokubox-selftest.json").write_text("")  # one that nobody here asked for, and that was stopped
+    (tmp_path / "rokubox-selftest.ended").write_text("TERM\n")
+    seen = SelfTestUnit(tmp_path).ended()
+    assert seen
+    assert (seen.outcome, seen.exit_code) == ("not_observable", 1)

@@ -29,7 +29,7 @@ def archive_in(folder: Path) -> Archive:
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root for a network of its own")
 def test_the_known_call_comes_out_sample_exact(tmp_path):
     archive = archive_in(tmp_path)
-    check = testcall.run(archive)
+    check = testcall.run(archive, archive.spool)
     assert (check.state, check.target) == (State.OK, "")
     assert {figure.name: figure.value for figure in check.figures}["samples"] == 32_000
     assert testcall.latest(archive).state is State.OK

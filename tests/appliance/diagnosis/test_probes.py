@@ -289,7 +289,7 @@ def test_a_machine_that_tells_nothing(tmp_path):
 
 def test_what_is_written_comes_back(tmp_path):
     archive = Archive(tmp_path / "archive")
-    assert disk.write(archive).state is State.OK
+    assert disk.write(archive.spool).state is State.OK
     assert list(archive.spool.iterdir()) == []
     assert disk.room(archive, 0, "").state is State.OK
     assert disk.room(archive, 1 << 62, "").cause is Cause.FULL
@@ -309,7 +309,7 @@ class ForgetfulDisk(Disk):
 @pytest.mark.parametrize(("broken", "cause"), [(FullDisk(), Cause.FULL), (ForgetfulDisk(), Cause.DIFFERS)])
 def test_a_disk_that_keeps_nothing(broken, cause, tmp_path):
     archive = Archive(tmp_path / "archive")
-    check = disk.write(archive, broken)
+    check = disk.write(archive.spool, broken)
     assert (check.state, check.cause) == (State.NG, cause)
 
 
