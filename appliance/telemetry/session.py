@@ -35,6 +35,8 @@ from appliance.telemetry.topics import BoxTopics
 SESSION_EXPIRY_S = 0
 WINDOW = 100
 """Messages under way at a time, if the broker takes so many."""
+SEND_BYTES_S = 250_000
+"""What waited for days must not fill a site's line: 2 Mbit/s."""
 TURN_S = 0.2
 """How long a message may wait to be noticed."""
 ANSWER_S = 10.0
@@ -135,6 +137,8 @@ class Session:
         self._unheard: set[int] = set()
         """Packet identifiers of what is not from the outbox."""
         self._window = WINDOW
+        self._allowed_bytes = float(SEND_BYTES_S)
+        self._filled_s = time.monotonic()
         self._failure: Failure | None = None
         self._socket: Any = None
         self.is_connected = False
@@ -225,10 +229,17 @@ class Session:
         return client
 
     def _send(self) -> None:
+        """Send what the broker has room for and the line is to carry."""
+        now_s = time.monotonic()
+        refill = (now_s - self._filled_s) * SEND_BYTES_S
+        self._allowed_bytes, self._filled_s = min(self._allowed_bytes + refill, SEND_BYTES_S), now_s
         room = self._window - len(self._under_way)
-        if room <= 0:
+        if room <= 0 or self._allowed_bytes <= 0:
             return
         for envelope in self._outbox.pending(room, self._under_way.values()):
+            if self._allowed_bytes <= 0:
+                break
+            self._allowed_bytes -= envelope.size_bytes
             sent = self._client.publish(envelope.topic, envelope.payload, qos=1, retain=envelope.retain)
             self._under_way[sent.mid] = envelope.n
 

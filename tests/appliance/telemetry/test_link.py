@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -165,6 +166,18 @@ def test_new_certificates_are_taken_up_without_a_restart(tmp_path, authority, mo
             assert (link.state.files, link.state.renewals) == ("", 1)
         noc.wait(lambda: len(noc.of("status")) == 3, "offline")
         assert noc.of("status") == [b'{"state": "online"}'] * 2 + [b'{"state": "stopped"}']
+
+
+def test_what_has_waited_does_not_fill_the_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("appliance.telemetry.session.SEND_BYTES_S", 50_000)
+    with running(tmp_path) as broker, Subscriber(broker) as noc, StateFile(tmp_path) as state:
+        outbox = Outbox(state)
+        for _ in range(15):
+            put(outbox, TOPICS.event("big"), "x" * 10_000)
+        began_s = time.monotonic()
+        with BrokerLink(settings(broker), TOPICS, outbox, SAID, delays_s=QUICK):
+            noc.wait(lambda: len(noc.of("event/big")) == 15, "all of it")
+        assert time.monotonic() - began_s > 1.5  # 150 kB, the first 50 at once
 
 
 def test_what_the_broker_keeps_of_an_earlier_process_is_told(tmp_path):
