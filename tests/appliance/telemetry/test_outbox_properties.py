@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -23,6 +24,10 @@ STEPS = st.lists(
 PRIORITIES = {"a": Priority.ALARM, "b": Priority.EVENT, "c": Priority.SUMMARY, "h": Priority.STATE}
 
 
+def numbered(number, _id):
+    return json.dumps(number).encode()
+
+
 def refuse(_connection):
     raise OSError("the disk refuses")
 
@@ -38,9 +43,7 @@ def test_nothing_is_lost_and_nothing_comes_back(steps):
         for count, (step, what) in enumerate(steps):
             if step in ("put", "heartbeat"):
                 beats = step == "heartbeat"
-                outbox.put(
-                    lambda _id, n=count: json.dumps(n).encode(), str(what), PRIORITIES[str(what)], collapses=beats
-                )
+                outbox.put(partial(numbered, count), str(what), PRIORITIES[str(what)], collapses=beats)
                 if beats:
                     unsaved = [one for one in unsaved if one[0] != "h"]
                 unsaved.append((str(what), count))
