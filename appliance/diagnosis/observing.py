@@ -37,6 +37,8 @@ KEPT = 4
 """After so many of a probe's intervals without an answer nothing is known."""
 WIRE_FRESH_NS = 20_000_000_000
 """What the mirror showed is too old then; reports come every few seconds."""
+RETRY_S = 3600.0
+"""A known call that cannot be made, because that is not permitted here, is not tried all the time."""
 _THREADS = 4
 _SOON_S, _OFTEN_S, _MINUTE_S = 5.0, 15.0, 60.0
 
@@ -78,6 +80,8 @@ class Watch:
         put through the pipeline when its latest result is a day old; else that result is told. `scratch`: folder on
         the archive's disk for what is written as a test; the spool when None."""
         self._end_to_end = end_to_end
+        self._test_call_s = 0.0
+        """When it may be tried again."""
         self._configuration = configuration
         self._archive = archive
         self._scratch = archive.spool if scratch is None else scratch
@@ -182,8 +186,12 @@ class Watch:
         ]
 
     def _test_call(self) -> Check:
-        if self._end_to_end and testcall.is_due(self._archive):
-            return testcall.run(self._archive, self._scratch)
+        now_s = time.monotonic()
+        if self._end_to_end and testcall.is_due(self._archive) and now_s >= self._test_call_s:
+            self._test_call_s = now_s + RETRY_S
+            check = testcall.run(self._archive, self._scratch)
+            if check.state is not State.UNKNOWN:
+                return check
         return testcall.latest(self._archive)
 
     def _way_probes(self) -> list[_Timed]:

@@ -1,4 +1,4 @@
-"""The outage ledger on the disk: `outages/outages.jsonl` of the archive, lines added and brought to the disk.
+"""The outage ledger on the disk: `agent/outages.jsonl` of the archive, lines added and brought to the disk.
 
 The agent writes what it sees, a command what a person enters; each line is one write(2) under a lock, and a line that a
 power cut left half-written is passed over.
@@ -12,10 +12,11 @@ from pathlib import Path
 import msgspec
 
 from appliance.outages.outage import Line, Outage, fold
+from appliance.telemetry import statefile
 from storage.archive import Archive
 from storage.disk import DIRECTORY_MODE, FILE_MODE
 
-FOLDER, NAME = "outages", "outages.jsonl"
+NAME = "outages.jsonl"
 MAX_LINE_BYTES = 4096
 
 
@@ -23,7 +24,7 @@ class OutageBook:
     """The ledger of one archive."""
 
     def __init__(self, archive: Archive) -> None:
-        self._path = archive.root / FOLDER / NAME
+        self._path = archive.root / statefile.DIRECTORY / NAME
 
     def outages(self) -> list[Outage]:
         """Return all outages, in order. Raises OSError."""

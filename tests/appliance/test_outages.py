@@ -21,7 +21,7 @@ from appliance.diagnosis.findings import Row
 from appliance.diagnosis.report.repair import Box
 from appliance.diagnosis.verdict import verdict
 from appliance.outages import levels, monthly
-from appliance.outages.book import FOLDER, NAME, OutageBook
+from appliance.outages.book import NAME, OutageBook
 from appliance.outages.keeping import OutageKeeping
 from appliance.outages.levels import Month
 from appliance.outages.outage import Line, Mark, Outage, Service, fold
@@ -148,7 +148,7 @@ def test_a_line_that_was_cut_off_costs_nothing_else(tmp_path):
     archive = Archive(tmp_path)
     book = OutageBook(archive)
     book.add(lines((0, WELL), (10, CARRIER)))
-    with (tmp_path / FOLDER / NAME).open("ab") as torn:
+    with (tmp_path / "agent" / NAME).open("ab") as torn:
         torn.write(b'{"outage":"telephony')
     book.add([Line(outage=book.outages()[0].id, mark=Mark.NOTIFIED, at_ns=BEGIN + 30 * NS)])
     assert at_s(book.outages()[0].notified_ns) == 30
