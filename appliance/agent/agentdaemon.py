@@ -65,6 +65,8 @@ from uploader.settings import TargetSettings
 
 TURN_S = 0.5
 LOOK_S = 2.0
+SAVE_S = 2.0
+"""How long what is no alarm may wait to be brought to the disk, which recordings need more."""
 MAX_TOPIC = 256
 """Characters of a response topic."""
 _PLACE, _DAY, _RUNNING, _NOTIFIED = "ledger place", "day", "running", "notified"
@@ -144,6 +146,8 @@ class AgentDaemon:
         """Why the last look failed."""
         self._began_s = 0.0
         """When the last look began."""
+        self._saved_s = 0.0
+        """When something was brought to the disk last."""
         self._kept = ""
         """What was written of the notes last."""
         self._running = identity.boot_id
@@ -258,7 +262,7 @@ class AgentDaemon:
             self._herald.announce(*self._announcement())
         self._tell_standing()
         self._tell_changes()
-        self._save()
+        self._save(now=True)
 
     def _announcement(self) -> tuple[str, bytes]:
         identity, prefix = self._settings.identity, self._settings.mqtt.home_assistant_prefix
@@ -270,7 +274,7 @@ class AgentDaemon:
         """The last words, before the connection is closed in good order."""
         self._running = ""
         self._herald.event(clocks.read().real_ns, EventName.AGENT_STOPPED)
-        self._save()
+        self._save(now=True)
 
     def _connect(self) -> None:
         settings = self._settings
@@ -347,13 +351,16 @@ class AgentDaemon:
             qualifier = f" ({alarm.key.qualifier})" if alarm.key.qualifier else ""
             self._teller.tell(f"alarm {told}: {alarm.key.name}{qualifier}: {alarm.key.resource}")
 
-    def _save(self) -> None:
-        """Bring everything to the disk that is not there yet."""
+    def _save(self, *, now: bool = False) -> None:
+        """Bring everything to the disk that is not there yet: alarms at once, the rest in a moment or `now`."""
         notes = self._notes()
         shelved = sorted((key.id, one.until_ns) for key, one in self._table.shelved.items())
         kept = msgspec.json.encode([notes, shelved]).decode()
-        if not (self._herald.has_news or self._book.has_news or kept != self._kept):
+        has_news = self._herald.has_news or kept != self._kept
+        is_due = now or self._book.has_news or time.monotonic() >= self._saved_s + SAVE_S
+        if not (is_due and (has_news or self._book.has_news)):
             return
+        self._saved_s = time.monotonic()
 
         def write(connection: sqlite3.Connection) -> None:
             self._book.write(connection, self._table)

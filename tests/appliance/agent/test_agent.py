@@ -42,6 +42,7 @@ commands = ["ack", "health", "alarms"]
 home_assistant = true
 home_assistant_prefix = "rec/ha"
 """
+REPOSITORY = Path(__file__).parents[3]
 ROOT = "rec/v1/Example K.K./Osaka/RB-1"
 VALIDATORS = {
     identity(message): jsonschema.Draft202012Validator(
@@ -82,15 +83,15 @@ class Box:
         with self.lines.open("ab") as lines:
             lines.write(msgspec.json.encode(entry) + b"\n")
 
+    @property
+    def command(self):
+        words = ["-m", "appliance.daemons", "agent", "--config", self.configuration, "--archive", self.root]
+        return [sys.executable, *map(str, words)]
+
     @contextmanager
     def agent(self):
         """The daemon, until the end of the block."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "appliance.daemons", "agent", "--config", str(self.configuration), "--archive",
-             str(self.root)],
-            cwd=Path(__file__).parents[3],
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        process = subprocess.Popen(self.command, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
         try:
             yield process
             process.send_signal(signal.SIGTERM)
@@ -98,16 +99,6 @@ class Box:
         finally:
             process.kill()
             process.wait()
-
-    def rokubox(self, *words):
-        """A command about this archive."""
-        return subprocess.run(
-            [sys.executable, "-m", "appliance", *words, "--archive", str(self.root)],
-            cwd=Path(__file__).parents[3],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
 
 
 def told(noc, end):
@@ -144,6 +135,9 @@ def test_from_a_start_to_a_clean_stop(tmp_path):
         with box.agent():
             noc.wait(lambda: noc.of("/health") and noc.of("/info"), "birth")
             noc.wait(lambda: (forgotten, b"") in [(topic, payload) for topic, payload, *_ in noc.messages], "forgotten")
+            second = subprocess.run(box.command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+            assert (second.returncode, second.stderr.count("\n")) == (2, 1)
+            assert "another rokubox-agent watches this archive" in second.stderr
             box.concern(Concern.BIT_ROT)
             box.call(2, outcome=Outcome.NOT_RECORDED, reasons=(Reason.NO_MEDIA,), parts=(), origin_at=None)
             box.call(3)
