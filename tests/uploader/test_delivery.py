@@ -102,6 +102,7 @@ def test_erased_here_when_every_target_has_it(root: Path, there: Path, tmp_path:
     assert len([entry for entry in entries[:first] if getattr(entry, "kind", "") == "delivery"]) >= 2
 
 
+@pytest.mark.thorough
 def test_what_waits_is_not_evicted(root: Path, tmp_path: Path) -> None:
     """Neither what is in the queue nor what the uploader has not seen; what is delivered may go."""
     make(root, 3, parts=1)
@@ -152,6 +153,7 @@ def test_receipts_wait_for_the_archives_owner(root: Path, there: Path, tmp_path:
             until(lambda: (told := status(root)) and not told.trouble, root)
 
 
+@pytest.mark.thorough
 def test_a_recording_that_is_damaged_here_is_reported_and_not_delivered(
     root: Path, there: Path, tmp_path: Path
 ) -> None:

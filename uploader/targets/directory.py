@@ -1,15 +1,15 @@
 """A directory: another disk, or a share that the system has mounted.
 
 A directory that is not there is never made: the mount is missing, and what was written would fill our own disk. Calls
-that may hang with a network file system run in a thread.
+may hang with a network file system, so they are made in threads.
 """
 
-import asyncio
 import errno
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
 
 from uploader.errors import ParcelError, TargetError
@@ -17,6 +17,7 @@ from uploader.parcel import CHUNK_BYTES, Parcel
 from uploader.proof import Proof
 from uploader.settings import TargetSettings
 from uploader.targets import filedelivery
+from uploader.targets.aside import Aside
 
 T = TypeVar("T")
 _OWN = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR)
@@ -28,13 +29,14 @@ class DirectoryTarget:
 
     def __init__(self, settings: TargetSettings) -> None:
         self._root = Path(settings.path)
+        self._aside = Aside(settings.parallel)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator["DirectorySession"]:
         """As `Target.session`."""
-        if not await asyncio.to_thread(self._root.is_dir):
+        if not await self._aside.call(self._root.is_dir):
             raise TargetError("the directory is not there; is it mounted?")
-        yield DirectorySession(self._root)
+        yield DirectorySession(self._root, self._aside)
 
 
 class DirectorySession:
@@ -42,8 +44,9 @@ class DirectorySession:
 
     resumes = True
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, aside: Aside) -> None:
         self._root = root
+        self._aside = aside
 
     async def deliver(self, parcel: Parcel) -> Proof:
         """As `Session.deliver`."""
@@ -51,10 +54,14 @@ class DirectorySession:
 
     async def size(self, path: str) -> int | None:
         """As in `FileAccess`."""
-        try:
-            return await _aside(lambda: os.lstat(self._root / path).st_size)
-        except FileNotFoundError:
-            return None
+
+        def look() -> int | None:
+            try:
+                return os.lstat(self._root / path).st_size
+            except FileNotFoundError:
+                return None
+
+        return await self._call(look)
 
     async def make_folder(self, path: str) -> None:
         """As in `FileAccess`."""
@@ -67,30 +74,23 @@ class DirectorySession:
                     folder.mkdir(exist_ok=True)
                     _sync(folder.parent)
 
-        await _aside(make)
+        await self._call(make)
 
     async def write(self, path: str, first: int, _size_bytes: int, chunks: AsyncIterator[bytes]) -> None:
         """As in `FileAccess`."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = await _aside(lambda: os.open(self._root / path, flags, 0o640))
-        try:
+        async with self._opened(path, os.O_WRONLY | os.O_CREAT) as file:
             async for chunk in chunks:
-                await _aside(_write_all, descriptor, chunk, first)
+                await self._call(file.write_all, chunk, first)
                 first += len(chunk)
-            await _aside(os.fsync, descriptor)
-            # So that reading back asks the disk, or the server of a mounted share.
-            await _aside(os.posix_fadvise, descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        finally:
-            await _aside(os.close, descriptor)
+            await self._call(file.sync)
 
     async def read(self, path: str) -> AsyncGenerator[bytes, None]:
         """As in `FileAccess`."""
-        descriptor = await _aside(lambda: os.open(self._root / path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
-        try:
-            while chunk := await _aside(os.read, descriptor, CHUNK_BYTES):
+        first = 0
+        async with self._opened(path, os.O_RDONLY) as file:
+            while chunk := await self._call(file.read, first):
                 yield chunk
-        finally:
-            await _aside(os.close, descriptor)
+                first += len(chunk)
 
     async def rename(self, path: str, final: str) -> None:
         """As in `FileAccess`."""
@@ -102,35 +102,59 @@ class DirectorySession:
             os.rename(self._root / path, self._root / final)
             _sync((self._root / final).parent)
 
-        await _aside(rename)
+        await self._call(rename)
 
     async def remove(self, path: str) -> None:
         """As in `FileAccess`."""
-        await _aside(lambda: (self._root / path).unlink(missing_ok=True))
+        await self._call((self._root / path).unlink, missing_ok=True)
+
+    @asynccontextmanager
+    async def _opened(self, path: str, flags: int) -> AsyncIterator["_File"]:
+        file = await self._call(_File, self._root / path, flags)
+        try:
+            yield file
+        finally:
+            self._aside.later(file.close)
+
+    async def _call(self, function: Callable[..., T], *arguments: object, **named: object) -> T:
+        """Make a call aside; what it raises speaks of the target."""
+        try:
+            return await self._aside.call(function, *arguments, **named)
+        except OSError as error:
+            kind = ParcelError if error.errno in _OWN else TargetError
+            raise kind(f"the directory: {error.strerror}") from error
 
 
-async def _aside(call: Callable[..., T], *arguments: object) -> T:
-    """Make a call in a thread; what it raises speaks of the target."""
-    with _reported():
-        return await asyncio.to_thread(call, *arguments)
+class _File:
+    """An open file. Whoever closes it waits for a call that hangs: a number that is used again is another file's."""
 
+    def __init__(self, path: Path, flags: int) -> None:
+        self._descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+        self._lock = Lock()
 
-@contextmanager
-def _reported() -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        kind = ParcelError if error.errno in _OWN else TargetError
-        raise kind(f"the directory: {error.strerror}") from error
+    def write_all(self, chunk: bytes, first: int) -> None:
+        """All of it, at `first`."""
+        left = memoryview(chunk)
+        with self._lock:
+            while left:
+                written = os.pwrite(self._descriptor, left, first)
+                left, first = left[written:], first + written
 
+    def sync(self) -> None:
+        """To the disk, and out of memory: reading back asks the disk, or the server of a mounted share."""
+        with self._lock:
+            os.fsync(self._descriptor)
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
-def _write_all(descriptor: int, chunk: bytes, first: int) -> None:
-    left = memoryview(chunk)
-    while left:
-        written = os.pwrite(descriptor, left, first)
-        left, first = left[written:], first + written
+    def read(self, first: int) -> bytes:
+        """Some bytes; none at the end."""
+        with self._lock:
+            return os.pread(self._descriptor, CHUNK_BYTES, first)
+
+    def close(self) -> None:
+        """Once nothing else is done with it."""
+        with self._lock:
+            os.close(self._descriptor)
 
 
 def _sync(folder: Path) -> None:

@@ -5,12 +5,13 @@ is read back. Version 3 of the protocol has one "failure" for a full disk and fo
 target's.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import cast
 
 import asyncssh
-from asyncssh import SFTPClient, SFTPError, SFTPNoSuchFile
+from asyncssh import SFTPClient, SFTPClientFile, SFTPError, SFTPNoSuchFile
 
 from uploader.errors import ParcelError, TargetError
 from uploader.parcel import CHUNK_BYTES, Parcel
@@ -38,16 +39,16 @@ class SftpTarget:
     async def session(self) -> AsyncIterator["SftpSession"]:
         """As `Target.session`."""
         with _reported():
-            async with (
-                asyncssh.connect(
-                    self._settings.host,
-                    self._settings.parts.port or PORT,
-                    options=self._options(),
-                    known_hosts=([asyncssh.import_public_key(key) for key in self._settings.host_keys], [], []),
-                ) as connection,
-                connection.start_sftp_client() as client,
-            ):
-                yield SftpSession(client, self._root)
+            connection = await asyncssh.connect(
+                self._settings.host,
+                self._settings.parts.port or PORT,
+                options=self._options(),
+                known_hosts=([asyncssh.import_public_key(key) for key in self._settings.host_keys], [], []),
+            )
+            try:
+                yield SftpSession(await connection.start_sftp_client(), self._root)
+            finally:
+                connection.abort()  # everything has been answered by now, or never will be
 
     def _options(self) -> asyncssh.SSHClientConnectionOptions:
         settings = self._settings
@@ -105,7 +106,7 @@ class SftpSession:
 
     async def write(self, path: str, first: int, _size_bytes: int, chunks: AsyncIterator[bytes]) -> None:
         """As in `FileAccess`."""
-        async with self._client.open(self._at(path), "r+b" if first else "wb") as file:
+        async with self._opened(path, "r+b" if first else "wb") as file:
             async for chunk in chunks:
                 await file.write(chunk, first)
                 first += len(chunk)
@@ -115,10 +116,22 @@ class SftpSession:
     async def read(self, path: str) -> AsyncGenerator[bytes, None]:
         """As in `FileAccess`."""
         first = 0
-        async with self._client.open(self._at(path), "rb") as file:
+        async with self._opened(path, "rb") as file:
             while chunk := cast(bytes, await file.read(CHUNK_BYTES, first)):
                 yield chunk
                 first += len(chunk)
+
+    @asynccontextmanager
+    async def _opened(self, path: str, mode: str) -> AsyncIterator[SFTPClientFile]:
+        file = await self._client.open(self._at(path), mode)
+        try:
+            yield file
+        except asyncio.CancelledError:
+            raise  # no answer is waited for; the server closes it with the connection
+        except BaseException:
+            await file.close()
+            raise
+        await file.close()
 
     async def rename(self, path: str, final: str) -> None:
         """As in `FileAccess`. The protocol's own rename does not replace a file (draft-ietf-secsh-filexfer-02, 6.5)."""

@@ -8,6 +8,7 @@ import asyncio
 import errno
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import smbclient
@@ -27,6 +28,7 @@ from uploader.parcel import CHUNK_BYTES, Parcel
 from uploader.proof import Proof
 from uploader.settings import TargetSettings
 from uploader.targets import filedelivery
+from uploader.targets.aside import Aside
 from uploader.targets.contract import Patience
 from uploader.targets.credentials import secret
 
@@ -43,6 +45,7 @@ class SmbTarget:
     def __init__(self, settings: TargetSettings, patience: Patience) -> None:
         self._settings = settings
         self._patience = patience
+        self._aside = Aside(settings.parallel)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator["SmbSession"]:
@@ -62,13 +65,12 @@ class SmbTarget:
             )
 
         try:
-            await _aside(connect)
-            yield SmbSession("\\\\" + settings.host + "\\" + settings.folder.replace("/", "\\"), options)
+            await _call(self._aside, connect)
+            yield SmbSession(self._aside, "\\\\" + settings.host + "\\" + settings.folder.replace("/", "\\"), options)
         finally:
             # The connection is cut: what still waits for it in a thread ends.
             for connection in connections.values():
-                with suppress(Exception):
-                    await asyncio.to_thread(connection.disconnect, close=False)
+                self._aside.later(partial(connection.disconnect, close=False))
 
 
 class SmbSession:
@@ -76,7 +78,8 @@ class SmbSession:
 
     resumes = True
 
-    def __init__(self, root: str, options: dict[str, Any]) -> None:
+    def __init__(self, aside: Aside, root: str, options: dict[str, Any]) -> None:
+        self._aside = aside
         self._root = root
         self._options = options
         self._folders: set[str] = set()
@@ -104,28 +107,35 @@ class SmbSession:
 
     async def write(self, path: str, first: int, _size_bytes: int, chunks: AsyncIterator[bytes]) -> None:
         """As in `FileAccess`."""
-        file = await self._call(smbclient.open_file, path, mode="r+b" if first else "wb", buffering=0)
-        try:
+        async with self._opened(path, mode="r+b" if first else "wb") as file:
             async for chunk in chunks:
-                await _aside(_write_all, file, chunk, first)
+                await _call(self._aside, _write_all, file, chunk, first)
                 first += len(chunk)
-            await _aside(file.flush)
-        finally:
-            await _aside(_close, file)
+            await _call(self._aside, file.flush)
 
     async def read(self, path: str) -> AsyncGenerator[bytes, None]:
         """As in `FileAccess`."""
-        file = await self._call(smbclient.open_file, path, mode="rb", buffering=0, share_access="r")
-        try:
-            while chunk := await _aside(file.read, CHUNK_BYTES):
+        async with self._opened(path, mode="rb", share_access="r") as file:
+            while chunk := await _call(self._aside, file.read, CHUNK_BYTES):
                 yield chunk
-        finally:
-            await _aside(_close, file)
+
+    @asynccontextmanager
+    async def _opened(self, path: str, **how: str) -> AsyncIterator[Any]:
+        file = await self._call(smbclient.open_file, path, buffering=0, **how)
+        try:
+            yield file
+        except asyncio.CancelledError:
+            _give_up(file)  # no answer is waited for; the connection is cut
+            raise
+        except BaseException:
+            await _call(self._aside, _close, file)
+            raise
+        await _call(self._aside, _close, file)
 
     async def rename(self, path: str, final: str) -> None:
         """As in `FileAccess`."""
         try:
-            await _aside(smbclient.rename, self._at(path), self._at(final), **self._options)
+            await _call(self._aside, smbclient.rename, self._at(path), self._at(final), **self._options)
         except _ExistsError as error:
             raise ParcelError(filedelivery.CONFLICT) from error
 
@@ -135,7 +145,7 @@ class SmbSession:
             await self._call(smbclient.remove, path)
 
     async def _call(self, call: Callable[..., T], path: str, **more: object) -> T:
-        return await _aside(call, self._at(path), **more, **self._options)
+        return await _call(self._aside, call, self._at(path), **more, **self._options)
 
     def _at(self, path: str) -> str:
         return f"{self._root}\\" + path.replace("/", "\\")
@@ -149,10 +159,10 @@ class _MissingError(TargetError):
     """The name, or a folder in it, is not there."""
 
 
-async def _aside(call: Callable[..., T], *arguments: object, **named: object) -> T:
+async def _call(aside: Aside, call: Callable[..., T], *arguments: object, **named: object) -> T:
     """Make a call in a thread; what it raises is told in words that name no file."""
     try:
-        return await asyncio.to_thread(call, *arguments, **named)
+        return await aside.call(call, *arguments, **named)
     except SMBOSError as error:
         if error.errno == errno.EEXIST:
             raise _ExistsError("the name is taken") from error
@@ -182,5 +192,10 @@ def _close(file: Any) -> None:
     try:
         file.close()
     except Exception:
-        file.fd._connected = False  # the server closes it with the connection; the library would tell its name
+        _give_up(file)
         raise
+
+
+def _give_up(file: Any) -> None:
+    """The server closes it with the connection; the library would complain of it, by name."""
+    file.fd._connected = False
