@@ -66,6 +66,7 @@ FIGURES: Final[Mapping[str, Text]] = MappingProxyType(
         "days_left": Text("残り日数", "days left"),
         "speed": Text("速度", "speed"),
         "took": Text("所要時間", "took"),
+        "deliveries_waiting": Text("配送待ち", "deliveries waiting"),
         "samples": Text("サンプル", "samples"),
         "samples_wrong": Text("不一致サンプル", "samples that differ"),
         "arp_unanswered": Text("応答のない ARP", "ARP requests unanswered"),

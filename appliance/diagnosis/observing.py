@@ -195,6 +195,7 @@ class Watch:
         return testcall.latest(self._archive)
 
     def _way_probes(self) -> list[_Timed]:
+        run, names_of = self._archive.run, tuple(target.name for target in self._configuration.target)
         management, probe, mqtt = self._configuration.management, self._configuration.probe, self._configuration.mqtt
         timed = [
             _Timed(steps=(Step.GATEWAY,), ask=_gateway, every_s=_OFTEN_S),
@@ -204,7 +205,7 @@ class Watch:
                 ask=lambda way: _names(names.servers(management.dns), probe.dns_name, way),
                 every_s=_OFTEN_S,
             ),
-            _Timed(steps=(Step.UPLOAD,), ask=lambda _: [_not_configured(Step.UPLOAD)], every_s=_MINUTE_S),
+            _Timed(steps=(Step.UPLOAD,), ask=lambda _: services.targets(run, names_of), every_s=_OFTEN_S),
         ]
         if management.ntp:
             timed.append(_Timed(steps=(Step.CLOCK,), ask=lambda way: _time(management.ntp, way), every_s=_MINUTE_S))

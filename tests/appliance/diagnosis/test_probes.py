@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import pytest
 import trustme
 
 from appliance import cli
+from appliance.condition import observed
 from appliance.diagnosis.evidence import Cause, State, Step
 from appliance.diagnosis.probes import disk, echo, machine, names, neighbour, options, ports, services, timekeeping
 from appliance.diagnosis.probes.timekeeping import ClockWatch
@@ -29,6 +31,8 @@ from capture.bootline import ClockReading
 from capture.discipline import Discipline
 from storage.archive import Archive
 from storage.disk import Disk
+from uploader import status as upload_status
+from uploader.status import TargetStatus, UploadStatus
 
 WAY = WayOut(interface="", gateway="", networks=())
 HERE = "127.0.0.1"
@@ -183,6 +187,39 @@ def test_own_certificates(days, state, cause, tmp_path):
     made.cert_chain_pems[0].write_to_path(file)
     [check] = services.own_certificates([str(file), ""])
     assert (check.step, check.state, check.cause) == (Step.CERTIFICATES, state, cause)
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "cause"),
+    [
+        ({}, State.OK, Cause.NONE),
+        ({"failures": 3, "error": "refused"}, State.NG, Cause.UNREACHABLE),
+        ({"overdue": True}, State.NG, Cause.OVERDUE),
+        ({"success_ns": 0}, State.NOT_OBSERVABLE, Cause.NO_TRAFFIC),
+    ],
+)
+def test_delivery_targets_as_the_uploader_sees_them(changes, state, cause, tmp_path):
+    now = time.time_ns()
+    target = TargetStatus(
+        name="nas",
+        waiting=0,
+        oldest_s=0,
+        oldest_ns=None,
+        overdue=False,
+        given_up=0,
+        failures=0,
+        error="",
+        error_ns=0,
+        success_ns=now,
+        delivered=1,
+        delivered_bytes=1,
+    )
+    status = UploadStatus(at_ns=now, trouble="", targets=(replace(target, **changes),))
+    observed.write(tmp_path, upload_status.NAME, status)
+    [check] = services.targets(tmp_path, ["nas"])
+    assert (check.step, check.state, check.cause) == (Step.UPLOAD, state, cause)
+    assert services.targets(tmp_path / "none", ["nas"])[0].state is State.UNKNOWN
+    assert services.targets(tmp_path, [])[0].state is State.NOT_OBSERVABLE
 
 
 def test_own_certificates_that_are_missing():

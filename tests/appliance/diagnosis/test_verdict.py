@@ -3,13 +3,14 @@
 import itertools
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.diagnosis import figures, texts
+from appliance.diagnosis import figures, page, texts
 from appliance.diagnosis.domains import BEYOND, Domain
 from appliance.diagnosis.evidence import OWN_SIDE, Cause, Check, Evidence, Role, State, Step
 from appliance.diagnosis.findings import Row
@@ -18,6 +19,7 @@ from appliance.show.labels import Language
 from tests.appliance.diagnosis.evidence_of import FAULTS, LEG, NOW, WINDOW, healthy, with_check, with_port, with_wire
 
 NAMES = sorted(FAULTS)
+PAGE = Path(__file__).parents[3] / "docs" / "faults.md"
 BLAMES_NOBODY_ELSE = {Row.OVERLOAD, Row.SPAN_LINK_DOWN, Row.NO_FRAMES, Row.ONLY_GROUP, Row.ONE_DIRECTION}
 
 
@@ -257,3 +259,7 @@ def test_the_worst_of_several_targets_is_shown_and_all_are_listed():
     assert rung.state is State.NG
     assert len(rung.checks) == 2
     assert not found.named
+
+
+def test_the_page_of_findings_is_up_to_date():
+    assert PAGE.read_text() == page.page(), "python -m appliance.diagnosis.page > docs/faults.md"
