@@ -15,8 +15,8 @@ Made from `appliance/diagnosis/texts.py`: `python -m appliance.diagnosis.page > 
 `rokubox selftest` checks everything bottom up and tells whose fault a fault is: **appliance** (this box), **mirror**
 (the SPAN set-up), **lan** (the customer's switch, cables, telephones, PBX), **vpn** (access line, VPN router, path),
 **carrier**, **endpoint** (one telephone), a set of them, or nobody ("not observable"). Our own side comes first:
-neither VPN nor carrier is named while one of the checks marked with `*` fails or was not made. What is held back is shown,
-with what has to be settled first. What a box cannot observe is declared in `[probe] not_observable`.
+neither VPN nor carrier is named while one of the checks marked with `*` fails or was not made. What is held back is
+shown, with what has to be settled first. What a box cannot observe is declared in `[probe] not_observable`.
 
 切り分け診断の結果一覧です。`*` の検査が完了し正常であるまで、VPN や通信事業者を原因とは判定しません。
 
