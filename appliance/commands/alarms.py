@@ -44,6 +44,7 @@ def add(commands: Commands) -> None:
     archive_argument(parser)
     parser.add_argument("action", nargs="?", choices=ACTIONS, default="list", help="see below (default: list)")
     parser.add_argument("alarm", nargs="?", default="", metavar="ALARM", help="id, number or type")
+    parser.add_argument("--who", default=None, metavar="NAME", help="of ack and shelve: who (default: the login name)")
     parser.add_argument("--comment", default="", help="of ack, shelve, report: what else there is to say")
     parser.add_argument("--hours", type=int, default=8, metavar="N", help="of shelve: 1 to 168 (default: 8)")
     parser.add_argument("--seconds", type=int, default=60, metavar="N", help="of test: 1 to 3600 (default: 60)")
@@ -79,6 +80,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _order(arguments: argparse.Namespace, archive: Archive) -> None:
     from appliance.agent import agentsocket
     from appliance.agent.agentsocket import Asked
+    from appliance.custody import attribution
     from appliance.telemetry.statefile import DIRECTORY
 
     given: dict[str, Fact]
@@ -95,5 +97,6 @@ def _order(arguments: argparse.Namespace, archive: Archive) -> None:
             given = {"alarm": arguments.alarm, "comment": arguments.comment}
         case _:
             given = {"alarm": arguments.alarm}
-    outcome = agentsocket.ask(archive.root / DIRECTORY, Asked(order=arguments.action, arguments=given))
+    asked = Asked(order=arguments.action, by=attribution.who(arguments), arguments=given)
+    outcome = agentsocket.ask(archive.root / DIRECTORY, asked)
     print(f"{outcome.facts.get('alarm', arguments.alarm)}: {arguments.action}")
