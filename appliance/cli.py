@@ -22,6 +22,7 @@ from appliance.commands import (
     operations,
     outages,
     prove,
+    provision,
     record,
     reindex,
     report,
@@ -93,6 +94,7 @@ COMMANDS = (
     alarms,
     certificates,
     noc,
+    provision,
 )
 """In the order of `--help`."""
 

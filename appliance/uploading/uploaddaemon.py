@@ -13,7 +13,6 @@ import fcntl
 import os
 import random
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +21,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from appliance.condition import observed
-from appliance.supervision import servicenotify
+from appliance.supervision import servicelog, servicenotify
 from appliance.supervision.orphan import Parent
 from appliance.uploading.clerk import AT_ONCE, FAILURES, Clerk
 from storage.archive import Archive
@@ -226,5 +225,4 @@ def _boot_s() -> float:
 
 
 def _tell(line: str) -> None:
-    with suppress(OSError):
-        print(f"rokubox-upload: {line}", file=sys.stderr, flush=True)
+    servicelog.say("rokubox-upload", line)

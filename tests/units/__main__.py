@@ -23,18 +23,26 @@ def main() -> int:
         folder = Path(name)
         folder.chmod(0o755)
         (folder / "archive").mkdir()
+        with booted(installed, folder / "archive") as container:
+            proven = [
+                _is_proven(lambda: stories.activated(container)),
+                _is_proven(lambda: stories.first_boot(container)),
+            ]
+            told = "" if all(proven) else container.log(300)
+            container.power_off()
         begun = time.monotonic()
         with booted(installed, folder / "archive") as container:
-            all_proven = [
+            proven += [
                 _is_proven(lambda: stories.boot(container, begun)),
                 _is_proven(lambda: stories.replugged(container)),
                 _is_proven(lambda: stories.calls(container, folder)),
                 _is_proven(lambda: stories.upkeep(container)),
+                _is_proven(lambda: stories.firewall(container)),
                 _is_proven(lambda: stories.bad_configuration(container)),
             ]
-            if not all(all_proven):
-                print(container.log(300))
-        return int(not all(all_proven))
+            if not all(proven):
+                print(told, container.log(300))
+        return int(not all(proven))
 
 
 def _is_proven(tell: Callable[[], Story]) -> bool:

@@ -1,4 +1,4 @@
-"""A container that boots the tree with systemd as its first process, and a mirror port `span0` on its own cable."""
+"""A container that boots the tree with systemd as its first process; its mirror port `span0` has a cable of its own."""
 
 import contextlib
 import os
@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tests.crash.span import SWITCH_PORT, Span
 
+MANAGEMENT, OUTSIDE = "mgmt0", "m0"
+"""The management port, and what it is plugged into."""
 _LIMIT_S = 120.0
 # systemd 252 in the container wants the unified hierarchy of control groups; a host may have another one.
 _BOOT = """
@@ -49,6 +51,18 @@ class Container:
         assert not check or told.returncode == 0, f"{' '.join(command)}: {told.stdout}{told.stderr}"
         return told.stdout.strip()
 
+    def succeeds(self, *command: str) -> bool:
+        """Whether a command ends well."""
+        try:
+            self.run(*command)
+        except AssertionError:
+            return False
+        return True
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file in it, and make its folder."""
+        self.run("sh", "-c", 'mkdir -p "$(dirname "$1")" && printf %s "$2" >"$1"', "write", path, text)
+
     def shows(self, unit: str, name: str) -> str:
         """A property of a unit."""
         return self.run("systemctl", "show", "--property", name, "--value", unit)
@@ -77,6 +91,11 @@ class Container:
         """The journal's end."""
         return self.run("journalctl", "--boot", "--no-pager", "--output=short-monotonic", f"--lines={lines}")
 
+    def power_off(self) -> None:
+        """As a technician would."""
+        self.run("systemctl", "poweroff", check=False)
+        self._process.wait(_LIMIT_S)
+
     def replug(self) -> None:
         """Take the mirror port's adapter out, and put another one in."""
         self.run("ip", "link", "delete", "span0")
@@ -97,6 +116,7 @@ def booted(tree: Path, archive: Path) -> Iterator[Container]:
     try:
         options = [f"--directory={tree}", f"--bind={archive}:/var/lib/rokubox"]
         cable = ["--private-network", f"--network-veth-extra={SWITCH_PORT}:span0"]
+        cable += [f"--network-veth-extra={OUTSIDE}:{MANAGEMENT}"]
         command = ["unshare", "--mount", "--propagation=private", "bash", "-euc", _BOOT, "boot"]
         process = subprocess.Popen(
             where.within(*command, *options, *cable, *_AS_A_MACHINE),

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from tests.crash.calls import Plan
 from tests.crash.chronicle import Chronicle
 from tests.crash.proof import prove
 from tests.crash.span import SWITCH_PORT, Sender
-from tests.units.container import Container, wait_until
+from tests.units.container import MANAGEMENT, OUTSIDE, Container, wait_until
 
 CAPTURE, ASSEMBLE = "rokubox-capture.service", "rokubox-assemble.service"
 CONFIGURATION = "/etc/rokubox/rokubox.toml"
@@ -32,6 +33,36 @@ class Story:
         """Note a problem unless something is so."""
         if not is_so:
             self.problems.append(otherwise)
+
+
+def activated(container: Container) -> Story:
+    """What `make install` does at its end leaves services that begin with the next boot, and none before."""
+    story = Story(title="installed")
+    container.run("/root/activate")
+    for unit in ("rokubox.target", CAPTURE, ASSEMBLE, "rokubox-agent.service", "rokubox-upload.service"):
+        story.expect(container.run("systemctl", "is-enabled", unit, check=False) == "enabled", f"{unit} is not enabled")
+        story.expect(not container.is_active(unit), f"{unit} was started")
+    return story
+
+
+def first_boot(container: Container) -> Story:
+    """A medium's configuration is taken when it is right, answered on the medium, and taken once."""
+    story = Story(title="configuration and keys from a medium")
+    unit, mount = "rokubox-firstboot.service", "run-rokubox-medium.mount"
+    container.run("mkdir", "-p", "/root/medium/keys")
+    # In place of a stick, which a container cannot have.
+    container.write(f"/run/systemd/system/{mount}.d/test.conf", "[Mount]\nWhat=/root/medium\nOptions=bind\n")
+    container.run("systemctl", "daemon-reload")
+    good = container.run("cat", CONFIGURATION) + '\n[site]\nsite = "osaka"\n'
+    for text, taken in ((good + "mistyped = 1\n", False), (good, True), (good + 'serial = "1"\n', False)):
+        container.write("/root/medium/rokubox.toml", text)
+        container.run("systemctl", "start", unit, check=False)
+        wait_until(lambda: not container.is_active(mount), container.log)
+        is_there = container.run("cat", CONFIGURATION) == text.strip()
+        story.expect(is_there == taken, f"taken: {is_there}, expected: {taken}; {text}")
+        told = container.run("head", "-n", "1", "/root/medium/rokubox-result.txt").strip()
+        story.done.append(told)
+    return story
 
 
 def boot(container: Container, begun_s: float) -> Story:
@@ -88,8 +119,7 @@ def _expect_confined(story: Story, container: Container, unit: str, user: str, c
 def calls(container: Container, folder: Path) -> Story:
     """Capture and assembly are killed and stopped under calls: the manager brings them back, and nothing is missing."""
     story = Story(title=f"killed and stalled under {PLAN.lines} calls at a time")
-    container.run("mkdir", "-p", f"/run/systemd/system/{ASSEMBLE}.d")
-    container.run("sh", "-c", f"printf '[Service]\\nWatchdogSec=5s\\n' >/run/systemd/system/{ASSEMBLE}.d/test.conf")
+    container.write(f"/run/systemd/system/{ASSEMBLE}.d/test.conf", "[Service]\nWatchdogSec=5s\n")
     container.run("systemctl", "daemon-reload")
     container.run("systemctl", "restart", ASSEMBLE)
     container.wait_active(CAPTURE, ASSEMBLE)
@@ -171,6 +201,42 @@ def _ask(story: Story, container: Container, errand: str) -> None:
     story.done.append(f"{unit}: exit code {code}")
     story.expect(code == "0", f"{unit} ended with {code}")
     wait_until(lambda: not container.run("ls", folder), container.log)
+
+
+def firewall(container: Container) -> Story:
+    """On the management port nothing comes in but answers, and what is configured."""
+    story = Story(title="nothing comes in but answers and what is configured")
+    subprocess.run(["ip", "-n", container.where.name, "address", "add", "192.0.2.1/24", "dev", OUTSIDE], check=True)
+    subprocess.run(["ip", "-n", container.where.name, "link", "set", OUTSIDE, "up"], check=True)
+    container.run("ip", "address", "add", "192.0.2.2/24", "dev", MANAGEMENT)
+    container.run("ip", "link", "set", MANAGEMENT, "up")
+    container.run("systemd-run", "--unit=listening", "python3", "-m", "http.server", "445")
+    wait_until(lambda: _is_let_in(container), container.log)
+    container.run("systemctl", "start", "rokubox-firewall")
+    story.expect(not _is_let_in(container), "a connection comes in")
+    serving = [sys.executable, "-m", "http.server", "8080", "--bind", "192.0.2.1"]
+    with subprocess.Popen(
+        container.where.within(*serving), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as out:
+        ask = "import socket; socket.create_connection(('192.0.2.1', 8080), 2)"
+        wait_until(lambda: container.succeeds("python3", "-c", ask), container.log)
+        out.kill()
+    container.write(
+        "/etc/rokubox/firewall.d/share.nft",
+        "add element inet rokubox_management services { tcp . 445 }\n"
+        "add element inet rokubox_management readers { 192.0.2.0/24 }\n",
+    )
+    container.run("systemctl", "reload", "rokubox-firewall")
+    story.expect(_is_let_in(container), "what is configured does not come in")
+    container.run("systemctl", "stop", "listening")
+    return story
+
+
+def _is_let_in(container: Container) -> bool:
+    """Whether a connection to the box from its network comes about."""
+    ask = "import socket; socket.create_connection(('192.0.2.2', 445), 1)"
+    command = container.where.within(sys.executable, "-c", ask)
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _self_test(story: Story, container: Container) -> None:

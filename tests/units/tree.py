@@ -10,10 +10,6 @@ REPOSITORY = Path(__file__).parents[2]
 WORK = REPOSITORY / "build" / "units"
 PACKAGES = ("systemd", "systemd-sysv", "udev", "python3", "iproute2", "nftables", "tzdata", "smartmontools")
 """What a server has, and what it takes to run the product; nothing to build it."""
-ENABLED = (
-    *("rokubox.target", "rokubox-capture", "rokubox-assemble", "rokubox-agent", "rokubox-upload", "rokubox-silence"),
-    "systemd-networkd",
-)
 _TOOLS = ("mmdebstrap", "systemd-nspawn", "ip", "unshare", "nsenter")
 
 
@@ -40,5 +36,6 @@ def make() -> Path:
     tree.mkdir()
     subprocess.run(["tar", "-C", str(tree), "-xf", str(base)], check=True)
     subprocess.run(["make", "--silent", "install", f"DESTDIR={tree}"], cwd=REPOSITORY, check=True)
-    subprocess.run(["systemctl", "--quiet", f"--root={tree}", "enable", *ENABLED], check=True)
+    shutil.copy(REPOSITORY / "systemd" / "activate", tree / "root")
+    subprocess.run(["systemctl", "--quiet", f"--root={tree}", "enable", "systemd-networkd"], check=True)
     return tree

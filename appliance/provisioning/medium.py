@@ -1,0 +1,156 @@
+"""Configuration and keys on a medium: checked as a whole, put in place, and answered there.
+
+    MEDIUM/rokubox.toml          the configuration
+           keys/NAME             keys, certificates, passwords that it names as DIRECTORY/keys/NAME
+           rokubox-result.txt    what came of it, for whoever pulls the medium out
+
+Nothing is changed unless everything is right. Keys come first and the configuration last, each complete or not at all:
+a power cut leaves a box with the configuration that it had, and the medium is read again.
+"""
+
+import dataclasses
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from appliance import config
+from appliance.config import Configuration
+from appliance.errors import ConfigurationError
+from storage.disk import FILE_MODE, Directories, Disk, replace_file
+
+CONFIGURATION, KEYS, RESULT = "rokubox.toml", "keys", "rokubox-result.txt"
+MAX_KEY_BYTES = 64 << 10
+MAX_KEYS = 64
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+_FILE_KEY = "_file"
+"""How the names of keys end whose values are files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """What is on a medium, and right."""
+
+    text: bytes
+    """The configuration as it is in the file."""
+    digest: str
+    """Its SHA-256."""
+    keys: Mapping[str, bytes]
+    """Content by name."""
+
+
+def read(medium: Path, directory: Path, archive: str) -> Brought:
+    """Read and check everything; `directory` is where it will go, `archive` where recordings have to go.
+
+    Raises:
+        ConfigurationError: every problem, one a line.
+    """
+    problems: list[str] = []
+    keys = _keys(medium / KEYS, problems)
+    try:
+        configuration = config.read(medium / CONFIGURATION)
+    except ConfigurationError as error:
+        problems[:0] = str(error).replace(f"{medium}/", "").splitlines()
+        raise ConfigurationError("\n".join(problems)) from error
+    if configuration.storage.archive != archive:
+        problems.append(f"{CONFIGURATION}: storage.archive: has to be {archive!r}, the services write nowhere else")
+    for path, file in _files(configuration):
+        if file.parent == directory / KEYS and file.name in keys:
+            continue
+        if not file.exists():
+            wanted = f"{KEYS}/{file.name} on the medium, named as {directory / KEYS / file.name}"
+            problems.append(f"{CONFIGURATION}: {path}: {file} is not on this box; bring {wanted}")
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    assert configuration.text is not None
+    return Brought(text=configuration.text, digest=hashlib.sha256(configuration.text).hexdigest(), keys=keys)
+
+
+def put_in_place(brought: Brought, directory: Path) -> None:
+    """Put everything into the directory. Raises OSError."""
+    disk = Disk()
+    directories = Directories(disk)
+    directories.make(directory / KEYS)
+    for name, content in brought.keys.items():
+        _put(disk, directories, directory / KEYS / name, content)
+    directories.sync()
+    _put(disk, directories, directory / CONFIGURATION, brought.text)
+    directories.sync()
+
+
+def answer(medium: Path, brought: Brought | None, problems: str) -> bool:
+    """Write what came of it onto the medium; False when that cannot be written, as on a CD."""
+    if brought is None:
+        lines = ["rokubox: not accepted, nothing was changed", "受け付けできません。何も変更していません。", problems]
+    else:
+        lines = ["rokubox: accepted", "受け付けました。", f"{CONFIGURATION} sha256 {brought.digest}"]
+        lines += [f"{KEYS}/{name}" for name in sorted(brought.keys)]
+    with suppress(OSError):
+        with (medium / RESULT).open("w", encoding="utf-8", newline="\r\n") as result:
+            result.write("\n".join(lines) + "\n")
+            result.flush()
+            os.fsync(result.fileno())
+        return True
+    return False
+
+
+def _put(disk: Disk, directories: Directories, path: Path, content: bytes) -> None:
+    replace_file(disk, path.with_name(f".{path.name}.tmp-{os.getpid()}"), path, content, mode=FILE_MODE)
+    directories.note(path.parent)
+
+
+def _keys(folder: Path, problems: list[str]) -> dict[str, bytes]:
+    """Content of the files by name; a file that is none of ours is a problem. No folder: no keys."""
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        problems.append(f"{KEYS}: {error.strerror}")
+        return {}
+    if len(names) > MAX_KEYS:
+        problems.append(f"{KEYS}: {len(names)} files, {MAX_KEYS} at most")
+        return {}
+    found = {}
+    for name in names:
+        if not _NAME.fullmatch(name):
+            problems.append(f"{KEYS}/{name!r}: letters, digits, '.', '_' and '-' make a name")
+            continue
+        try:
+            found[name] = _read(folder / name)
+        except (OSError, ValueError) as error:
+            problems.append(f"{KEYS}/{name}: {error.strerror if isinstance(error, OSError) else error}")
+    return found
+
+
+def _read(path: Path) -> bytes:
+    """Raises OSError, or ValueError when it is no file that a key can be."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("not a file")
+        content = file.read(MAX_KEY_BYTES + 1)
+    if len(content) > MAX_KEY_BYTES:
+        raise ValueError(f"larger than {MAX_KEY_BYTES} bytes")
+    return content
+
+
+def _files(configuration: Configuration) -> Iterator[tuple[str, Path]]:
+    """Every file that the configuration names, with its key's path."""
+
+    def walk(value: Any, path: str) -> Iterator[tuple[str, Path]]:
+        if dataclasses.is_dataclass(value):
+            for field in dataclasses.fields(value):
+                yield from walk(getattr(value, field.name), f"{path}.{field.name}".lstrip("."))
+        elif isinstance(value, tuple):
+            for at, each in enumerate(value):
+                yield from walk(each, f"{path}[{at}]")
+        elif isinstance(value, str) and value and path.endswith(_FILE_KEY):
+            yield path, Path(value)
+
+    return walk(configuration, "")
