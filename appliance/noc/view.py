@@ -46,7 +46,7 @@ def overview(fleet: Fleet, boxes: Sequence[Box], now_ns: int, page: Page | None,
     shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for name, right in (
         ("state", False), ("age", True), ("crit", True), ("major", True), ("minor", True), ("warn", True),
-        ("calls", True), ("not rec.", True), ("complete", True), ("disk free", True), ("full in", True),
+        ("calls", True), ("not whole", True), ("complete", True), ("disk free", True), ("full in", True),
         ("customer / site / serial", False),
     ):  # fmt: skip
         shown.add_column(name, justify="right" if right else "left", no_wrap=True)
