@@ -37,6 +37,8 @@ KEPT = 4
 """After so many of a probe's intervals without an answer nothing is known."""
 WIRE_FRESH_NS = 20_000_000_000
 """What the mirror showed is too old then; reports come every few seconds."""
+LEAST_S = 5.0
+"""Nothing is asked oftener, whatever fails."""
 RETRY_S = 3600.0
 """A known call that cannot be made, because that is not permitted here, is not tried all the time."""
 _THREADS = 4
@@ -57,6 +59,8 @@ class _Timed:
     every_s: float
     due_s: float = 0.0
     running: Future[list[Check]] | None = None
+    asked_s: float = -1e9
+    """When it was asked last, monotonic time."""
     asked_ns: int = 0
     """When it was asked last, real time."""
     said: list[Check] = field(default_factory=list)
@@ -127,7 +131,7 @@ class Watch:
         now_s = time.monotonic()
         for probe in self._probes:
             if probe.running is None and now_s >= probe.due_s:
-                probe.due_s = now_s + probe.every_s
+                probe.due_s, probe.asked_s = now_s + probe.every_s, now_s
                 probe.asked_ns = time.time_ns()
                 probe.running = self._pool.submit(probe.ask, way)
 
@@ -147,7 +151,7 @@ class Watch:
         """What lies on the way to something that fails is asked at once: it may be that."""
         for probe in self._probes:
             if failed.steps[0] in _BEHIND.get(probe.steps[0], ()) and probe.asked_ns < failed.asked_ns:
-                probe.due_s = 0.0
+                probe.due_s = min(probe.due_s, probe.asked_s + LEAST_S)
 
     def _known(self) -> list[Check]:
         now_s = time.monotonic()

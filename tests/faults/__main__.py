@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -79,7 +79,7 @@ def _rows(folder: Path, chosen: argparse.Namespace, seed: int) -> list[Outcome]:
     print(f"{'injected':58} {'expected':18} {'verdict':40} evidence to verdict")
     outcomes: list[Outcome] = []
     with ThreadPoolExecutor(chosen.beside) as workers:
-        for done in [workers.submit(_guarded, row) for row in rows]:
+        for done in as_completed([workers.submit(_guarded, row) for row in rows]):
             outcomes.append(done.result())
             _show(outcomes[-1])
     return outcomes

@@ -1,11 +1,13 @@
 """RTP of the last minute by direction, from the journal's media blocks. Pure; bounded in streams and time.
 
-Above `MAX_STREAMS` streams at a time a fixed share of them is watched: which, their SSRC says.
+Above `MAX_STREAMS` streams at a time a fixed share of them is read: which, their SSRC says. Where media went is noted
+of all.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
 import numpy.typing as npt
 
 from appliance.diagnosis.evidence import Leg, MediaSeen, SenderClock, Window
@@ -20,7 +22,11 @@ from capture.journal import MediaBlock
 from capture.packets import ReadInto
 
 NS = 1_000_000_000
-MAX_STREAMS = 400
+MAX_STREAMS = 160
+"""Enough for shares and sums; each costs some 100 us a second."""
+_MAX_SHIFT = 12
+MAX_RECEIVERS = 32_768
+"""Addresses that media went to; the one that was heard of longest ago makes room."""
 MAX_REMEMBERED = 8192
 """Streams; the one that was heard of longest ago makes room."""
 BUCKET_NS = 5 * NS
@@ -95,8 +101,9 @@ class MediaWatch:
         bucket = self._buckets.at(block.last_ns)
         chosen: list[tuple[int, int, int, int]] = []
         members: dict[int, Stream] = {}
-        extents = self._watched(block.extents)
+        extents = block.extents
         columns = zip(
+            self._is_watched(extents).tolist(),
             extents["flow"].copy().view(f"V{FLOW.itemsize}").tolist(),
             extents["address"].tolist(),
             extents["rows"].tolist(),
@@ -105,17 +112,18 @@ class MediaWatch:
             extents["last_ns"].tolist(),
             strict=True,
         )
-        for flow, address, rows, captured, first_ns, last_ns in columns:
+        for is_watched, flow, address, rows, captured, first_ns, last_ns in columns:
+            self._note_heard(flow, first_ns, last_ns, rows)
+            if not is_watched:
+                continue
             stream = self._stream(flow, first_ns)
             members[stream.number] = stream
             leg = bucket.legs[stream.origin]
             _note_flow(leg, flow, rows)
             leg.streams.add(stream.number)
             chosen.append((stream.number, address, rows, captured))
-            source, destination, port = _ends(flow)
+            source, destination, _ = _ends(flow)
             conversing.note(bucket.pairs, source, destination, rows)
-            heard = self._note_heard(destination + port, source, first_ns, last_ns, rows)
-            heard.vlan = int.from_bytes(flow[12:14], "little") & _VLAN_ID
             self.last_ns[stream.origin] = max(self.last_ns[stream.origin], last_ns)
         self._add(bucket, members, chosen)
 
@@ -135,14 +143,14 @@ class MediaWatch:
             leg.pairs += added.pairs
             leg.gap_bins |= added.gap_bins
 
-    def _watched(self, extents: npt.NDArray) -> npt.NDArray:  # type: ignore[type-arg]
+    def _is_watched(self, extents: npt.NDArray) -> npt.NDArray[np.bool_]:  # type: ignore[type-arg]
         """Choose extents: all of few streams, a share of many, the same ones as long as there are many."""
+        ssrc = np.ascontiguousarray(extents["flow"]["ssrc"]).view("<u4").reshape(-1)
+        mixed = (ssrc * np.uint32(2_654_435_761)) >> np.uint32(16)
         while True:
-            kept = (
-                extents if not self._shift else extents[(extents["flow"]["ssrc"][:, 3] & ((1 << self._shift) - 1)) == 0]
-            )
-            if len(kept) <= MAX_STREAMS or self._shift == 8:
-                return kept[:MAX_STREAMS]
+            chosen: npt.NDArray[np.bool_] = mixed & np.uint32((1 << self._shift) - 1) == 0
+            if np.count_nonzero(chosen) <= MAX_STREAMS or self._shift == _MAX_SHIFT:
+                return chosen
             self._shift += 1
 
     def _stream(self, flow: bytes, first_ns: int) -> Stream:
@@ -167,15 +175,18 @@ class MediaWatch:
             del self._streams[next(iter(self._streams))]
         return stream
 
-    def _note_heard(self, receiver: bytes, source: bytes, first_ns: int, last_ns: int, packets: int) -> Heard:
+    def _note_heard(self, flow: bytes, first_ns: int, last_ns: int, packets: int) -> None:
+        size = _ADDRESS_BYTES.get(flow[59], 4)
+        receiver = flow[32 : 32 + size] + flow[50:52]
         heard = self.heard.pop(receiver, None)
         if heard is None:
-            heard = Heard(first_ns=first_ns, last_ns=last_ns, source=source, packets=0)
-        heard.last_ns, heard.source, heard.packets = max(heard.last_ns, last_ns), source, heard.packets + packets
+            heard = Heard(first_ns=first_ns, last_ns=last_ns, source=b"", packets=0)
+        heard.last_ns, heard.source = max(heard.last_ns, last_ns), flow[16 : 16 + size]
+        heard.packets += packets
+        heard.vlan = (flow[12] | flow[13] << 8) & _VLAN_ID
         self.heard[receiver] = heard
-        if len(self.heard) > MAX_REMEMBERED:
+        if len(self.heard) > MAX_RECEIVERS:
             del self.heard[next(iter(self.heard))]
-        return heard
 
     def interrupt(self) -> None:
         """The port did not hear for a while: what is missing since then says nothing."""

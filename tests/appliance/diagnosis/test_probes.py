@@ -1,5 +1,6 @@
 """Probes against real servers on this machine's loopback, and against what is not there."""
 
+import contextlib
 import errno
 import json
 import os
@@ -131,6 +132,26 @@ def tls_server(authority: trustme.CA, *, expired: bool = False) -> ssl.SSLContex
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.configure_cert(context)
     return context
+
+
+@pytest.mark.parametrize(("expired", "doubt"), [(False, Cause.TLS_REFUSED), (True, Cause.TLS_EXPIRED)])
+def test_options_over_tls_reach_an_endpoint_that_nobody_here_vouches_for(expired, doubt):
+    context = tls_server(trustme.CA(), expired=expired)
+    with socket.create_server((HERE, 0)) as listening:
+
+        def serve() -> None:
+            for _ in range(2):  # with and without verification
+                opened, _ = listening.accept()
+                with opened, contextlib.suppress(OSError), context.wrap_socket(opened, server_side=True) as secured:
+                    secured.sendall(sip_answer(secured.recv(4096)))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = int(listening.getsockname()[1])
+        check = options.ask(CarrierEndpoint(address=HERE, port=port, transport=Transport.TLS), WAY)
+        thread.join(5)
+    assert check.state is State.OK
+    assert check.cause in (doubt, Cause.TLS_REFUSED)
 
 
 @pytest.mark.parametrize(("expired", "expected"), [(False, State.OK), (True, State.NG)])

@@ -339,6 +339,9 @@ def test_many_streams_are_sampled_and_never_counted_as_lost(tmp_path):
     finally:
         mediawatch.MAX_STREAMS = limit
     assert wire.media.from_lan.lost == wire.media.from_vpn.lost == 0
+    assert 0 < wire.media.from_lan.streams < 30
+    assert wire.calls.answered == 30
+    assert not verdict(evidence(wire)).findings
 
 
 def test_reports_without_receivers_say_nothing(tmp_path):
