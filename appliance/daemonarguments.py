@@ -138,7 +138,7 @@ def _assemble(arguments: argparse.Namespace) -> int:
                 errands=arguments.errands,
             ),
             volume_uuid=configuration.storage.volume_uuid,
-            beyond=configuration.probe.beyond,
+            sides=configuration.probe.sides,
             supervisor=arguments.supervisor,
         )
     )

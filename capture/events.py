@@ -74,5 +74,7 @@ class Counted(StrEnum):
     """Frames sent: a mirror port never sends."""
 
 
+ARP_UNANSWERED = "arp_unanswered"
+"""Field of `counters`: addresses that somebody asks for by ARP again and again and nobody answers for; only then."""
 LOST = (Counted.DROPS, Counted.NIC_MISSED)
 """What tells that the recorder itself missed packets."""

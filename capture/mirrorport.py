@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from capture import niccounters, ringblock, spanport
+from capture.arpwatch import ArpWatch
 from capture.census import Census
 from capture.errors import RingBlockError, RingError, SpanPortError
 from capture.events import Counted
@@ -49,6 +50,7 @@ class MirrorPort:
         self._counted = _NOTHING
         self._nic = NicCounters()
         self._census = Census()
+        self._arp = ArpWatch()
         self._reading: Ring | None = None
         self._copied: RingBytes | None = None
 
@@ -112,6 +114,7 @@ class MirrorPort:
             held.ring.close()
         self._rings.clear()
         self._census.close()
+        self._arp.close()
 
     @property
     def was_read(self) -> bool:
@@ -195,6 +198,10 @@ class MirrorPort:
             Counted.NIC_MISSED: fresh.rx_missed + fresh.rx_fifo + fresh.rx_over,
             Counted.SENT: fresh.tx_packets,
         }
+
+    def unanswered(self, interface: str) -> list[str]:
+        """Return the addresses that somebody asks for by ARP again and again, and in vain."""
+        return self._arp.unanswered(interface)
 
     def _next_ring(self) -> Ring | None:
         return next((held.ring for held in self._rings if held.ring.ready()), None)

@@ -30,6 +30,7 @@ from appliance.assembly.state import AssemblyState
 from appliance.condition.board import Board
 from appliance.condition.concerns import Concern
 from appliance.custody.archivekeeping import ArchiveKeeping, KeepingSettings
+from appliance.diagnosis.wire.placement import Sides
 from appliance.errors import SnapshotError
 from appliance.supervision import servicelog, servicenotify
 from appliance.supervision.orphan import Parent
@@ -71,8 +72,8 @@ class AssembleSettings:
     """How ledger and index are kept; None: not at all."""
     keeping: KeepingSettings = field(default_factory=lambda: KeepingSettings(reserve_bytes=0))
     """What else is done with the archive."""
-    beyond: tuple[str, ...] = ()
-    """Addresses and networks of the carrier, which tell the sides of the mirror apart."""
+    sides: Sides = field(default_factory=Sides)
+    """What tells the sides of the mirror apart."""
     volume_uuid: str = ""
     """File system that the archive has to lie on; any when empty."""
     supervisor: int = 0
@@ -152,7 +153,7 @@ class AssembleDaemon:
     def _wire_report(self, reader: JournalReader) -> WireReport:
         told = self._settings.assembly
         return WireReport(
-            self._settings.beyond, told.sip_ports, told.enterprises, reader.read_into, self._archive.run, _tell
+            self._settings.sides, told.sip_ports, told.enterprises, reader.read_into, self._archive.run, _tell
         )
 
     def _publisher(self, writer: ArchiveWriter) -> Publisher:

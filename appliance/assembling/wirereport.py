@@ -14,6 +14,7 @@ from appliance.condition import observed
 from appliance.diagnosis.wire import wirefile
 from appliance.diagnosis.wire.levels import NAME as LEVELS
 from appliance.diagnosis.wire.levels import LevelWatch
+from appliance.diagnosis.wire.placement import Sides
 from appliance.diagnosis.wire.watch import WireWatch
 from capture.endpoint import Endpoint
 from capture.journal import Event, MediaBlock, SignallingBlock
@@ -31,16 +32,16 @@ class WireReport:
 
     def __init__(
         self,
-        beyond: tuple[str, ...],
+        sides: Sides,
         sip_ports: frozenset[int],
         enterprises: Sequence[Enterprise],
         read_into: ReadInto,
         run: Path,
         tell: Callable[[str], None],
     ) -> None:
-        """`beyond`: addresses and networks of the carrier; `enterprises`: whose calls are recorded; reports go into the
+        """`enterprises`: whose calls are recorded; reports go into the
         directory `run`."""
-        self._watch: WireWatch | None = WireWatch(beyond, sip_ports, read_into)
+        self._watch: WireWatch | None = WireWatch(sides, sip_ports, read_into)
         self._levels: LevelWatch | None = LevelWatch(enterprises, read_into)
         self._run = run
         self._tell = tell

@@ -16,7 +16,7 @@ from appliance.capturing import keptrings
 from appliance.capturing.keptrings import Kept, RingKey, Untold
 from capture.bootline import BootLine
 from capture.errors import CaptureError, RingError, SpanPortError
-from capture.events import LOST, Counted
+from capture.events import ARP_UNANSWERED, LOST, Counted
 from capture.linkstate import LinkEventKind
 from capture.linkwatch import LinkWatch
 from capture.mirrorport import MirrorPort
@@ -24,6 +24,8 @@ from capture.ring import RingSettings
 from capture.rtnetlink import Link
 
 Detail = dict[str, str | int]
+MAX_UNANSWERED = 16
+"""Addresses told of."""
 
 EARLY_BYTES = 32 << 20
 """So much in ring blocks is not left waiting."""
@@ -152,7 +154,10 @@ class MirrorPorts:
         details: list[Detail] = []
         for standing in self._standing.values():
             counted = standing.port.counted(standing.name)
-            details.append({"interface": standing.port.number, "at_ns": self._line.now_ns(), **counted})
+            detail: Detail = {"interface": standing.port.number, "at_ns": self._line.now_ns(), **counted}
+            if unanswered := standing.port.unanswered(standing.name):
+                detail[ARP_UNANSWERED] = " ".join(unanswered[:MAX_UNANSWERED])
+            details.append(detail)
             if counted[Counted.SENT]:
                 self._tell(f"alarm: {standing.name}: {counted[Counted.SENT]} frames were sent by a mirror port")
             self._tell_loss(standing, sum(counted[name] for name in LOST))

@@ -25,7 +25,7 @@ from appliance.condition import observed
 from appliance.config import Configuration
 from appliance.diagnosis.endtoend import testcall
 from appliance.diagnosis.evidence import Cause, Check, Evidence, Port, Role, State, Step, Window
-from appliance.diagnosis.probes import disk, machine, names, neighbour, options, ports, services, wayout
+from appliance.diagnosis.probes import disk, machine, names, neighbour, options, ports, services, sockets, wayout
 from appliance.diagnosis.probes.ports import PortSampler
 from appliance.diagnosis.probes.timekeeping import ClockWatch, ask_server
 from appliance.diagnosis.probes.wayout import WayOut
@@ -37,6 +37,7 @@ KEPT = 4
 """After so many of a probe's intervals without an answer nothing is known."""
 WIRE_FRESH_NS = 20_000_000_000
 """What the mirror showed is too old then; reports come every few seconds."""
+LISTEN_S = 2.0
 LEAST_S = 5.0
 """Nothing is asked oftener, whatever fails."""
 RETRY_S = 3600.0
@@ -269,7 +270,10 @@ class Watch:
 def _gateway(way: WayOut) -> list[Check]:
     if not way.gateway:
         return [Check(step=Step.GATEWAY, state=State.NG, cause=Cause.NO_ROUTE, target=way.interface)]
-    return [neighbour.look_for(Step.GATEWAY, way.gateway, way)]
+    check = neighbour.look_for(Step.GATEWAY, way.gateway, way)
+    if check.state is State.NG:  # the mirror's cable may be in the management port: what else comes there?
+        sockets.listen_to_all(way.interface, LISTEN_S)
+    return [check]
 
 
 def _names(servers: tuple[str, ...], name: str, way: WayOut) -> list[Check]:

@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from appliance.diagnosis.evidence import Step
+from appliance.diagnosis.wire.placement import Sides
 from appliance.tomltree import Check
 
 
@@ -106,7 +107,8 @@ class ProbeSettings:
     """Rungs that this box cannot observe, so that they are no doubt: a virtual machine has no SMART."""
 
     @property
-    def beyond(self) -> tuple[str, ...]:
-        """Addresses and networks that lie beyond the VPN router."""
+    def sides(self) -> Sides:
+        """What tells the mirror's sides apart."""
         addresses = [each.address for each in self.carrier if not _address_problem(each.address)]
-        return (*addresses, *self.carrier_networks)
+        routers = frozenset(filter(None, (self.gateway, self.vpn_next_hop)))
+        return Sides(beyond=(*addresses, *self.carrier_networks), routers=routers)

@@ -194,8 +194,24 @@ def _deaf_to_arp(node: str) -> Callable[[Stand], None]:
         subprocess.run(stand.site.within(node, "nft", chain), check=True, capture_output=True)
         if node == "vpn":
             stand.player.exchange(Style(change=[lambda _: []]))  # whom the PBX does not find it does not call
+            _ask_in_vain(stand)
 
     return inject
+
+
+def _ask_in_vain(stand: Stand) -> None:
+    """The PBX looks for the VPN router."""
+    out = stand.site.raw("pbx", "p0")
+    request = b"\xff" * 6 + bytes.fromhex("02000a4d000a 0806 0001080006040001 02000a4d000a 0a4d000a".replace(" ", ""))
+    request += bytes(6) + bytes.fromhex("0a4d00fe") + bytes(18)
+
+    def send() -> None:
+        while not stand.over.wait(1.0):
+            with contextlib.suppress(OSError):
+                out.send(request)
+        out.close()
+
+    threading.Thread(target=send, daemon=True).start()
 
 
 def _fill_disk(stand: Stand) -> None:

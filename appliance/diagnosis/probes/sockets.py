@@ -2,9 +2,12 @@
 
 import ipaddress
 import socket
+import struct
+import time
 from contextlib import suppress
 
 Address = tuple[str, int]
+_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_MR_PROMISC = 263, 1, 1
 
 
 def is_loopback(address: str) -> bool:
@@ -20,6 +23,14 @@ def bind_to(opened: socket.socket, interface: str, address: str) -> None:
     if interface and not is_loopback(address):
         with suppress(PermissionError):  # before Linux 5.7 it takes a capability; the routes decide then
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+
+
+def listen_to_all(interface: str, seconds: float) -> None:
+    """Have the adapter take frames to others too for a moment, so that the kernel counts them; none is read."""
+    with suppress(OSError), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as opened:
+        index = socket.if_nametoindex(interface)
+        opened.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, struct.pack("=iHH8x", index, _PACKET_MR_PROMISC, 0))
+        time.sleep(seconds)
 
 
 def resolve(host: str, port: int, kind: socket.SocketKind) -> tuple[socket.AddressFamily, Address]:

@@ -6,10 +6,22 @@ such an address is the VPN router (its MAC), and what a session description from
 
 import ipaddress
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
 from capture.endpoint import Endpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sides:
+    """What is known of a site from the start."""
+
+    beyond: tuple[str, ...] = ()
+    """Addresses and networks of the carrier."""
+    routers: frozenset[str] = frozenset()
+    """Addresses of the gateway and the VPN router."""
+
 
 MAX_LEARNT = 16_384
 """Addresses remembered; the oldest make room."""

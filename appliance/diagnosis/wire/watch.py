@@ -6,17 +6,17 @@ restart it begins anew.
 
 from dataclasses import dataclass, field, replace
 
-from appliance.diagnosis.evidence import Port, Role, SipSeen, Window, Wire
+from appliance.diagnosis.evidence import ArpSeen, Port, Role, SipSeen, Window, Wire
 from appliance.diagnosis.wire import conversing
 from appliance.diagnosis.wire.attempts import WINDOW_NS, Attempts
 from appliance.diagnosis.wire.callwatch import CallWatch
 from appliance.diagnosis.wire.conversing import MAX_PAIRS, Pairs
 from appliance.diagnosis.wire.mediawatch import BUCKET_NS, BUCKETS, MediaWatch
-from appliance.diagnosis.wire.placement import Origin, Placement
+from appliance.diagnosis.wire.placement import Origin, Placement, Sides
 from appliance.diagnosis.wire.windows import Sliding
 from capture import frames
 from capture.endpoint import Endpoint
-from capture.events import Counted, EventKind
+from capture.events import ARP_UNANSWERED, Counted, EventKind
 from capture.frames import FrameKind
 from capture.journal import Event, MediaBlock, SignallingBlock
 from capture.packets import ReadInto
@@ -26,6 +26,8 @@ from capture.sipcall import SipCall
 LEAST_MESSAGES = 2
 """Of a conversation, to tell its directions."""
 MAX_PORTS = 64
+ARP_NS = 15_000_000_000
+"""What was asked for in vain longer ago may have been found since."""
 _VLAN_ID = 0x0FFF
 
 
@@ -63,9 +65,16 @@ class _PortBucket:
 class WireWatch:
     """Hears of everything that assembly reads, in the same order."""
 
-    def __init__(self, beyond: tuple[str, ...], sip_ports: frozenset[int], read_into: ReadInto) -> None:
-        """`beyond`: addresses and networks of the carrier."""
-        self._placement = Placement(beyond)
+    def __init__(
+        self,
+        sides: Sides,
+        sip_ports: frozenset[int],
+        read_into: ReadInto,
+    ) -> None:
+        self._routers = sides.routers
+        self._unanswered: dict[str, int] = {}
+        """When somebody last asked for an address in vain."""
+        self._placement = Placement(sides.beyond)
         self._sip_ports = sip_ports
         self._media = MediaWatch(self._placement, read_into)
         self._sip_vlan: dict[tuple[bytes, bytes], int] = {}
@@ -148,6 +157,8 @@ class WireWatch:
             count.drops += int(event.detail.get(Counted.DROPS, 0))
             count.nic += int(event.detail.get(Counted.NIC_MISSED, 0))
             self._note_frames(number, event, count)
+            for address in str(event.detail.get(ARP_UNANSWERED, "")).split()[:MAX_PORTS]:
+                self._unanswered[address] = event.ts_ns
 
     def _note_frames(self, number: int, event: Event, count: _PortCount) -> None:
         times = self._times.setdefault(number, _PortTimes(frame_ns=event.ts_ns, unicast_ns=event.ts_ns))
@@ -175,9 +186,16 @@ class WireWatch:
             sip=self._sip(now_ns, shift_ns),
             calls=replace(calls, window=_shifted(calls.window, shift_ns)),
             media=replace(media, window=_shifted(media.window, shift_ns)),
+            arp=self._arp(now_ns, shift_ns),
             last_from_vpn_ns=last_ns + shift_ns if last_ns else 0,
         )
         return wire, tuple(self._ports(now_ns, shift_ns))
+
+    def _arp(self, now_ns: int, shift_ns: int) -> ArpSeen:
+        self._unanswered = {address: ns for address, ns in self._unanswered.items() if ns > now_ns - ARP_NS}
+        unanswered = self._routers.intersection(self._unanswered)
+        window = Window(begin_ns=now_ns - ARP_NS, end_ns=now_ns)
+        return ArpSeen(window=_shifted(window, shift_ns), asked=len(self._unanswered), unanswered=len(unanswered))
 
     def _last_of(self, origin: Origin) -> int:
         return max(self._said_ns[origin], self._media.last_ns[origin])

@@ -328,6 +328,17 @@ def test_what_capture_counts_is_kept_for_five_minutes(tmp_path):
     assert port.group is None
 
 
+@pytest.mark.parametrize(
+    ("asked", "late_s", "rows"),
+    [("10.77.0.254", 0, [Row.ARP_UNANSWERED]), ("10.77.0.99", 0, []), ("10.77.0.254", -30, [])],
+)
+def test_a_router_that_is_asked_for_in_vain(asked, late_s, rows, tmp_path):
+    packets = played(SEVERAL)
+    at_ns = packets[-1].ts_ns - 2 * NS + late_s * NS
+    told = [Event(ts_ns=at_ns, kind=EventKind.COUNTERS, detail={"interface": 0, "packets": 9, "arp_unanswered": asked})]
+    assert [row for row, _ in found(tmp_path, packets, told=told)] == rows
+
+
 def test_many_streams_are_sampled_and_never_counted_as_lost(tmp_path):
     from appliance.diagnosis.wire import mediawatch
 

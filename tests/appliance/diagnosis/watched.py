@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from appliance.diagnosis.evidence import Evidence, Wire
+from appliance.diagnosis.wire.placement import Sides
 from appliance.diagnosis.wire.watch import WireWatch
 from capture import journal
 from capture.events import EventKind
@@ -27,6 +28,7 @@ NS = 1_000_000_000
 SIP = frozenset({5060})
 LAN, BEYOND = "10.77.0.10", "203.0.113.20"
 NETWORK = "203.0.113.0/24"
+ROUTERS = frozenset({"10.77.0.1", "10.77.0.254"})
 _SPEECH = {side: speech(40.0, seed=seed) for seed, side in enumerate(Side)}
 
 
@@ -85,7 +87,7 @@ def watch(
     _write(folder, whole, until_s, told)  # type: ignore[arg-type]
     signalling, losses = Signalling(), {}
     with JournalReader(folder) as reader:
-        watch = WireWatch(beyond, SIP, reader.read_into)
+        watch = WireWatch(Sides(beyond=beyond, routers=ROUTERS), SIP, reader.read_into)
         signalling.dialogs.listener = watch.said
         while (item := reader.next()) is not None:
             match item[1]:
