@@ -104,7 +104,6 @@ class Cause(StrEnum):
     DROPS = "drops"
     NOT_RUNNING = "not_running"
     OVERDUE = "overdue"
-    REJECTED = "rejected"
     NOT_PERMITTED = "not_permitted"
     NOT_CONFIGURED = "not_configured"
     NO_TRAFFIC = "no_traffic"

@@ -496,7 +496,6 @@ CAUSES: Final[Mapping[Cause, Text]] = MappingProxyType(
         Cause.DROPS: Text("取りこぼし", "drops"),
         Cause.NOT_RUNNING: Text("停止中", "not running"),
         Cause.OVERDUE: Text("遅滞", "overdue"),
-        Cause.REJECTED: Text("拒否", "rejected"),
         Cause.NOT_PERMITTED: Text("権限なし", "not permitted"),
         Cause.NOT_CONFIGURED: Text("未設定", "not configured"),
         Cause.NO_TRAFFIC: Text("通信なし", "no traffic"),

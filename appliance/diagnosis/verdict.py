@@ -2,8 +2,8 @@
 
 The surface of this room, for whoever asks:
 
-    watch = observing.Watch(configuration, archive)        the probes, each in its own rhythm; owns no thread
-    evidence = watch.observe(now_s)                         all that is known now: `evidence.Evidence`
+    watch = observing.Watch(configuration, archive)         the probes, each in its own rhythm, in a few threads
+    evidence = watch.observe(wait_s)                        all that is known, after `wait_s` at the latest
     found = verdict.verdict(evidence)                       `findings.Verdict`: findings, ladder, what is withheld
     found.findings[0].domains, .row, .confidence, .evidence, .cause
     found.exit_code                                         0, or that of `rokubox selftest`
