@@ -199,6 +199,10 @@ class Port:
     """For how long no frame at all has come; 0 when one came a moment ago."""
     no_unicast_s: float | None = None
     """For how long no frame to one station has come."""
+    usual_silence_s: float = 0.0
+    """Longest time without any frame after which one came: at night that may be minutes."""
+    usual_no_unicast_s: float = 0.0
+    """The same, without a frame to one station."""
     group: int | None = None
     """Frames to a group or to everybody while there were no others."""
     foreign: int | None = None

@@ -95,6 +95,8 @@ class Watch:
         named = tuple(interfaces) or tuple(span.interface for span in configuration.span if span.interface)
         self._spans = {name: PortSampler(name=name, role=Role.SPAN) for name in dict.fromkeys(named)}
         self._management: PortSampler | None = None
+        self._way: WayOut | None = None
+        self._way_s = 0.0
         declared = set(configuration.probe.not_observable)
         self._probes = [
             each for each in (*self._own_probes(), *self._way_probes()) if not declared.issuperset(each.steps)
@@ -106,7 +108,7 @@ class Watch:
 
     def observe(self, wait_s: float = 0.0) -> Evidence:
         """Ask what is due and return all that is known, after `wait_s` at the latest."""
-        way = wayout.find(self._configuration.management, self._configuration.probe)
+        way = self._way_out()
         self._begin(way)
         running = [probe.running for probe in self._probes if probe.running is not None]
         wait(running, timeout=wait_s)
@@ -127,6 +129,13 @@ class Watch:
             ports=tuple(self._ports(way, fresh.ports if fresh else ())),
             wire=fresh.wire if fresh else None,
         )
+
+    def _way_out(self) -> WayOut:
+        """The way out; it takes a few processes to find, and does not change every second."""
+        now_s = time.monotonic()
+        if self._way is None or now_s >= self._way_s + _SOON_S:
+            self._way, self._way_s = wayout.find(self._configuration.management, self._configuration.probe), now_s
+        return self._way
 
     def _begin(self, way: WayOut) -> None:
         now_s = time.monotonic()
@@ -259,6 +268,8 @@ class Watch:
                     port,
                     silent_s=told.silent_s,
                     no_unicast_s=told.no_unicast_s,
+                    usual_silence_s=told.usual_silence_s,
+                    usual_no_unicast_s=told.usual_no_unicast_s,
                     group=told.group,
                     kernel_drops=told.kernel_drops,
                     nic_drops=told.nic_drops,

@@ -11,6 +11,8 @@ class Thresholds:
     """A port without any frame is suspect after this long."""
     no_unicast_s: float = 60.0
     """A port without frames to one station is suspect after this long: keep-alives are some 30 s apart."""
+    usual: float = 1.5
+    """And after so many times what has been usual there."""
     group_frames: int = 5
     """Group frames that are enough to say that a port lives."""
     foreign_frames: int = 200

@@ -82,14 +82,15 @@ def only_group(evidence: Evidence, limits: Thresholds) -> Iterator[Finding]:
 
 
 def _is_empty(port: Port, limits: Thresholds) -> bool:
-    return port.silent_s is not None and port.silent_s >= limits.silent_s
+    least_s = max(limits.silent_s, limits.usual * port.usual_silence_s)
+    return port.silent_s is not None and port.silent_s >= least_s
 
 
 def _is_group_only(port: Port, limits: Thresholds) -> bool:
     return (
         port.link_up is not False
         and port.no_unicast_s is not None
-        and port.no_unicast_s >= limits.no_unicast_s
+        and port.no_unicast_s >= max(limits.no_unicast_s, limits.usual * port.usual_no_unicast_s)
         and (port.group or 0) >= limits.group_frames
     )
 

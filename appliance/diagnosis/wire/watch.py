@@ -26,6 +26,8 @@ from capture.sipcall import SipCall
 LEAST_MESSAGES = 2
 """Of a conversation, to tell its directions."""
 MAX_PORTS = 64
+MAX_USUAL_NS = 300_000_000_000
+"""Silence that is longer is never usual."""
 ARP_NS = 15_000_000_000
 """What was asked for in vain longer ago may have been found since."""
 _VLAN_ID = 0x0FFF
@@ -53,6 +55,9 @@ class _PortTimes:
 
     frame_ns: int
     unicast_ns: int
+    usual_ns: int = 0
+    """Longest silence that ended by itself, up to `MAX_USUAL_NS`."""
+    usual_unicast_ns: int = 0
     knows_unicast: bool = False
     """Whether it was looked whom frames were for; without that nothing is known of them."""
 
@@ -151,6 +156,8 @@ class WireWatch:
         if event.kind == EventKind.INTERFACE:
             self._names[number] = str(event.detail.get("name", number))
             self._up[number] = bool(event.detail.get("up"))
+            if number in self._times:  # what it did not hear is no silence
+                self._times[number].frame_ns = self._times[number].unicast_ns = event.ts_ns
             self._media.interrupt()
         elif event.kind == EventKind.COUNTERS:
             count = self._counts.at(event.ts_ns).ports.setdefault(number, _PortCount())
@@ -163,9 +170,12 @@ class WireWatch:
     def _note_frames(self, number: int, event: Event, count: _PortCount) -> None:
         times = self._times.setdefault(number, _PortTimes(frame_ns=event.ts_ns, unicast_ns=event.ts_ns))
         received, packets = (int(event.detail.get(name, 0)) for name in (Counted.RECEIVED, Counted.PACKETS))
+        heard = self._up.get(number, True)
         if received or packets:
+            times.usual_ns = _usual(times.usual_ns, event.ts_ns - times.frame_ns, heard=heard)
             times.frame_ns = event.ts_ns
         if packets or event.detail.get(Counted.UNICAST):
+            times.usual_unicast_ns = _usual(times.usual_unicast_ns, event.ts_ns - times.unicast_ns, heard=heard)
             times.unicast_ns = event.ts_ns
             times.knows_unicast = True
         if Counted.GROUP in event.detail:
@@ -237,6 +247,8 @@ class WireWatch:
                     link_up=self._up.get(number),
                     silent_s=None if times is None else _seconds(now_ns - times.frame_ns),
                     no_unicast_s=_seconds(now_ns - times.unicast_ns) if times and times.knows_unicast else None,
+                    usual_silence_s=_seconds(times.usual_ns) if times else 0.0,
+                    usual_no_unicast_s=_seconds(times.usual_unicast_ns) if times else 0.0,
                     group=_total([count.group for count in counts[-BUCKETS:]]),
                     kernel_drops=sum(count.drops for count in counts),
                     nic_drops=sum(count.nic for count in counts),
@@ -244,6 +256,11 @@ class WireWatch:
                 )
             )
         return found
+
+
+def _usual(before_ns: int, silence_ns: int, *, heard: bool) -> int:
+    """A silence that has ended is usual from now on, unless the port could not hear, or it was too long for that."""
+    return max(before_ns, silence_ns) if heard and silence_ns <= MAX_USUAL_NS else before_ns
 
 
 def _seconds(ns: int) -> float:

@@ -6,10 +6,12 @@ import pytest
 
 from appliance.diagnosis.domains import Domain
 from appliance.diagnosis.findings import Row
+from appliance.diagnosis.rules import ports
+from appliance.diagnosis.thresholds import DEFAULT
 from appliance.diagnosis.verdict import verdict
 from capture.events import EventKind
 from capture.journal import Event
-from tests.appliance.diagnosis.evidence_of import LC, LV, VC, E, L, M, V
+from tests.appliance.diagnosis.evidence_of import LC, LV, VC, E, L, M, V, healthy
 from tests.appliance.diagnosis.watched import (
     LAN,
     NS,
@@ -326,6 +328,29 @@ def test_what_capture_counts_is_kept_for_five_minutes(tmp_path):
     [port] = listening.seen({}, 0)[1]
     assert (port.name, port.link_up, port.kernel_drops, port.nic_drops) == ("s0", True, 7, 2)
     assert port.group is None
+
+
+def counters(at_ns, **counted):
+    return Event(ts_ns=at_ns, kind=EventKind.COUNTERS, detail={"interface": 0, **counted})
+
+
+def test_a_silence_that_was_usual_before_is_no_fault(tmp_path):
+    packets = played(SEVERAL[:1])
+    at_ns = packets[0].ts_ns
+    up = Event(ts_ns=at_ns, kind=EventKind.INTERFACE, detail={"interface": 0, "name": "s0", "up": 1})
+    listening = watch(tmp_path / "a", packets, told=[up])[1]
+    for second, received in ((1, 5), (2, 0), (60, 0), (61, 3), (62, 0), (130, 0)):
+        listening.event(counters(at_ns + second * NS, received=received, packets=received))
+    [port] = listening.seen({}, 0)[1]
+    assert (port.silent_s, port.usual_silence_s) == (69, 60)
+    assert not list(ports.no_frames(with_spans(port), DEFAULT))
+    listening.event(counters(at_ns + 152 * NS, received=0, packets=0))
+    [port] = listening.seen({}, 0)[1]
+    assert [found.row for found in ports.no_frames(with_spans(port), DEFAULT)] == [Row.NO_FRAMES]
+
+
+def with_spans(port):
+    return replace(healthy(), ports=(port,))
 
 
 @pytest.mark.parametrize(
