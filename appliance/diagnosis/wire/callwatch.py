@@ -160,7 +160,11 @@ class CallWatch:
 
     def _is_heard(self, call: SipCall, speaker: Side, since_ns: int) -> bool:
         """Whether media went to where the other side wants to receive."""
-        return bool(self._to_other(call, speaker, since_ns))
+        if self._to_other(call, speaker, since_ns):
+            return True
+        assert call.answered_ns is not None
+        before = self._to_other(call, speaker, call.answered_ns)
+        return any(self._media.suppresses_silence(heard.source) for heard in before)
 
     def _to_other(self, call: SipCall, speaker: Side, since_ns: int) -> list[Heard]:
         found = [

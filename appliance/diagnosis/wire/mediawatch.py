@@ -89,6 +89,8 @@ class MediaWatch:
         self._buckets = Sliding(_Bucket, bucket_ns=BUCKET_NS, buckets=BUCKETS)
         self.heard: dict[bytes, Heard] = {}
         """By receiver: packed address and port."""
+        self._pausing: dict[bytes, None] = {}
+        """Senders that suppress silence."""
         self.begun_ns = 0
         """Since when there is anything to be heard: streams that began later are seen whole."""
         self.last_ns = dict.fromkeys(Origin, 0)
@@ -142,6 +144,8 @@ class MediaWatch:
             leg.jitter_ns += added.jitter_ns
             leg.pairs += added.pairs
             leg.gap_bins |= added.gap_bins
+            if added.paused:
+                self._note_pausing(numbered[at].sender)
 
     def _is_watched(self, extents: npt.NDArray) -> npt.NDArray[np.bool_]:  # type: ignore[type-arg]
         """Choose extents: all of few streams, a share of many, the same ones as long as there are many."""
@@ -187,6 +191,16 @@ class MediaWatch:
         self.heard[receiver] = heard
         if len(self.heard) > MAX_RECEIVERS:
             del self.heard[next(iter(self.heard))]
+
+    def _note_pausing(self, sender: bytes) -> None:
+        self._pausing.pop(sender, None)
+        self._pausing[sender] = None
+        if len(self._pausing) > MAX_REMEMBERED:
+            del self._pausing[next(iter(self._pausing))]
+
+    def suppresses_silence(self, sender: bytes) -> bool:
+        """Whether a sender was seen to say nothing at all between words."""
+        return sender in self._pausing
 
     def interrupt(self) -> None:
         """The port did not hear for a while: what is missing since then says nothing."""

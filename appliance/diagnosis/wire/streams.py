@@ -17,6 +17,7 @@ BIN_NS = 20_000_000
 """One packet of 20 ms, the usual one."""
 TOGETHER_NS = 1_500_000
 """A copy so close comes from a second mirror session; "about 1 ms"."""
+_PAUSE_NS = 500_000_000
 _JUMP = 100
 """Sequence numbers further apart, 2 s, begin a stream anew: a mirror that was changed shows the like, and no loss."""
 _MAX_GAP_BINS = 50
@@ -102,6 +103,8 @@ class Added:
     """Of so many neighbours."""
     gap_bins: set[int] = field(default_factory=set)
     """Bins of 20 ms in which something is missing."""
+    paused: bool = False
+    """It said nothing for a while, and its numbers went on without a gap: the sender suppresses silence."""
 
 
 def add(streams: list[Stream], columns: Columns) -> dict[int, Added]:
@@ -143,6 +146,7 @@ def _add(stream: Stream, columns: Columns, rows: npt.NDArray[np.int64]) -> Added
     stream.packets += packets
     if len(offset):
         added.gap_bins = _gap_bins(offset, times, stream.highest_ns)
+        added.paused = _pauses(offset, times, stream.highest_ns)
         stream.miss(offset)
         _note_speech(stream, columns, kept, offset, added)
         stream.highest, stream.highest_ns = (stream.highest + top) & 0xFFFF, int(times[-1])
@@ -167,6 +171,11 @@ def _gap_bins(offset: npt.NDArray[np.int64], times: npt.NDArray[np.int64], befor
         first, last = int(starts[at]) // BIN_NS + 1, int(times[at]) // BIN_NS
         bins.update(range(first, min(max(last, first + 1), first + _MAX_GAP_BINS)))
     return bins
+
+
+def _pauses(offset: npt.NDArray[np.int64], times: npt.NDArray[np.int64], before_ns: int) -> bool:
+    apart_ns = np.diff(times, prepend=before_ns)
+    return bool(((np.diff(offset, prepend=0) == 1) & (apart_ns > _PAUSE_NS)).any())
 
 
 def _note_speech(

@@ -313,6 +313,13 @@ def test_hold_is_no_missing_side(tmp_path):
     assert found(tmp_path / "after", played(held)) == []
 
 
+def test_a_side_that_says_nothing_between_words_is_not_missing(tmp_path):
+    quiet = MediaScript(audio=speech(40.0, seed=2), suppressed_s=((2.0, 3.5), (5.0, 30.0)))
+    calls = [call(0, talk_s=22.0, caller_media=quiet), call(1, talk_s=22.0, callee_media=quiet)]
+    assert found(tmp_path / "during", played(calls), until_s=20.0) == []
+    assert found(tmp_path / "after", played(calls)) == []
+
+
 def test_what_capture_counts_is_kept_for_five_minutes(tmp_path):
     packets = played(SEVERAL)
     at_ns = packets[0].ts_ns
