@@ -30,6 +30,7 @@ from storage.ledger.settings import Attribution, InForce, LedgerSettings
 from storage.retention.policy import EnterprisePolicy, Policy, Retention, Rule
 from storage.share.settings import ShareSettings
 from storage.vocabulary import Form, Pcm, Source
+from uploader.inbox.settings import InboxSettings
 from uploader.policy import Plan, policy
 from uploader.settings import DeliverySettings, TargetName, TargetSettings
 
@@ -207,6 +208,7 @@ class Configuration:
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     alarms: AlarmSettings = field(default_factory=AlarmSettings)
     target: tuple[TargetSettings, ...] = ()
+    inbox: InboxSettings = field(default_factory=InboxSettings)
     digest: str | None = field(default=None, metadata=NOT_IN_FILE)
     """SHA-256 of the text; null without a file."""
     text: bytes | None = field(default=None, repr=False, metadata=NOT_IN_FILE)
@@ -274,6 +276,11 @@ class Configuration:
             targets={target.name: target for target in self.target},
             policies={table.id: policy(table.targets, table.delivery) for table in self.enterprise if table.targets},
         )
+
+    @property
+    def delivers(self) -> bool:
+        """Whether there is something for `rokubox-upload` to do."""
+        return bool(self.deliveries().policies) or bool(self.inbox.directory)
 
     def pending_uploads(self, archive: Archive) -> "PendingUploads":
         """Return what tells which calls wait to be delivered."""
@@ -372,6 +379,8 @@ def parse(tree: dict[str, Any]) -> tuple[Configuration | None, list[str]]:
 def _delivery_problems(configuration: Configuration) -> list[str]:
     """Targets that cannot be, and enterprises that name one that is not there."""
     problems = [f"target[{at}].{found}" for at, one in enumerate(configuration.target) if (found := one.problem())]
+    if found := configuration.inbox.problem():
+        problems.append(f"inbox.{found}")
     names = {target.name for target in configuration.target}
     for at, table in enumerate(configuration.enterprise):
         problems += [

@@ -107,6 +107,7 @@ def _capture(arguments: argparse.Namespace) -> int:
 def _assemble(arguments: argparse.Namespace) -> int:
     from appliance.assembling import assembledaemon
     from appliance.custody.archivekeeping import KeepingSettings
+    from appliance.custody.takein import DeliveredSettings
 
     configuration = _configuration(arguments)
     record = Record(arguments.record) if arguments.record else None
@@ -128,6 +129,13 @@ def _assemble(arguments: argparse.Namespace) -> int:
             keeping=KeepingSettings(
                 reserve_bytes=configuration.storage.reserve_bytes,
                 pending=configuration.pending_uploads(Archive(root)).needs,
+                delivered=DeliveredSettings(
+                    software=software(),
+                    config_digest=configuration.digest,
+                    zone=configuration.zone,
+                    enterprises=settings.enterprises,
+                    form=settings.form,
+                ),
                 command=_command("retention", "--automatic", root=root, config_file=arguments.config),
                 backup_command=_command("backup", root=root, config_file=arguments.config),
                 backup=configuration.backup,
@@ -191,6 +199,7 @@ def _upload(arguments: argparse.Namespace) -> int:
             plan=configuration.deliveries(),
             zone=configuration.zone,
             proxy=configuration.management.proxy,
+            inbox=configuration.inbox,
             volume_uuid=configuration.storage.volume_uuid,
             supervisor=arguments.supervisor,
         )

@@ -160,10 +160,11 @@ class Law(StrEnum):
 
 
 class Source(StrEnum):
-    """Where the packets came from: a mirror port, or capture files."""
+    """Where a recording came from: a mirror port, capture files, or the carrier's file delivery."""
 
     SPAN = "span"
     IMPORT = "import"
+    DELIVERED = "delivered"
 
 
 class DtmfSource(StrEnum):
@@ -183,6 +184,7 @@ class EndCause(StrEnum):
     SESSION_EXPIRED = "session_expired"
     MEDIA_TIMEOUT = "media_timeout"
     CAPTURE_ENDED = "capture_ended"
+    UNKNOWN = "unknown"
 
 
 class Flag(StrEnum):
@@ -193,3 +195,4 @@ class Flag(StrEnum):
     ANSWER_NOT_SEEN = "answer_not_seen"
     DTMF_MASKED = "dtmf_masked"
     CONFIGURATION_MISSING = "configuration_missing"
+    MONO = "mono"

@@ -379,6 +379,18 @@ class DeliveryQueue:
             )
         )
 
+    # --- the inbox ---
+
+    @property
+    def able_ns(self) -> int:
+        """Wall clock when something could be received last; 0: never."""
+        return int(self._note("able_ns") or 0)
+
+    def keep_able_ns(self, able_ns: int) -> None:
+        """Keep when something could be received last."""
+        with self._transaction() as connection:
+            _set_note(connection, "able_ns", str(able_ns))
+
     # --- running time ---
 
     @property

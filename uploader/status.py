@@ -6,6 +6,8 @@ It names no file and no number.
 from dataclasses import dataclass
 from typing import Literal
 
+from uploader.inbox.countdown import Countdown
+
 NAME = "upload.json"
 
 
@@ -40,6 +42,24 @@ class TargetStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InboxStatus:
+    """The carrier's file delivery."""
+
+    able: bool
+    """Whether something can be received now."""
+    trouble: str
+    """Why not, or why nothing of it can be stored; empty when all is well."""
+    waiting: int
+    """Files that are not stored yet."""
+    set_aside: int
+    """Files in quarantine: alarm `inbox_rejected`."""
+    stored: int
+    """Calls that were stored since the start of the process."""
+    countdown: Countdown | None
+    """While nothing can be received: alarm `carrier_deletes` after 1, 3 and 6 days."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UploadStatus:
     """All targets."""
 
@@ -51,3 +71,5 @@ class UploadStatus:
     """Why nothing can be delivered at all at present; empty when all is well."""
     targets: tuple[TargetStatus, ...]
     """In the configuration's order, then those that are in it no more."""
+    inbox: InboxStatus | None = None
+    """None where nothing is received."""

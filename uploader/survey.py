@@ -3,13 +3,15 @@
 from uploader.clock import Now
 from uploader.deliveryqueue import DeliveryQueue, TargetState
 from uploader.policy import Plan
-from uploader.status import TargetStatus, UploadStatus
+from uploader.status import InboxStatus, TargetStatus, UploadStatus
 
 _HOUR_S = 3600.0
 
 
-def survey(queue: DeliveryQueue, plan: Plan, now: Now, trouble: str = "") -> UploadStatus:
-    """Look at all targets. Raises QueueError."""
+def survey(
+    queue: DeliveryQueue, plan: Plan, now: Now, trouble: str = "", inbox: InboxStatus | None = None
+) -> UploadStatus:
+    """Look at all targets; `inbox` is added as it is. Raises QueueError."""
     states, waiting, given_up = queue.target_states(), queue.waiting_by_target(), queue.given_up_by_target()
     names = dict.fromkeys((*plan.targets, *sorted(waiting), *sorted(given_up)))
     targets: list[TargetStatus] = []
@@ -34,4 +36,4 @@ def survey(queue: DeliveryQueue, plan: Plan, now: Now, trouble: str = "") -> Upl
                 delivered_bytes=state.bytes,
             )
         )
-    return UploadStatus(at_ns=now.wall_ns, trouble=trouble, targets=tuple(targets))
+    return UploadStatus(at_ns=now.wall_ns, trouble=trouble, targets=tuple(targets), inbox=inbox)

@@ -81,6 +81,8 @@ class AlarmName(StrEnum):
     OUTBOX_FULL = "outbox_full"
     UPLOAD_OVERDUE = "upload_overdue"
     UPLOAD_GIVEN_UP = "upload_given_up"
+    INBOX_REJECTED = "inbox_rejected"
+    CARRIER_DELETES = "carrier_deletes"
     DELIVERY_DESTINATION_CHANGED = "delivery_destination_changed"
     VPN_CHANGED = "vpn_changed"
     GATEWAY_UNREACHABLE = "gateway_unreachable"

@@ -55,5 +55,5 @@ def _run(arguments: argparse.Namespace) -> int:
         interfaces=arguments.interface,
         config_file=arguments.config,
         record=arguments.record or "",
-        delivers=bool(configuration.deliveries().policies),
+        delivers=configuration.delivers,
     )

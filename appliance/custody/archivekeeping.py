@@ -26,6 +26,7 @@ from appliance.custody.archivesocket import ArchiveSocket
 from appliance.custody.archivist import Archivist, Surroundings
 from appliance.custody.diskroom import room_of
 from appliance.custody.errand import Errand, OwnErrand, UnitErrand
+from appliance.custody.takein import DeliveredSettings, TakerIn
 from storage.archive import Archive
 from storage.backup import keeping
 from storage.backup.settings import BackupSettings
@@ -85,6 +86,8 @@ class KeepingSettings:
     """Leaves no trace of what was erased in the index when it is started."""
     pending: Callable[[str], bool] = field(default=lambda _call_id: False)
     """Whether an upload still needs a call."""
+    delivered: DeliveredSettings | None = None
+    """How calls are taken in that the carrier delivers; None: they are not."""
     observe_command: tuple[str, ...] = ()
     """Asks the disk how it is when it is started."""
     observe_first_s: float = OBSERVE_FIRST_S
@@ -136,6 +139,7 @@ class ArchiveKeeping:
             zone=self._ledger.zone,
             pending=settings.pending,
             settle=writer.sync,
+            take_in=None if settings.delivered is None else TakerIn(archive.root, writer, settings.delivered).take_in,
             take_index=self._take_index,
             changed=erased,
         )

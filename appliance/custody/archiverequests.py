@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from appliance.errors import RequestError
 from storage.ledger.entries import Day, DeliveredPart, Name, Text
-from storage.vocabulary import CallId
+from storage.vocabulary import CallId, PartNumber, Sha256
 
 MAX_REQUEST_BYTES = 1 << 20
 """No request is longer; more is asked in several."""
@@ -83,6 +83,32 @@ class Receipt(_Message, frozen=True, tag="receipt"):
     why: Text
 
 
+class DeliveredFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file that the carrier has delivered; its WAV lies in `upload/stage/`, named by its hash."""
+
+    part: PartNumber
+    wav_sha256: Sha256
+    zip_sha256: Sha256
+
+
+class TakeIn(_Message, frozen=True, tag="take_in"):
+    """Take a delivered call in; what is there already and is the same changes nothing."""
+
+    call_id: CallId
+    started_ns: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+    caller: Annotated[str, Meta(max_length=64)]
+    callee: Annotated[str, Meta(max_length=64)]
+    files: Annotated[tuple[DeliveredFile, ...], Meta(min_length=1, max_length=MAX_CALLS)]
+    """In order."""
+    missing: Annotated[tuple[PartNumber, ...], Meta(max_length=10_000)]
+    """Parts that did not come."""
+    joined: CallId | None
+    """The call that was seen and is the same."""
+    who: Text
+    why: Text
+    """What they have in common."""
+
+
 class ConfirmClock(_Message, frozen=True, tag="confirm_clock"):
     """A person says that the wall clock is right."""
 
@@ -151,7 +177,7 @@ class Refused(_Message, frozen=True, tag="refused"):
     """It was the request that was wrong, not the archive."""
 
 
-Request = Erase | Account | Hold | Export | Trial | Receipt | ConfirmClock | RotateKey | TakeIndex
+Request = Erase | Account | Hold | Export | Trial | Receipt | TakeIn | ConfirmClock | RotateKey | TakeIndex
 Answer = Erased | Accounted | Done | Refused
 _REQUESTS = msgspec.json.Decoder(Request)
 _ANSWERS = msgspec.json.Decoder(Answer)

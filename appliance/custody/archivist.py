@@ -24,14 +24,15 @@ from appliance.custody.archiverequests import (
     Refused,
     Request,
     RotateKey,
+    TakeIn,
     TakeIndex,
     Trial,
 )
 from storage.archive import Archive
 from storage.disk import Disk
-from storage.errors import DamagedRecordError, StorageError
+from storage.errors import ConflictError, DamagedRecordError, StorageError
 from storage.ledger import proof
-from storage.ledger.entries import DeliveredPart, Delivery, Erasure
+from storage.ledger.entries import DeliveredPart, Delivery, Erasure, Inbox
 from storage.ledger.entries import Export as ExportEntry
 from storage.ledger.entries import Hold as HoldEntry
 from storage.ledger.entries import Trial as TrialEntry
@@ -60,6 +61,8 @@ class Surroundings:
     """Whether an upload still needs a call."""
     settle: Callable[[], object] = field(default=lambda: None)
     """Brings into the ledger what was recorded and is not in it yet: an erasure stands behind what it erases."""
+    take_in: Callable[[TakeIn], object] | None = None
+    """Writes a call that the carrier has delivered; None where that is not done."""
     take_index: Callable[[], Iterator[None]]
     """Puts the index that was made anew in the place of the one in use, in steps."""
     changed: Callable[[], object] = field(default=lambda: None)
@@ -115,6 +118,8 @@ class Archivist:
                     return self._note_trial(request, seen.wall_ns)
                 case Receipt():
                     return self._note_delivery(request, seen.wall_ns)
+                case TakeIn():
+                    return self._take_in(request, seen.wall_ns)
                 case RotateKey():
                     return self._rotate(request, seen.wall_ns)
                 case ConfirmClock():
@@ -267,6 +272,30 @@ class Archivist:
             if (entry.target, entry.address) == (request.target, request.address) and part[:2] in named:
                 said = entry.outcome
         return said == request.outcome
+
+    def _take_in(self, request: TakeIn, now_ns: int) -> Answer:
+        if self._around.take_in is None:
+            return Refused(problem="deliveries are taken in by rokubox-assemble alone")
+        try:
+            self._around.take_in(request)
+        except ConflictError as error:
+            return Refused(problem=str(error), input=True)
+        self._around.settle()
+        files = tuple(file.zip_sha256 for file in request.files)
+        if any(entry.files == files for entry in self._ledger.inbox(request.call_id)):
+            return Done(entry=None)  # who asks was killed before it heard the answer
+        entry = Inbox(
+            call_id=request.call_id,
+            files=files,
+            joined=request.joined,
+            who=request.who,
+            why=request.why,
+            at=rfc3339(now_ns, self._around.zone),
+        )
+        number = self._ledger.size
+        self._ledger.append((entry,))
+        self._ledger.commit(now_ns)
+        return Done(entry=self._proven(number), calls=1)
 
     def _rotate(self, request: RotateKey, now_ns: int) -> Answer:
         self._around.settle()

@@ -24,6 +24,7 @@ from appliance.condition import observed
 from appliance.supervision import servicelog, servicenotify
 from appliance.supervision.orphan import Parent
 from appliance.uploading.clerk import AT_ONCE, FAILURES, Clerk
+from appliance.uploading.inboxclerk import InboxClerk
 from storage.archive import Archive
 from storage.disk import FILE_MODE
 from storage.errors import StorageError
@@ -34,6 +35,7 @@ from uploader.courier import Courier
 from uploader.deliveryqueue import DIRECTORY, DeliveryQueue
 from uploader.dispatch import Dispatcher
 from uploader.errors import QueueError
+from uploader.inbox.settings import InboxSettings
 from uploader.policy import Plan
 from uploader.survey import survey
 from uploader.targets import choice
@@ -49,6 +51,10 @@ KEEP_S = 20.0
 """How often the running time is kept: what a kill takes from it at most."""
 ASK_AGAIN_S = 5.0
 """How soon the archive's owner is asked again when it did not answer."""
+INBOX_S = 1.0
+"""How often the inbox is looked into."""
+ABLE_S = 30.0
+"""How often it is kept that something could be received."""
 LOOK_S = 2.0
 """How often it is looked how delivery stands."""
 LOCK_S = 30.0
@@ -66,6 +72,8 @@ class UploadSettings:
     """What is delivered where."""
     zone: ZoneInfo
     """The site's time zone, for windows of the day."""
+    inbox: InboxSettings = field(default_factory=InboxSettings)
+    """The carrier's file delivery."""
     proxy: str = ""
     """URL of an HTTP proxy; none when empty."""
     volume_uuid: str = ""
@@ -89,6 +97,10 @@ class UploadDaemon:
         self._dispatcher = Dispatcher(queue, settings.plan, settings.zone, random.random)
         self._clerk = Clerk(self._archive, settings.plan)
         self._couriers = [self._courier(name) for name in settings.plan.targets]
+        self._inbox: InboxClerk | None = None
+        if settings.inbox.directory:
+            folder = settings.archive / DIRECTORY
+            self._inbox = InboxClerk(settings.inbox, self._archive, folder, settings.zone, _tell)
         self._asked_again = queue.asked_again
         self._trouble: dict[str, str] = {}
         self._due_s: dict[str, float] = {}
@@ -103,6 +115,8 @@ class UploadDaemon:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(courier.run()) for courier in self._couriers]
             tasks.append(group.create_task(self._clerks_work()))
+            if self._inbox is not None:
+                tasks.append(group.create_task(self._inbox_work(self._inbox)))
             while not stopping.is_set() and not self._parent.gone_for_s():
                 self._tick()
                 servicenotify.watchdog()
@@ -146,10 +160,13 @@ class UploadDaemon:
         return True
 
     def _show(self) -> None:
-        found = survey(self._queue, self._plan, self.now(), "; ".join(filter(None, self._trouble.values())))
+        now = self.now()
+        inbox = None if self._inbox is None else self._inbox.status(self._queue.able_ns, now.wall_ns)
+        found = survey(self._queue, self._plan, now, "; ".join(filter(None, self._trouble.values())), inbox)
         essence = (
             [(one.name, one.waiting, one.overdue, one.given_up, one.error) for one in found.targets],
             found.trouble,
+            inbox and (inbox.able, inbox.trouble, inbox.waiting, inbox.set_aside, inbox.stored),
         )
         if essence != self._shown or self._is_time("status", STATUS_S):
             self._shown = essence
@@ -158,6 +175,15 @@ class UploadDaemon:
     async def _clerks_work(self) -> None:
         while True:
             await asyncio.sleep(ASK_AGAIN_S if not await self._ask() else TICK_S)
+
+    async def _inbox_work(self, inbox: InboxClerk) -> None:
+        if not self._queue.able_ns:
+            self._queue.keep_able_ns(time.time_ns())  # nothing was promised to the carrier before
+        while True:
+            if inbox.is_able() and self._is_time("able", ABLE_S):
+                self._queue.keep_able_ns(time.time_ns())
+            await asyncio.to_thread(inbox.look)
+            await asyncio.sleep(INBOX_S)
 
     async def _ask(self) -> bool:
         """Have the archive's owner do what there is for it; False when it could not be asked."""

@@ -272,6 +272,25 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inbox:
+    """A call was taken in from the carrier's file delivery."""
+
+    kind: Literal["inbox"] = "inbox"
+    call_id: CallId
+    """The call's id."""
+    files: Annotated[tuple[Sha256, ...], Meta(min_length=1, max_length=MAX_CALLS)]
+    """SHA-256 of each file as it was delivered, in order."""
+    joined: CallId | None
+    """The call that the recorder has seen itself and that is the same; null when there is none."""
+    who: Text
+    """Who caused it."""
+    why: Text
+    """What the two calls have in common, or why none was found."""
+    at: Timestamp
+    """When."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Seal:
     """The end of a batch of lines, before a checkpoint; written by the ledger itself."""
 
@@ -289,7 +308,9 @@ Filed: TypeAlias = Part | Call | Late
 OWN: Final = (Log, NextLog, Key, Seal)
 """What is said of the log itself: a log that goes on after it takes none of it over."""
 FILED: Final = (Part, Call, Late)
-Entry: TypeAlias = Log | NextLog | Filed | Erasure | Hold | Configuration | Key | Export | Delivery | Trial | Seal
+Entry: TypeAlias = (
+    Log | NextLog | Filed | Erasure | Hold | Configuration | Key | Export | Delivery | Inbox | Trial | Seal
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,6 +355,7 @@ class _Tag:
         "key",
         "export",
         "delivery",
+        "inbox",
         "trial",
         "seal",
     ]
@@ -353,6 +375,7 @@ _DECODERS: Final[dict[str, msgspec.json.Decoder[Entry]]] = {
     "key": msgspec.json.Decoder(Key),
     "export": msgspec.json.Decoder(Export),
     "delivery": msgspec.json.Decoder(Delivery),
+    "inbox": msgspec.json.Decoder(Inbox),
     "trial": msgspec.json.Decoder(Trial),
     "seal": msgspec.json.Decoder(Seal),
 }

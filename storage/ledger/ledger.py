@@ -36,6 +36,7 @@ from storage.ledger.entries import (
     Erasure,
     Filed,
     Hold,
+    Inbox,
     Key,
     Late,
     Log,
@@ -197,6 +198,12 @@ class Ledger:
         """Receipts of the call's parts, and where delivery was given up, oldest first."""
         for line in self._file.named({names.key(call_id, names.DELIVERY)}):
             if isinstance(line.entry, Delivery):
+                yield line.entry
+
+    def inbox(self, call_id: str) -> Iterator[Inbox]:
+        """That the call was delivered to us, each time."""
+        for line in self._file.named({names.key(call_id, names.INBOX)}):
+            if isinstance(line.entry, Inbox) and line.entry.call_id == call_id:
                 yield line.entry
 
     def lines(self, first: int = 0) -> Iterator[Line]:

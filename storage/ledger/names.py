@@ -3,7 +3,7 @@
     ledger/names   rows of 24 bytes in the ledger's order: key, entry, offset of its line, each u64 little-endian
 
 The key is 64 bits of the call's id, mixed with the part's number (0: the whole call; `LATE`: its late packets;
-`DELIVERY`: deliveries); an entry that names no call has one row with key 0. In memory lie 12 bytes a row: sorted keys
+`DELIVERY`, `INBOX`); an entry that names no call has one row with key 0. In memory lie 12 bytes a row: sorted keys
 and the rows' numbers. A key that matches is a hint, never an answer: the line itself is read.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.ledger.appendfile import AppendFile
-from storage.ledger.entries import Call, Configuration, Delivery, Entry, Erasure, Hold, Key, Late, Part
+from storage.ledger.entries import Call, Configuration, Delivery, Entry, Erasure, Hold, Inbox, Key, Late, Part
 
 ROW = np.dtype([("key", "<u8"), ("entry", "<u8"), ("offset", "<u8")])
 NO_NAME = 0
@@ -28,6 +28,8 @@ LATE = 1 << 32
 """In place of a part's number: records of late packets."""
 DELIVERY = 2 << 32
 """In place of a part's number: deliveries of the call's parts."""
+INBOX = 3 << 32
+"""In place of a part's number: that the call was delivered to us."""
 _ROW = struct.Struct("<QQQ")
 _MIX = 0x9E37_79B9_7F4A_7C15
 _MERGE_ROWS = 1 << 16
@@ -52,6 +54,8 @@ def keys_of(entry: Entry) -> list[int]:
             return [*named, *(key(call_id, part) for call_id, part in entry.parts)] or [NO_NAME]
         case Delivery():
             return [key(call_id, DELIVERY) for call_id in dict.fromkeys(part.call_id for part in entry.parts)]
+        case Inbox():
+            return [key(entry.call_id, INBOX)]
         case Key():
             return [KEY_CHANGE]
         case Hold():

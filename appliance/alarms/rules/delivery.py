@@ -1,10 +1,13 @@
 """How delivery stands (`run/upload.json`) as alarms. Pure."""
 
+from collections.abc import Mapping
+
 from appliance.alarms.alarm import AlarmKey, Condition
-from appliance.alarms.kind import AlarmName
-from uploader.status import UploadStatus
+from appliance.alarms.kind import AlarmName, Severity
+from uploader.status import InboxStatus, UploadStatus
 
 SOURCE = "delivery"
+_BY_STAGE: Mapping[int, Severity] = {1: Severity.MINOR, 3: Severity.MAJOR, 6: Severity.CRITICAL}
 
 
 def conditions(seen: UploadStatus) -> list[Condition]:
@@ -18,4 +21,17 @@ def conditions(seen: UploadStatus) -> list[Condition]:
         if one.given_up:
             key = AlarmKey(resource=f"target {one.name}", name=AlarmName.UPLOAD_GIVEN_UP)
             found.append(Condition(key=key, facts={"recordings": one.given_up, "what": one.error}))
+    return found + ([] if seen.inbox is None else _inbox(seen.inbox))
+
+
+def _inbox(seen: InboxStatus) -> list[Condition]:
+    found: list[Condition] = []
+    if seen.set_aside:
+        key = AlarmKey(resource="inbox", name=AlarmName.INBOX_REJECTED)
+        found.append(Condition(key=key, facts={"files": seen.set_aside}))
+    if seen.countdown is not None and seen.countdown.stage_days:
+        key = AlarmKey(resource="inbox", name=AlarmName.CARRIER_DELETES)
+        told = {"days_unable": seen.countdown.stage_days, "days_left": round(seen.countdown.left_s / 86_400, 1)}
+        severity = _BY_STAGE[seen.countdown.stage_days]
+        found.append(Condition(key=key, severity=severity, facts={**told, "what": seen.trouble}))
     return found

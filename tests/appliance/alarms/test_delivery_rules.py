@@ -1,8 +1,9 @@
 from dataclasses import replace
 
-from appliance.alarms.kind import AlarmName
+from appliance.alarms.kind import AlarmName, Severity
 from appliance.alarms.rules import delivery
-from uploader.status import TargetStatus, UploadStatus
+from uploader.inbox.countdown import DAY_NS, countdown
+from uploader.status import InboxStatus, TargetStatus, UploadStatus
 
 FINE = TargetStatus(
     name="hq",
@@ -31,4 +32,25 @@ def test_overdue_and_given_up_are_alarms_of_the_target():
     assert alarms(FINE, replace(bad, name="dr")) == [
         (AlarmName.UPLOAD_OVERDUE, "target dr", {"waiting": 3, "oldest_s": 90_000, "what": "full"}),
         (AlarmName.UPLOAD_GIVEN_UP, "target dr", {"recordings": 2, "what": "full"}),
+    ]
+
+
+def inbox_alarms(inbox: InboxStatus):
+    found = delivery.conditions(UploadStatus(at_ns=1, trouble="", targets=(), inbox=inbox))
+    return [(one.key.name, one.severity, dict(one.facts)) for one in found]
+
+
+def test_files_that_were_set_aside_and_the_carriers_countdown():
+    able = InboxStatus(able=True, trouble="", waiting=0, set_aside=0, stored=3, countdown=None)
+    assert inbox_alarms(able) == []
+    assert inbox_alarms(replace(able, set_aside=2)) == [(AlarmName.INBOX_REJECTED, None, {"files": 2})]
+
+    def unable(days):
+        return replace(able, able=False, trouble="no disk", countdown=countdown(0, round(days * DAY_NS)))
+
+    assert inbox_alarms(unable(0.5)) == []
+    assert [inbox_alarms(unable(days))[0] for days in (1, 3, 6.5)] == [
+        (AlarmName.CARRIER_DELETES, Severity.MINOR, {"days_unable": 1, "days_left": 6.0, "what": "no disk"}),
+        (AlarmName.CARRIER_DELETES, Severity.MAJOR, {"days_unable": 3, "days_left": 4.0, "what": "no disk"}),
+        (AlarmName.CARRIER_DELETES, Severity.CRITICAL, {"days_unable": 6, "days_left": 0.5, "what": "no disk"}),
     ]
