@@ -78,11 +78,12 @@ test-units: setup  ## as root: install into a Debian 12, boot it in a container,
 demo: setup  ## make a capture of a few calls, import it, search and verify the recordings
 	$(BIN)/python -m tests.demo --output demo-out
 
-bench: setup  ## measure the import of 500 calls x 60 s beside tshark, what finishing a recording costs, the index, and telemetry
+bench: setup  ## measure the import of 500 calls x 60 s beside tshark, what finishing a recording costs, the index, telemetry, and delivery
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.bench_storage
 	$(BIN)/python -m tests.bench.bench_index
 	$(BIN)/python -m tests.bench.bench_telemetry
+	$(BIN)/python -m tests.bench.bench_upload
 
 bench-live: setup  ## as root: measure live recording of 2,000 calls at a mirror port beside tcpdump, in 10 minutes
 	$(BIN)/python -m tests.bench.live

@@ -431,10 +431,24 @@ class QueueView(DeliveryQueue):
     def __init__(self, root: Path) -> None:
         path = root / DIRECTORY / NAME
         with _reported():
-            self._connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5.0
-            )
-            self._connection.execute("SELECT 1 FROM notes").fetchone()
+            try:
+                self._connection = _looking(path, "mode=ro")
+            except sqlite3.OperationalError:
+                if path.with_name(f"{NAME}-wal").exists():
+                    raise
+                # Nobody has it open, and who may not write here cannot even look as if somebody had.
+                self._connection = _looking(path, "mode=ro&immutable=1")
+
+
+def _looking(path: Path, how: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?{how}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0)
+    try:
+        connection.execute("SELECT 1 FROM notes").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def exists(root: Path) -> bool:

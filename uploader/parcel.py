@@ -61,11 +61,11 @@ class Parcel:
         """The folder it goes into."""
         return self.path.rpartition("/")[0]
 
-    async def chunks(self, first: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        """Its bytes from `first` to `end`, no faster than the target's limit."""
+    async def chunks(self, first: int = 0, end: int | None = None, at_once: int = CHUNK_BYTES) -> AsyncIterator[bytes]:
+        """Its bytes from `first` to `end`, so many at once, no faster than the target's limit."""
         end = self.size_bytes if end is None else end
         while first < end:
-            chunk = os.pread(self.file.fileno(), min(CHUNK_BYTES, end - first), first)
+            chunk = os.pread(self.file.fileno(), min(at_once, end - first), first)
             if not chunk:
                 raise SourceError("the recording has become shorter while it was read")
             await pause(self.sent, len(chunk))

@@ -135,7 +135,8 @@ class UploadDaemon:
     def _tick(self) -> None:
         now = self.now()
         try:
-            while feed.take_in(self._queue, self._archive, self._plan, now) == feed.AT_ONCE:
+            # What is in the archive before there is a first target is delivered when there is one.
+            while self._plan.policies and feed.take_in(self._queue, self._archive, self._plan, now) == feed.AT_ONCE:
                 servicenotify.watchdog()
         except (StorageError, OSError) as error:
             self._say("feed", f"the archive cannot be read: {error}")

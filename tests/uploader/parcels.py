@@ -24,9 +24,9 @@ class Breaking(Parcel):
 
     after_bytes: int
 
-    async def chunks(self, first: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def chunks(self, first: int = 0, end: int | None = None, at_once: int = 1 << 18) -> AsyncIterator[bytes]:
         while first < (stop := min(self.after_bytes, self.size_bytes if end is None else end)):
-            chunk = os.pread(self.file.fileno(), min(1 << 18, stop - first), first)
+            chunk = os.pread(self.file.fileno(), min(at_once, stop - first), first)
             yield chunk
             first += len(chunk)
         if end is None or end > self.after_bytes:
@@ -39,8 +39,8 @@ class Counting(Parcel):
 
     counted: list[int]
 
-    async def chunks(self, first: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        async for chunk in Parcel.chunks(self, first, end):
+    async def chunks(self, first: int = 0, end: int | None = None, at_once: int = 1 << 18) -> AsyncIterator[bytes]:
+        async for chunk in Parcel.chunks(self, first, end, at_once):
             self.counted.append(len(chunk))
             yield chunk
 

@@ -18,6 +18,8 @@ from uploader.targets.credentials import secret
 
 MAX_ANSWER_BYTES = 1 << 20
 """No answer that is not a file is longer."""
+SENT_BYTES = 128 << 10
+"""Sent at once: TLS in memory copies what the socket does not take, again and again."""
 _IDENTITY = {"Accept-Encoding": "identity", "User-Agent": "rokubox"}
 
 
@@ -52,11 +54,11 @@ class HttpClient:
         """Make a request and read its answer. Raises TargetError when there is none."""
         async with self._sent(method, url, headers, content) as response:
             received = b""
-            if method != "HEAD":
-                async for chunk in response.aiter_raw(CHUNK_BYTES):
-                    received += chunk
-                    if len(received) > MAX_ANSWER_BYTES:
-                        raise TargetError("its answer is too long")
+            # To its end, be it empty: a connection whose answer was not read cannot be used again.
+            async for chunk in response.aiter_raw(CHUNK_BYTES):
+                received += chunk
+                if len(received) > MAX_ANSWER_BYTES:
+                    raise TargetError("its answer is too long")
             return Answer(status=response.status_code, headers=response.headers, content=received)
 
     async def read(self, url: str, headers: Mapping[str, str] | None = None) -> AsyncGenerator[bytes, None]:

@@ -58,7 +58,7 @@ class PutSession:
             "Repr-Digest": f"sha-256=:{_base64(parcel.sha256)}:",
             **condition,
         }
-        answer = await self._client.ask("PUT", url, headers, parcel.chunks())
+        answer = await self._client.ask("PUT", url, headers, parcel.chunks(at_once=http.SENT_BYTES))
         if answer.status == 412:
             raise ParcelError(CONFLICT)
         if answer.status not in (200, 201, 204):

@@ -6,6 +6,7 @@ SHA-256 (x-amz-checksum-sha256), or the ETag where that is an MD5; else everythi
 each request's payload against the hash that was signed with it.
 """
 
+import asyncio
 import base64
 import hashlib
 import os
@@ -69,10 +70,10 @@ class S3Session:
             if match is not Match.SAME:
                 raise ParcelError(CONFLICT)
             return Proof(kind=kind, sha256=parcel.sha256, size_bytes=parcel.size_bytes)
-        if parcel.size_bytes <= PART_BYTES:
-            await self._put(key, parcel)
-        else:
+        if parcel.size_bytes > PART_BYTES:
             await self._put_parts(key, parcel)
+        elif await _is_proved(await self._put(key, parcel), parcel):
+            return Proof(kind=ProofKind.CHECKSUM, sha256=parcel.sha256, size_bytes=parcel.size_bytes)
         there = await self._look(key)
         kind, match = (ProofKind.READ_BACK, Match.OTHER) if there is None else await self._compare(key, there, parcel)
         if match is not Match.SAME:
@@ -89,14 +90,12 @@ class S3Session:
     async def _compare(self, key: str, there: Answer, parcel: Parcel) -> tuple[ProofKind, Match]:
         if there.size_bytes not in (None, parcel.size_bytes):
             return ProofKind.CHECKSUM, Match.OTHER
-        if not parcel.read_back:
-            named = there.headers.get("x-amz-checksum-sha256", "")
-            if named == _base64(bytes.fromhex(parcel.sha256)) or _etag(there) in _md5s(parcel):
-                return ProofKind.CHECKSUM, Match.SAME
+        if await _is_proved(there, parcel):
+            return ProofKind.CHECKSUM, Match.SAME
         held = self._client.read(self._url(key, ()), self._signed("GET", key))
         return ProofKind.READ_BACK, await parcel.compare(held)
 
-    async def _put(self, key: str, parcel: Parcel) -> None:
+    async def _put(self, key: str, parcel: Parcel) -> Answer:
         headers = {
             "Content-Length": str(parcel.size_bytes),
             "Content-Type": "application/zip",
@@ -109,7 +108,7 @@ class S3Session:
             answer = await self._send(key, (), headers, parcel.sha256, parcel, 0, parcel.size_bytes)
         if answer.status in (409, 412):
             raise ParcelError(CONFLICT)
-        _expected(answer, 200)
+        return _expected(answer, 200)
 
     async def _put_parts(self, key: str, parcel: Parcel) -> None:
         upload = await self._begun(key) or await self._begin(key)
@@ -117,7 +116,7 @@ class S3Session:
         etags: list[str] = []
         for number, first in enumerate(range(0, parcel.size_bytes, PART_BYTES), 1):
             end = min(first + PART_BYTES, parcel.size_bytes)
-            md5, sha256 = _hashes(parcel, first, end)
+            md5, sha256 = await asyncio.to_thread(_hashes, parcel, first, end)
             if there.get(number) != (md5, end - first):
                 query = (("partNumber", str(number)), ("uploadId", upload))
                 headers = {"Content-Length": str(end - first), "Content-MD5": _base64(bytes.fromhex(md5))}
@@ -176,7 +175,7 @@ class S3Session:
         self, key: str, query: Query, headers: dict[str, str], sha256: str, parcel: Parcel, first: int, end: int
     ) -> Answer:
         signed = self._signed("PUT", key, query, headers, sha256)
-        return await self._client.ask("PUT", self._url(key, query), signed, parcel.chunks(first, end))
+        return await self._client.ask("PUT", self._url(key, query), signed, parcel.chunks(first, end, http.SENT_BYTES))
 
     async def _ask(
         self, method: str, key: str, query: Query = (), headers: dict[str, str] | None = None, content: bytes = b""
@@ -219,6 +218,15 @@ class S3Session:
 
     def _path(self, key: str) -> str:
         return f"/{self._bucket}/{key}" if key else f"/{self._bucket}"
+
+
+async def _is_proved(answer: Answer, parcel: Parcel) -> bool:
+    """Whether the store has named a checksum of its own that is the parcel's, and that is proof enough."""
+    if parcel.read_back:
+        return False
+    if answer.headers.get("x-amz-checksum-sha256", "") == _base64(bytes.fromhex(parcel.sha256)):
+        return True
+    return bool(_etag(answer)) and _etag(answer) in await asyncio.to_thread(_md5s, parcel)
 
 
 def _hashes(parcel: Parcel, first: int, end: int) -> tuple[str, str]:

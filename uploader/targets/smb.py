@@ -80,6 +80,7 @@ class SmbSession:
 
     def __init__(self, aside: Aside, root: str, options: dict[str, Any]) -> None:
         self._aside = aside
+        self._lock = asyncio.Lock()
         self._root = root
         self._options = options
         self._folders: set[str] = set()
@@ -109,14 +110,14 @@ class SmbSession:
         """As in `FileAccess`."""
         async with self._opened(path, mode="r+b" if first else "wb") as file:
             async for chunk in chunks:
-                await _call(self._aside, _write_all, file, chunk, first)
+                await self._turn(_write_all, file, chunk, first)
                 first += len(chunk)
-            await _call(self._aside, file.flush)
+            await self._turn(file.flush)
 
     async def read(self, path: str) -> AsyncGenerator[bytes, None]:
         """As in `FileAccess`."""
         async with self._opened(path, mode="rb", share_access="r") as file:
-            while chunk := await _call(self._aside, file.read, CHUNK_BYTES):
+            while chunk := await self._turn(file.read, CHUNK_BYTES):
                 yield chunk
 
     @asynccontextmanager
@@ -128,14 +129,14 @@ class SmbSession:
             _give_up(file)  # no answer is waited for; the connection is cut
             raise
         except BaseException:
-            await _call(self._aside, _close, file)
+            await self._turn(_close, file)
             raise
-        await _call(self._aside, _close, file)
+        await self._turn(_close, file)
 
     async def rename(self, path: str, final: str) -> None:
         """As in `FileAccess`."""
         try:
-            await _call(self._aside, smbclient.rename, self._at(path), self._at(final), **self._options)
+            await self._turn(smbclient.rename, self._at(path), self._at(final), **self._options)
         except _ExistsError as error:
             raise ParcelError(filedelivery.CONFLICT) from error
 
@@ -145,7 +146,12 @@ class SmbSession:
             await self._call(smbclient.remove, path)
 
     async def _call(self, call: Callable[..., T], path: str, **more: object) -> T:
-        return await _call(self._aside, call, self._at(path), **more, **self._options)
+        return await self._turn(call, self._at(path), **more, **self._options)
+
+    async def _turn(self, call: Callable[..., T], *arguments: object, **named: object) -> T:
+        """Make calls one after the other: they share the connection's credits, and the library waits for none."""
+        async with self._lock:
+            return await _call(self._aside, call, *arguments, **named)
 
     def _at(self, path: str) -> str:
         return f"{self._root}\\" + path.replace("/", "\\")

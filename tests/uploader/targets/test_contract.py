@@ -159,8 +159,8 @@ def test_a_server_that_goes_away_and_comes_back(served: Served, tmp_path: Path) 
 
 def test_a_server_that_dies_in_the_middle(served: Served, tmp_path: Path) -> None:
     class Killing(Parcel):
-        async def chunks(self, first=0, end=None):
-            async for chunk in Parcel.chunks(self, first, end):
+        async def chunks(self, first=0, end=None, at_once=1 << 18):
+            async for chunk in Parcel.chunks(self, first, end, at_once):
                 yield chunk
                 await asyncio.sleep(0)
                 served.stop()
