@@ -28,8 +28,8 @@ from capture.tcpstream import TcpReassembler
 
 UDP_HEADER_BYTES = 8
 TCP_HEADER_BYTES = 20
-MAX_REMEMBERED = 65_536
-"""Entries of each table of evidence; the oldest makes room."""
+MAX_REMEMBERED = 16_384
+"""Entries of each table of evidence, two a call; the one not heard of for longest makes room."""
 MAX_STREAMS = 1024
 """TCP directions whose framing is kept, 256 KiB each at most; the one idle for longest makes room, mostly between
 messages."""
@@ -248,6 +248,7 @@ def _endpoints(addresses: bytes, ports: bytes) -> tuple[Endpoint, Endpoint]:
 
 
 def _remember(table: dict[_K, _V], key: _K, value: _V, limit: int = MAX_REMEMBERED) -> None:
+    table.pop(key, None)  # what is heard of again is not the oldest any more
     table[key] = value
     if len(table) > limit:
         del table[next(iter(table))]

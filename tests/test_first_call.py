@@ -5,6 +5,7 @@ from pathlib import Path
 
 from storage.ledger.entries import Trial
 from storage.ledger.view import LedgerView
+from storage.verify.verification import Request, verify
 from tests.capture.private_network import in_private_network, ip, veth
 from tests.live import ROKUBOX, recording, sending, wait_until
 from tests.scenario import call
@@ -61,3 +62,4 @@ def test_a_call_that_is_right_passes_and_one_with_a_side_missing_does_not(tmp_pa
     assert set(passed.checks) == {"recorded", "caller", "callee", "complete", "verified"}
     assert failed.outcome == "failed"
     assert failed.checks["caller"].startswith("ng: 0 packets")
+    assert verify(Request(archive=archive)).defects == []

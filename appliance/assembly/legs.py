@@ -10,7 +10,8 @@ from storage.records import Link, Links
 
 LEG_NS = 60_000_000_000
 """A PBX calls on within this time of being called."""
-MAX_REMEMBERED = 65_536
+MAX_REMEMBERED = 16_384
+"""Calls that are over: hours of a busy day, in 16 MiB."""
 
 
 @dataclass(slots=True, kw_only=True)

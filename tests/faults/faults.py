@@ -75,11 +75,16 @@ def _mute(script: CallScript) -> CallScript:
 
 
 def _skewed(script: CallScript) -> CallScript:
-    lan_calls = script.caller.sip.host == LAN
-    far = script.callee_media if lan_calls else script.caller_media
-    skewed = MediaScript(audio=_LONG, skew_ppm=400.0, seed=far.seed, jitter_ns=200_000)
-    changed = {"callee_media" if lan_calls else "caller_media": skewed}
-    return replace(script, talk_s=80.0, **changed)  # type: ignore[arg-type]
+    """Long calls; the far side's clock is fast."""
+    plain, skewed = MediaScript(audio=_LONG, jitter_ns=200_000), MediaScript(audio=_LONG, skew_ppm=400.0)
+    out = script.caller.sip.host == LAN
+    caller, callee = (plain, skewed) if out else (skewed, plain)
+    return replace(
+        script,
+        talk_s=80.0,
+        caller_media=replace(caller, seed=script.caller_media.seed),
+        callee_media=replace(callee, seed=script.callee_media.seed),
+    )
 
 
 _LONG = speech(85.0, seed=9)

@@ -82,7 +82,7 @@ def _body(verdict: Verdict, language: Language) -> Iterator[str]:
     told = Text("ミラー (SPAN)", "mirror (SPAN)").told(language)
     yield svg.text(_MIRROR_X + 12, 168, told, fill=mirror, font_weight="bold")
     border = 560
-    yield svg.line(border, 18, border, 196, stroke=FAINT, stroke_dasharray="3 5")
+    yield svg.line(border, 18, border, 140, stroke=FAINT, stroke_dasharray="3 5")
     ours = Text("お客様設備 ←", "customer's side ←").told(language)
     theirs = Text("→ 責任分界点の先", "→ beyond the demarcation").told(language)
     yield svg.text(border - 8, 30, ours, fill=FAINT, text_anchor="end")

@@ -116,15 +116,16 @@ def remarked(evidence: Evidence, limits: Thresholds) -> Iterator[Finding]:
 
 
 def sender_clock(evidence: Evidence, limits: Thresholds) -> Iterator[Finding]:
-    """An RTP clock more than 100 ppm off ours, while ours is disciplined: the endpoint's clock."""
+    """An RTP clock more than 100 ppm off ours, ours disciplined, others' not off with it: the endpoint's clock."""
     if evidence.wire is None or state_of(evidence, Step.CLOCK) is not State.OK:
         return
     media = evidence.wire.media
     clocks = [clock for leg in (media.from_lan, media.from_vpn, media.unplaced) for clock in leg.clocks]
     measured = [clock for clock in clocks if clock.span_s >= limits.drift_span_s]
     off = [clock for clock in measured if abs(clock.ppm) > limits.drift_ppm]
-    if not off:
-        return
+    others = {clock.sender for clock in measured} - {clock.sender for clock in off}
+    if not off or (not others and len({clock.sender for clock in off}) > 1):
+        return  # all of them off together: that is nobody's own clock
     worst = max(off, key=lambda clock: abs(clock.ppm))
     facts = (
         Fact(

@@ -17,8 +17,7 @@ def span_in_management(evidence: Evidence, limits: Thresholds) -> Iterator[Findi
     if not spans or not all(_shows_little(port, limits) for port in spans):
         return
     for port in ports_of(evidence, Role.MANAGEMENT):
-        foreign = port.foreign or 0
-        if port.link_up and foreign >= max(limits.foreign_frames, limits.foreign_share * (port.received or 0)):
+        if is_flooded(port, limits):
             gateway = check_facts(*(check for check in checks_of(evidence, Step.GATEWAY) if check.state is State.NG))
             shown = tuple(port_fact(span, "frames", span.received or 0) for span in spans)
             yield _finding(
@@ -27,6 +26,12 @@ def span_in_management(evidence: Evidence, limits: Thresholds) -> Iterator[Findi
                 Step.SPAN_LINK,
                 (port_fact(port, "foreign_frames", port.foreign or 0, port.received), *gateway, *shown),
             )
+
+
+def is_flooded(port: Port, limits: Thresholds) -> bool:
+    """Whether a port hears what is for others, as a mirror port does."""
+    foreign = port.foreign or 0
+    return bool(port.link_up) and foreign >= max(limits.foreign_frames, limits.foreign_share * (port.received or 0))
 
 
 def _shows_little(port: Port, limits: Thresholds) -> bool:

@@ -6,17 +6,22 @@ A rung that fails explains the rungs above it: they are not held against anybody
 from collections.abc import Iterator
 
 from appliance.diagnosis.domains import Domain, Domains
-from appliance.diagnosis.evidence import Cause, Check, Evidence, State, Step
+from appliance.diagnosis.evidence import Cause, Check, Evidence, Role, State, Step
 from appliance.diagnosis.findings import Basis, Confidence, Fact, Finding, Row
-from appliance.diagnosis.rules.facts import check_facts, checks_of, state_of, way_is_open, wire_fact
+from appliance.diagnosis.rules import ports
+from appliance.diagnosis.rules.facts import check_facts, checks_of, ports_of, state_of, way_is_open, wire_fact
 from appliance.diagnosis.thresholds import Thresholds
 
 _LAN_OR_VPN: Domains = (Domain.LAN, Domain.VPN)
 _ARP_STEPS = (Step.GATEWAY, Step.VPN_NEXT_HOP)
 
 
-def arp_unanswered(evidence: Evidence, _limits: Thresholds) -> Iterator[Finding]:
-    """ARP requests unanswered, asked by us or by others: lan, or the VPN router's LAN side."""
+def arp_unanswered(evidence: Evidence, limits: Thresholds) -> Iterator[Finding]:
+    """ARP requests unanswered, asked by us or by others: lan, or the VPN router's LAN side.
+
+    What others ask in vain counts unless we are answered. A management port that hears what is for others may hold the
+    mirror's cable: it takes a moment until that can be told.
+    """
     if state_of(evidence, Step.MANAGEMENT_LINK) is State.NG:
         return
     silent = [
@@ -25,9 +30,14 @@ def arp_unanswered(evidence: Evidence, _limits: Thresholds) -> Iterator[Finding]
         for check in checks_of(evidence, step)
         if check.state is State.NG and check.cause is Cause.ARP_UNANSWERED
     ]
+    flooded = any(ports.is_flooded(port, limits) for port in ports_of(evidence, Role.MANAGEMENT))
+    if flooded:
+        settled_ns = evidence.at_ns - round(limits.swap_s * 1e9)
+        silent = [check for check in silent if check.window.begin_ns < settled_ns]
     facts = check_facts(*silent)
     arp = evidence.wire.arp if evidence.wire else None
-    if arp is not None and arp.unanswered:
+    own = {state_of(evidence, step) for step in _ARP_STEPS}
+    if arp is not None and arp.unanswered and not flooded and not own <= {State.OK, State.NOT_OBSERVABLE}:
         facts += (wire_fact(arp.window, "arp_unanswered", arp.unanswered, arp.asked),)
     if facts:
         step = silent[0].step if silent else Step.VPN_NEXT_HOP
@@ -101,7 +111,7 @@ def _next_hop_was_there(evidence: Evidence, failed: list[Check]) -> bool:
     state = state_of(evidence, Step.VPN_NEXT_HOP)
     asked_ns = max(check.window.begin_ns for check in failed)
     seen = [check for check in checks_of(evidence, Step.VPN_NEXT_HOP) if check.window.end_ns >= asked_ns]
-    return state is State.NOT_OBSERVABLE or (state is not State.NG and bool(seen))
+    return state is State.NOT_OBSERVABLE or (state is State.OK and bool(seen))
 
 
 def _carrier_answers(evidence: Evidence) -> bool:

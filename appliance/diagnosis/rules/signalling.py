@@ -38,9 +38,9 @@ def finals(evidence: Evidence, limits: Thresholds) -> Iterator[Finding]:
     if evidence.wire is None:
         return
     sip = evidence.wire.sip
-    total = sum(final.count for final in sip.finals)
     for from_lan in (True, False):
         mine = [final for final in sip.finals if final.from_lan is from_lan]
+        total = sum(final.count for final in mine)
         for is_meant, least, row, domains in _meanings(limits, total, from_lan=from_lan):
             chosen = [final for final in mine if is_meant(final.status)]
             count = sum(final.count for final in chosen)

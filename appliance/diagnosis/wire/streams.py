@@ -25,6 +25,8 @@ _MAX_MISSING = 512
 _CLOCK_HZ = 8000
 _MAX_MINUTE = 600
 """Seconds of which the least transit is kept."""
+_SMALL_PPM = 50
+"""Nobody asks how steady so little is."""
 _DEAD_PACKETS = 750
 """15 s from a stream's first packet on: nobody who can be heard is silent to the bit for so long."""
 
@@ -85,7 +87,25 @@ class Stream:
             return None
         arrival, rtp = np.array(self.seconds, np.int64).T
         ppm = drift_ppm(arrival, rtp)
-        return None if ppm is None else (ppm, float(arrival[-1] - arrival[0]) / 1e9)
+        if ppm is None or not _is_steady(arrival, rtp, ppm):
+            return None
+        return ppm, float(arrival[-1] - arrival[0]) / 1e9
+
+
+def _is_steady(arrival: npt.NDArray[np.int64], rtp: npt.NDArray[np.int64], ppm: float) -> bool:
+    """Whether it drifts all the time: a delay that changes once looks like drift over the whole, and over no half."""
+    middle = len(arrival) // 2
+    halves = [_slope_ppm(arrival[part], rtp[part]) for part in (slice(middle), slice(middle, None))]
+    return abs(ppm) < _SMALL_PPM or all(each * ppm > 0 and abs(each) > abs(ppm) / 2 for each in halves)
+
+
+def _slope_ppm(arrival: npt.NDArray[np.int64], rtp: npt.NDArray[np.int64]) -> float:
+    """Slope of the sender's time over ours, less 1, by least squares."""
+    x = (arrival - arrival[0]) / 1e9
+    y = (rtp - rtp[0]) / _CLOCK_HZ - x
+    x = x - x.mean()
+    spread = float((x**2).sum())
+    return float((x * (y - y.mean())).sum()) / spread * 1e6 if spread else 0.0
 
 
 @dataclass(slots=True, kw_only=True)

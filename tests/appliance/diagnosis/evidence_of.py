@@ -225,7 +225,9 @@ def _next_hop_gone(evidence: Evidence) -> Evidence:
 
 
 def _arp_at_the_mirror(evidence: Evidence) -> Evidence:
+    """The VPN router does not lie in the management network, and is not reached from there."""
     evidence = with_wire(evidence, "sip", unanswered_out=5)
+    evidence = with_check(evidence, Step.VPN_NEXT_HOP, Cause.NOT_PERMITTED, State.UNKNOWN)
     assert evidence.wire is not None
     return replace(evidence, wire=replace(evidence.wire, arp=ArpSeen(window=WINDOW, asked=1, unanswered=1)))
 

@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 
 from appliance.diagnosis.domains import Domain
+from appliance.diagnosis.evidence import Cause, State, Step
 from appliance.diagnosis.findings import Row
 from appliance.diagnosis.rules import ports
 from appliance.diagnosis.thresholds import DEFAULT
 from appliance.diagnosis.verdict import verdict
 from capture.events import EventKind
 from capture.journal import Event
-from tests.appliance.diagnosis.evidence_of import LC, LV, VC, E, L, M, V, healthy
+from tests.appliance.diagnosis.evidence_of import LC, LV, VC, E, L, M, V, healthy, with_check
 from tests.appliance.diagnosis.watched import (
     LAN,
     NS,
@@ -368,7 +369,10 @@ def test_a_router_that_is_asked_for_in_vain(asked, late_s, rows, tmp_path):
     packets = played(SEVERAL)
     at_ns = packets[-1].ts_ns - 2 * NS + late_s * NS
     told = [Event(ts_ns=at_ns, kind=EventKind.COUNTERS, detail={"interface": 0, "packets": 9, "arp_unanswered": asked})]
-    assert [row for row, _ in found(tmp_path, packets, told=told)] == rows
+    wire, _ = watch(tmp_path, packets, told=told)
+    silent = with_check(evidence(wire), Step.VPN_NEXT_HOP, Cause.NOT_PERMITTED, State.UNKNOWN)
+    assert [finding.row for finding in verdict(silent).findings] == rows
+    assert verdict(evidence(wire)).findings == ()  # we are answered
 
 
 def test_many_streams_are_sampled_and_never_counted_as_lost(tmp_path):
@@ -390,3 +394,17 @@ def test_many_streams_are_sampled_and_never_counted_as_lost(tmp_path):
 def test_reports_without_receivers_say_nothing(tmp_path):
     assert sender_report(0, 1, 2, 3, 4)
     assert found(tmp_path, played(SEVERAL[:1])) == []
+
+
+def test_a_delay_that_changes_once_is_no_drift(tmp_path):
+    media = MediaScript(audio=speech(95.0, seed=4), jitter_ns=200_000)
+    packets = played([call(0, talk_s=85.0, callee_media=media, caller_media=replace(media, seed=9))])
+    border = packets[0].ts_ns + 45 * NS
+    later = [replace(each, ts_ns=each.ts_ns + 25_000_000 * (each.ts_ns > border)) for each in packets]
+    wire, _ = watch(tmp_path, later)
+    assert wire.media.from_lan.clocks == wire.media.from_vpn.clocks == ()
+
+
+def test_all_clocks_off_together_are_nobodys(tmp_path):
+    media = MediaScript(audio=speech(80.0, seed=4), skew_ppm=300.0, jitter_ns=200_000)
+    assert found(tmp_path, played([call(0, talk_s=75.0, callee_media=media, caller_media=media)])) == []
