@@ -40,6 +40,7 @@ SHARED = {
     "calls": ("rokubox-records", 0o2750),
     "late": ("rokubox-records", 0o2750),
     "recordings": ("rokubox-audio", 0o2750),
+    "upload": ("rokubox-audio", 0o2750),  # the archive's owner reads the queue, and what the carrier has delivered
     "agent": ("rokubox", 0o2750),
 }
 """Group and mode; the others are their owner's alone."""
