@@ -171,6 +171,7 @@ class Judge:
             alarms=self._table.raised,
             alarm_sequence=self._table.sequence,
             outbox=outbox,
+            uploads=None if seen is None else seen.uploads,
         )
 
     def _take_services(self, seen: Seen, now: ClockReading) -> None:

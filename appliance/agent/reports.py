@@ -25,6 +25,7 @@ from appliance.telemetry.messages import (
     AlarmMessage,
     CallSummary,
     CommandAnswer,
+    DeliveryHealth,
     DiskHealth,
     Event,
     EventName,
@@ -46,6 +47,7 @@ from appliance.telemetry.outbox import OutboxState
 from storage.call_record import CallRecord
 from storage.json_form import encodable
 from storage.timestamps import rfc3339
+from uploader.status import UploadStatus
 
 Make = Callable[[str], bytes]
 _PRESENCE = {
@@ -92,6 +94,7 @@ class HealthSeen:
     alarms: Sequence[Alarm]
     alarm_sequence: int
     outbox: OutboxState
+    uploads: UploadStatus | None
 
 
 class Reports:
@@ -258,6 +261,7 @@ class Reports:
                 outbox=OutboxHealth(
                     messages=seen.outbox.messages, size_bytes=seen.outbox.size_bytes, dropped=seen.outbox.dropped
                 ),
+                delivery=None if seen.uploads is None else _delivery(seen.uploads),
             )
         )
 
@@ -290,6 +294,17 @@ def _port(port: Port) -> PortHealth:
         up=port.link_up,
         frames=port.received,
         dropped=(port.kernel_drops or 0) + (port.nic_drops or 0) if counted else None,
+    )
+
+
+def _delivery(seen: UploadStatus) -> DeliveryHealth:
+    return DeliveryHealth(
+        waiting=sum(one.waiting for one in seen.targets),
+        oldest_s=round(max((one.oldest_s for one in seen.targets), default=0.0)),
+        given_up=sum(one.given_up for one in seen.targets),
+        delivered=sum(one.delivered for one in seen.targets),
+        inbox_waiting=None if seen.inbox is None else seen.inbox.waiting,
+        inbox_set_aside=None if seen.inbox is None else seen.inbox.set_aside,
     )
 
 

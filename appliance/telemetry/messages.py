@@ -189,6 +189,24 @@ class OutboxHealth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryHealth:
+    """Delivery of recordings to the customer's systems, and of the carrier's files to us."""
+
+    waiting: Count
+    """Recordings that wait, once for each target."""
+    oldest_s: Count
+    """How long the longest has been tried."""
+    given_up: Count
+    """Those that were given up and are still here."""
+    delivered: Count
+    """Those that targets have proved to hold, ever."""
+    inbox_waiting: Count | None
+    """Files from the carrier that are not stored yet; null without an inbox."""
+    inbox_set_aside: Count | None
+    """Files from the carrier that were set aside; null without an inbox."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """How the box is. Retained; every `interval_s`."""
 
@@ -228,6 +246,8 @@ class Health:
     """Number of the last change of an alarm: whoever has seen less has missed some."""
     outbox: OutboxHealth
     """What waits."""
+    delivery: DeliveryHealth | None
+    """Recordings on their way; null where nothing is delivered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

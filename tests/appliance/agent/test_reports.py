@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import jsonschema
@@ -20,7 +21,9 @@ from appliance.telemetry.outbox import OutboxState
 from appliance.telemetry.schema_export import MESSAGES, SCHEMA_DIRECTORY, identity, schema_name
 from storage.records import Party
 from storage.vocabulary import Outcome
+from tests.appliance.alarms.test_delivery_rules import FINE
 from tests.storage.samples import call_record
+from uploader.status import InboxStatus, UploadStatus
 
 NS = 1_000_000_000
 NOW = 1_790_000_000 * NS
@@ -55,6 +58,12 @@ ALARM = Alarm(
     shelved=Shelving(by="Sato", at_ns=NOW, until_ns=NOW + NS),
 )
 OUTBOX = OutboxState(messages=1, size_bytes=2, dropped=3, is_saved=True)
+UPLOADS = UploadStatus(
+    at_ns=1,
+    trouble="",
+    targets=(replace(FINE, waiting=3, oldest_s=7.6), replace(FINE, waiting=2, given_up=1)),
+    inbox=InboxStatus(able=True, trouble="", waiting=4, set_aside=5, stored=6, countdown=None),
+)
 
 
 def sent(make):
@@ -119,6 +128,7 @@ def health_seen(day, *, known=True):
         alarms=[ALARM, ALARM] if known else [],
         alarm_sequence=7,
         outbox=OUTBOX,
+        uploads=UPLOADS if known else None,
     )
 
 
@@ -138,3 +148,15 @@ def test_sums_are_those_of_the_day():
     assert (sums.day, sum(sums.calls.values())) == ("2026-01-02", 1)
     assert sums.on("2026-01-03").health(None).completeness is None
     assert sums.on("2026-01-02") is sums
+
+
+def test_health_counts_what_is_on_its_way():
+    found = sent(REPORTS.health(NOW, health_seen(DaySums(day="2026-01-02"))))["delivery"]
+    assert found == {
+        "waiting": 5,
+        "oldest_s": 90_000,
+        "given_up": 1,
+        "delivered": 18,
+        "inbox_waiting": 4,
+        "inbox_set_aside": 5,
+    }
