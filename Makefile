@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .ONESHELL:
-.PHONY: help setup packages install test test-units lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
+.PHONY: help setup packages install test test-units image test-image lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
 
 PYTHON ?= python3
 SOAK_MINUTES ?= 60
@@ -23,9 +23,10 @@ help:  ## list the targets
 
 setup: packages $(STAMP)  ## install what is missing: system packages, .venv, and .venv/bin/rokubox
 
-# With ONLY=run the packages for tests are left out.
+# FOR=running: without those for tests; FOR=image: those for the appliance's image too.
 packages:
-	@packages=$$(sed '$(if $(filter run,$(ONLY)),/^# to test/,$$d;)s/#.*//' packages.apt | xargs)
+	@case "$(FOR)" in running) end='/^# to test/,$$d;';; image) end=;; *) end='/^# to build the app/,$$d;';; esac
+	packages=$$(sed "$${end}s/#.*//" packages.apt | xargs)
 	if ! command -v dpkg-query apt-get >/dev/null; then echo "no apt here, please provide: $$packages"; exit 0; fi
 	missing=""
 	for package in $$packages; do
@@ -45,7 +46,7 @@ $(STAMP): requirements-dev.lock requirements.in pyproject.toml | packages
 	touch $@
 
 install:  ## as root: install the services on this Debian 12 machine, or into DESTDIR
-	@[[ -n "$(DESTDIR)" ]] || $(MAKE) --no-print-directory packages ONLY=run
+	@[[ -n "$(DESTDIR)" ]] || $(MAKE) --no-print-directory packages FOR=running
 	systemd/install "$(DESTDIR)" "$(PREFIX)"
 
 test: setup  ## run all tests
@@ -74,6 +75,13 @@ soak: setup  ## as root: 200 calls at a time for SOAK_MINUTES (60), memory, file
 
 test-units: setup  ## as root: install into a Debian 12, boot it in a container, record, kill and stall; 5 minutes
 	$(BIN)/python -m tests.units
+
+image: setup  ## as root: build the appliance's disk image, build/image/rokubox.img; some minutes
+	@$(MAKE) --no-print-directory packages FOR=image
+	image/build build/image
+
+test-image: image  ## as root: boot the image in an emulated machine, record calls, compare every sample; 10 minutes
+	$(BIN)/python -m tests.image build/image/rokubox.img
 
 demo: setup  ## make a capture of a few calls, import it, search and verify the recordings
 	$(BIN)/python -m tests.demo --output demo-out

@@ -1,0 +1,1 @@
+"""The appliance's image, built and booted in an emulated machine."""

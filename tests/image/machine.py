@@ -1,0 +1,165 @@
+"""An emulated x86-64 machine (QEMU without hardware virtualisation, which may be there and not work) that boots a disk.
+
+Its second network port is the mirror port: what the test sends over a stream arrives there frame by frame. The machine
+is slow at times: a stream then holds up its sender, where datagrams would be lost on the way. Its console goes to a
+file; everything else is read off its disk once it is switched off.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+FIRMWARE = Path("/usr/share/OVMF")
+_SECTOR = 512
+_ENTRIES_AT = 2 * _SECTOR
+_ENTRY = struct.Struct("<16s16sQQQ72s")
+"""A partition in the GPT (UEFI 2.10, 5.3.3): type, id, first and last sector, attributes, name."""
+_ROOT_A, _DATA = 3, 6
+"""Numbers of partitions."""
+_LENGTH = struct.Struct("!I")
+"""Before each frame of the stream."""
+_PLUG_IN_S = 60.0
+_LIMIT_S = 900.0
+_POWER_OFF_S = 180.0
+
+
+def why_not() -> str:
+    """What keeps an image from being built and booted here; empty when nothing does."""
+    tools = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "mksquashfs", "veritysetup", "genimage", "grub-mkimage")
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing:
+        return f"not installed: {' '.join(missing)} (see packages.apt)"
+    return "" if os.geteuid() == 0 else "an image is built by root"
+
+
+class Machine:
+    """The machine, while it is switched on."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", console: Path, control: Path, wire: socket.socket) -> None:
+        self._process = process
+        self._console = console
+        self._control = control
+        self._wire = wire
+
+    def console(self) -> str:
+        """What it has said so far."""
+        return self._console.read_text("utf-8", "replace")
+
+    def send(self, frame: bytes) -> None:
+        """Show a frame to its mirror port."""
+        self._wire.sendall(_LENGTH.pack(len(frame)) + frame)
+
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Until the console has said something so often."""
+        wait_until(lambda: self.console().count(text) >= times, lambda: f"no {text!r}:\n{self.console()[-4000:]}")
+
+    def wait_off(self) -> None:
+        """Until it has switched itself off, or would begin anew."""
+        self._process.wait(_LIMIT_S)
+
+    def power_off(self) -> None:
+        """Press the button, and wait until it has obeyed."""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.connect(str(self._control))
+            with control.makefile("rw") as lines:
+                lines.readline()  # it greets
+                for command in ("qmp_capabilities", "system_powerdown"):
+                    lines.write(json.dumps({"execute": command}) + "\n")
+                    lines.flush()
+                    lines.readline()
+        self._process.wait(_POWER_OFF_S)
+
+
+@contextlib.contextmanager
+def switched_on(disk: Path, folder: Path, name: str) -> Iterator[Machine]:
+    """Boots a disk; the machine is off at the context's end whatever happens."""
+    console, control, variables, mirror = (folder / f"{name}.{end}" for end in ("console", "qmp", "fd", "span"))
+    shutil.copy(FIRMWARE / "OVMF_VARS.fd", variables)
+    command = [
+        *("qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"),
+        *("-m", "2048", "-display", "none", "-no-user-config", "-nodefaults", "-no-reboot"),
+        *("-drive", f"if=pflash,format=raw,readonly=on,file={FIRMWARE / 'OVMF_CODE.fd'}"),
+        *("-drive", f"if=pflash,format=raw,file={variables}"),
+        *("-drive", f"if=virtio,format=qcow2,file={disk}"),
+        *("-netdev", "user,id=management,restrict=on", "-device", "virtio-net-pci,netdev=management,addr=5"),
+        *("-netdev", f"stream,id=span,server=off,addr.type=unix,addr.path={mirror}"),
+        *("-device", "virtio-net-pci,netdev=span,addr=6"),
+        *("-serial", f"file:{console}", "-qmp", f"unix:{control},server=on,wait=off"),
+    ]
+    console.touch()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(mirror))
+        listening.listen(1)
+        listening.settimeout(_PLUG_IN_S)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        try:
+            wire, _ = listening.accept()
+            with wire:
+                yield Machine(process, console, control, wire)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def fresh_disk(image: Path, folder: Path, size: str = "4G") -> Path:
+    """A disk of this size with the image on it, as flashed."""
+    disk = folder / "disk.qcow2"
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(image.absolute()), str(disk), size],
+        check=True,
+    )
+    return disk
+
+
+def damage(disk: Path, image: Path) -> None:
+    """Change some bytes of the system in the first slot."""
+    with image.open("rb") as whole:
+        first, _ = _extent(whole, _ROOT_A)
+    # Its beginning, which is read at once.
+    order = f"write -q -P 0xa5 {first * _SECTOR + 64} 32"
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", order, str(disk)], check=True)
+
+
+def _extent(whole: BinaryIO, number: int) -> tuple[int, int]:
+    """First and last sector of a partition."""
+    whole.seek(_ENTRIES_AT + (number - 1) * _ENTRY.size)
+    _, _, first, last, _, _ = _ENTRY.unpack(whole.read(_ENTRY.size))
+    return first, last
+
+
+def recorded(disk: Path, folder: Path) -> Path:
+    """The archive on the data partition of a machine that is off, copied out."""
+    raw, data = folder / "disk.raw", folder / "data.ext4"
+    subprocess.run(["qemu-img", "convert", "-O", "raw", str(disk), str(raw)], check=True)
+    with raw.open("rb") as whole, data.open("wb") as out:
+        first, last = _extent(whole, _DATA)
+        left = (last + 1 - first) * _SECTOR
+        out.truncate(left)
+        whole.seek(first * _SECTOR)
+        while left and (piece := whole.read(min(left, 1 << 22))):
+            if piece.count(0) == len(piece):
+                out.seek(len(piece), os.SEEK_CUR)
+            else:
+                out.write(piece)
+            left -= len(piece)
+    raw.unlink()
+    archive = folder / "data"
+    archive.mkdir()
+    subprocess.run(["debugfs", "-R", f"rdump /var/lib/rokubox {archive}", str(data)], check=True, capture_output=True)
+    return archive / "rokubox"
+
+
+def wait_until(happened: Callable[[], bool], otherwise: Callable[[], str], limit_s: float = _LIMIT_S) -> None:
+    """Waits for something that has to happen."""
+    deadline = time.monotonic() + limit_s
+    while not happened():
+        assert time.monotonic() < deadline, otherwise()
+        time.sleep(0.2)
