@@ -11,7 +11,7 @@ from uploader.clock import Now
 from uploader.deliveryqueue import DIRECTORY, Delivery
 from uploader.dispatch import Dispatcher
 from uploader.errors import ParcelError, SourceError, TargetError
-from uploader.parcel import Source
+from uploader.parcel import Parcel, Source
 from uploader.policy import Plan
 from uploader.settings import TargetSettings
 from uploader.targets.contract import Patience, Session, Target
@@ -132,9 +132,7 @@ class Courier:
             wav_sha256=delivery.wav_sha256,
         )
         try:
-            opened = await asyncio.to_thread(
-                parcel.open_parcel, source, sent=self._sent, received=self._received, read_back=read_back
-            )
+            opened = await self._opened(source, read_back=read_back)
             with opened.file:
                 limit_s = self._patience.transfer_s(opened.size_bytes, self._limit_bytes_s, self._settings.parallel)
                 async with asyncio.timeout(limit_s):
@@ -150,7 +148,23 @@ class Courier:
         else:
             self._dispatcher.proven(delivery, proof, self._now())
 
+    async def _opened(self, source: Source, *, read_back: bool) -> Parcel:
+        """Open a parcel in a thread: it is hashed."""
+        opening = asyncio.ensure_future(
+            asyncio.to_thread(parcel.open_parcel, source, sent=self._sent, received=self._received, read_back=read_back)
+        )
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_unused)
+            raise
+
     def _break(self, delivery: Delivery, error: TargetError) -> None:
         """The connection is of no more use."""
         self._broken = True
         self._dispatcher.failed(delivery, error, self._now())
+
+
+def _close_unused(opening: asyncio.Future[Parcel]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().file.close()

@@ -41,8 +41,9 @@ class Answer:
 class HttpClient:
     """Requests to one server."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, patience: Patience) -> None:
         self._client = client
+        self._patience = patience
 
     async def ask(
         self,
@@ -73,7 +74,11 @@ class HttpClient:
     async def _sent(
         self, method: str, url: str, headers: Mapping[str, str] | None, content: bytes | AsyncIterable[bytes] | None
     ) -> AsyncIterator[httpx.Response]:
-        request = self._client.build_request(method, url, headers=dict(headers or {}), content=content)
+        # What is sent may lie in buffers for as long as a slow link takes.
+        sent_s = int(httpx.Headers(headers).get("content-length", "0")) / self._patience.slowest_bytes_s
+        request = self._client.build_request(
+            method, url, headers=dict(headers or {}), content=content, timeout=_timeout(self._patience, sent_s)
+        )
         try:
             response = await self._client.send(request, stream=True)
             try:
@@ -110,13 +115,16 @@ async def client(
         verify=tls.context(settings.ca_file),
         headers=headers,
         auth=basic,
-        timeout=httpx.Timeout(patience.answer_s, connect=patience.connect_s, pool=None),
         limits=httpx.Limits(max_connections=settings.parallel + 1),
         proxy=proxy or None,
         trust_env=False,
         follow_redirects=False,
     ) as opened:
-        yield HttpClient(opened)
+        yield HttpClient(opened, patience)
+
+
+def _timeout(patience: Patience, sent_s: float) -> httpx.Timeout:
+    return httpx.Timeout(patience.answer_s + sent_s, connect=patience.connect_s, pool=None)
 
 
 def base_url(settings: TargetSettings) -> str:

@@ -40,6 +40,8 @@ class Web:
     """PUTs are answered; else the connection is cut when everything was stored."""
     endless: bool = False
     """Every answer to a GET or PUT goes on for ever."""
+    slow_bytes_s: float = 0
+    """What is put is taken no faster; 0: as fast as it comes."""
     stall: bool = False
     """Nothing is ever answered."""
     garbage: bool = False
@@ -52,10 +54,12 @@ class Web:
     hosts: set[str] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            while not reader.at_eof():
-                await self._serve_one(reader, writer)
-        writer.close()
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+                while not reader.at_eof():
+                    await self._serve_one(reader, writer)
+        finally:
+            writer.transport.abort()  # TLS would wait for the other's good-bye
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -73,15 +77,21 @@ class Web:
         if method == "PUT" and self.cut_after is not None:
             self.files[target] = await reader.readexactly(min(length, self.cut_after))
             raise ConnectionError
-        content = await reader.readexactly(length)
+        content = b""
+        while self.slow_bytes_s and len(content) < length:
+            content += await reader.read(min(1 << 14, length - len(content)))
+            await asyncio.sleep((1 << 14) / self.slow_bytes_s)
+        content += await reader.readexactly(length - len(content))
         status, more, body = self._do(method, target, headers, content)
         if method == "PUT" and not self.answer:
             raise ConnectionError
         if self.endless and method in ("GET", "PUT"):
             writer.write(f"HTTP/1.1 {status} X\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
-            while True:
+            while not (writer.transport.is_closing() or reader.at_eof()):
+                await asyncio.sleep(0)
                 writer.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
                 await writer.drain()
+            raise ConnectionError
         told = "".join(f"{name}: {value}\r\n" for name, value in more.items())
         size = len(self.show(self.files[target])) if method == "HEAD" and status == 200 else len(body)
         writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {size}\r\n{told}\r\n".encode() + body)
@@ -139,8 +149,12 @@ def running(start: Callable[[], Awaitable[asyncio.Server | asyncssh.SSHAcceptor]
         ready.set()
         await stop.wait()
         server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
             task.cancel()
+        if others:
+            await asyncio.wait(others, timeout=1)
+        await asyncio.sleep(0.05)  # transports are gone
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()

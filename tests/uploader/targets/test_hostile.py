@@ -16,7 +16,7 @@ from uploader.targets import choice
 from uploader.targets.contract import Patience
 
 SCHEMES = ("https", pytest.param("davs", marks=pytest.mark.thorough), pytest.param("s3", marks=pytest.mark.thorough))
-PATIENCE = Patience(connect_s=2, answer_s=0.5, slowest_bytes_s=1_000_000)
+PATIENCE = Patience(connect_s=2, answer_s=0.5, slowest_bytes_s=100_000)
 CONTENT = some_bytes(300_000)
 
 
@@ -128,6 +128,14 @@ def test_nobody_is_waited_for_without_end(tmp_path: Path, scheme: str, trouble: 
     setattr(server, trouble, True)
     with web(tmp_path, server, scheme) as settings, pytest.raises(UploaderError):
         attempt(tmp_path, settings)
+
+
+def test_a_slow_link_is_slow_and_no_more(tmp_path: Path, scheme: str) -> None:
+    """As long as data go through, whoever is slow is waited for."""
+    server = Web(slow_bytes_s=400_000)
+    with web(tmp_path, server, scheme) as settings:
+        attempt(tmp_path, settings)
+    assert list(server.files.values()) == [CONTENT]
 
 
 def test_a_certificate_that_has_expired(tmp_path: Path, scheme: str) -> None:
