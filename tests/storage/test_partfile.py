@@ -86,10 +86,16 @@ def test_a_bare_wav_has_a_sidecar(folders):
 @pytest.mark.parametrize("form", FORMS)
 def test_the_same_part_again_changes_nothing(folders, form):
     first = write_part(Disk(), plan(folders, form), sound(linear(9000)), metadata)
-    before = {name: (folders / name).stat() for name in files(folders)}
+    before = {name: changes(folders / name) for name in files(folders)}
     again = write_part(Disk(), plan(folders, form), sound(linear(9000), block=77), metadata)
     assert (again.created, again.wav_sha256, again.name) == (False, first.wav_sha256, first.name)
-    assert {name: (folders / name).stat() for name in files(folders)} == before
+    assert {name: changes(folders / name) for name in files(folders)} == before
+
+
+def changes(path):
+    """What tells that a file was written to, renamed or made anew; that it was read does not count."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_nlink, status.st_mode
 
 
 @pytest.mark.parametrize("form", FORMS)
