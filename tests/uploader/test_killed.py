@@ -50,7 +50,7 @@ def test_every_recording_arrives_once_whatever_is_killed(servers: list[Served], 
         deadline = time.monotonic() + 900
         while len(receipted(root)) < 2 * CALLS:
             assert time.monotonic() < deadline, (len(receipted(root)), status(root))
-            time.sleep(chance.uniform(1.0, 4.0))
+            time.sleep(chance.uniform(0.6, 2.5))
             uploader.kill()
             uploader.wait()
             kills += 1
