@@ -17,11 +17,13 @@ class Thresholds:
     """Group frames that are enough to say that a port lives."""
     foreign_frames: int = 200
     """Frames to others on the management port that make it look like a mirror port."""
+    foreign_some: int = 20
+    """Frames to others there that make one wait for more, before anybody else is named."""
     foreign_share: float = 0.3
     """Their share of all that comes there."""
     little_s: float = 2.5
     """A mirror port without voice for so long may have changed places with the management port."""
-    swap_s: float = 15.0
+    swap_s: float = 25.0
     """So long it takes until that can be told, when the management port hears what is for others."""
     line_errors: int = 3
     """Wrong checksums or alignments within a window."""

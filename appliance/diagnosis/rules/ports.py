@@ -30,8 +30,16 @@ def span_in_management(evidence: Evidence, limits: Thresholds) -> Iterator[Findi
 
 def is_flooded(port: Port, limits: Thresholds) -> bool:
     """Whether a port hears what is for others, as a mirror port does."""
-    foreign = port.foreign or 0
-    return bool(port.link_up) and foreign >= max(limits.foreign_frames, limits.foreign_share * (port.received or 0))
+    return _hears_others(port, limits, limits.foreign_frames)
+
+
+def may_be_flooded(port: Port, limits: Thresholds) -> bool:
+    """Whether a port hears so much for others that more of it would make it flooded."""
+    return _hears_others(port, limits, limits.foreign_some)
+
+
+def _hears_others(port: Port, limits: Thresholds, least: int) -> bool:
+    return bool(port.link_up) and (port.foreign or 0) >= max(least, limits.foreign_share * (port.received or 0))
 
 
 def _shows_little(port: Port, limits: Thresholds) -> bool:

@@ -30,7 +30,7 @@ def arp_unanswered(evidence: Evidence, limits: Thresholds) -> Iterator[Finding]:
         for check in checks_of(evidence, step)
         if check.state is State.NG and check.cause is Cause.ARP_UNANSWERED
     ]
-    flooded = any(ports.is_flooded(port, limits) for port in ports_of(evidence, Role.MANAGEMENT))
+    flooded = any(ports.may_be_flooded(port, limits) for port in ports_of(evidence, Role.MANAGEMENT))
     if flooded:
         settled_ns = evidence.at_ns - round(limits.swap_s * 1e9)
         silent = [check for check in silent if check.window.begin_ns < settled_ns]

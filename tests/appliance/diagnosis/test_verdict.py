@@ -19,6 +19,7 @@ from appliance.show.labels import Language
 from tests.appliance.diagnosis.evidence_of import FAULTS, LEG, NOW, WINDOW, healthy, with_check, with_port, with_wire
 
 NAMES = sorted(FAULTS)
+SECOND = 1_000_000_000
 PAGE = Path(__file__).parents[3] / "docs" / "faults.md"
 BLAMES_NOBODY_ELSE = {Row.OVERLOAD, Row.SPAN_LINK_DOWN, Row.NO_FRAMES, Row.ONLY_GROUP, Row.ONE_DIRECTION}
 
@@ -129,6 +130,17 @@ def test_a_carrier_that_the_mirror_hears_is_reached_whatever_the_probe_says():
 )
 def test_what_happens_every_day_is_nobodys_fault(change):
     assert not verdict(change(healthy())).findings
+
+
+def test_what_a_port_begins_to_hear_for_others_is_waited_for_before_anybody_is_named():
+    """A mirror that carries little takes a moment to show that its cable is in the management port."""
+    gone = FAULTS["ARP of the gateway unanswered"][0](healthy())
+    gone = replace(gone, checks=tuple(replace(c, window=replace(c.window, begin_ns=NOW - SECOND)) for c in gone.checks))
+    for foreign, received in ((20, 24), (199, 210)):
+        heard = with_port(gone, Role.MANAGEMENT, foreign=foreign, received=received)
+        assert Row.ARP_UNANSWERED not in {finding.row for finding in verdict(heard).findings}
+    quiet = with_port(gone, Role.MANAGEMENT, foreign=3, received=24)
+    assert Row.ARP_UNANSWERED in {finding.row for finding in verdict(quiet).findings}
 
 
 def test_night_without_a_call_is_no_fault():
