@@ -32,7 +32,7 @@ from storage.archive import Archive
 from storage.disk import Disk
 from storage.errors import ConflictError, DamagedRecordError, StorageError
 from storage.ledger import proof
-from storage.ledger.entries import DeliveredPart, Delivery, Erasure, Inbox
+from storage.ledger.entries import DeliveredPart, Delivery, Entry, Erasure, Inbox
 from storage.ledger.entries import Export as ExportEntry
 from storage.ledger.entries import Hold as HoldEntry
 from storage.ledger.entries import Trial as TrialEntry
@@ -224,10 +224,7 @@ class Archivist:
             why=request.why,
             at=rfc3339(now_ns, self._around.zone),
         )
-        number = self._ledger.size
-        self._ledger.append((entry,))
-        self._ledger.commit(now_ns)
-        return Done(entry=self._proven(number), calls=len(request.calls))
+        return self._entered(entry, now_ns, calls=len(request.calls))
 
     def _note_trial(self, request: Trial, now_ns: int) -> Answer:
         self._around.settle()
@@ -239,10 +236,7 @@ class Archivist:
             why=request.why,
             at=rfc3339(now_ns, self._around.zone),
         )
-        number = self._ledger.size
-        self._ledger.append((entry,))
-        self._ledger.commit(now_ns)
-        return Done(entry=self._proven(number), calls=len(request.calls))
+        return self._entered(entry, now_ns, calls=len(request.calls))
 
     def _note_delivery(self, request: Receipt, now_ns: int) -> Answer:
         parts = tuple(part for part in request.parts if not self._is_noted(part, request))
@@ -258,10 +252,7 @@ class Archivist:
             why=request.why,
             at=rfc3339(now_ns, self._around.zone),
         )
-        number = self._ledger.size
-        self._ledger.append((entry,))
-        self._ledger.commit(now_ns)
-        return Done(entry=self._proven(number), calls=len({part.call_id for part in parts}))
+        return self._entered(entry, now_ns, calls=len({part.call_id for part in parts}))
 
     def _is_noted(self, part: DeliveredPart, request: Receipt) -> bool:
         """Whether that is the last thing that the ledger says of this part and this target: who asks may have been
@@ -292,15 +283,19 @@ class Archivist:
             why=request.why,
             at=rfc3339(now_ns, self._around.zone),
         )
-        number = self._ledger.size
-        self._ledger.append((entry,))
-        self._ledger.commit(now_ns)
-        return Done(entry=self._proven(number), calls=1)
+        return self._entered(entry, now_ns, calls=1)
 
     def _rotate(self, request: RotateKey, now_ns: int) -> Answer:
         self._around.settle()
         number = self._ledger.rotate(Attribution(who=request.who, why=request.why), now_ns)
         return Done(entry=self._proven(number))
+
+    def _entered(self, entry: Entry, now_ns: int, *, calls: int) -> Done:
+        """Enter it at once; the answer holds its line and the proof."""
+        number = self._ledger.size
+        self._ledger.append((entry,))
+        self._ledger.commit(now_ns)
+        return Done(entry=self._proven(number), calls=calls)
 
     def _proven(self, number: int) -> LedgerLine:
         stored = next(self._ledger.lines(number)).stored
