@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .ONESHELL:
-.PHONY: help setup packages install test test-units image test-image lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
+.PHONY: help setup packages packages-running packages-image install test test-units image test-image lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
 
 PYTHON ?= python3
 SOAK_MINUTES ?= 60
@@ -23,9 +23,9 @@ help:  ## list the targets
 
 setup: packages $(STAMP)  ## install what is missing: system packages, .venv, and .venv/bin/rokubox
 
-# FOR=running: without those for tests; FOR=image: those for the appliance's image too.
-packages:
-	@case "$(FOR)" in running) end='/^# to test/,$$d;';; image) end=;; *) end='/^# to build the app/,$$d;';; esac
+# packages-running: without those for tests; packages-image: those for the appliance's image too.
+packages packages-running packages-image:
+	@case $@ in packages-running) end='/^# to test/,$$d;';; packages-image) end=;; *) end='/^# to build the app/,$$d;';; esac
 	packages=$$(sed "$${end}s/#.*//" packages.apt | xargs)
 	if ! command -v dpkg-query apt-get >/dev/null; then echo "no apt here, please provide: $$packages"; exit 0; fi
 	missing=""
@@ -45,8 +45,7 @@ $(STAMP): requirements-dev.lock requirements.in pyproject.toml | packages
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .
 	touch $@
 
-install:  ## as root: install the services on this Debian 12 machine, or into DESTDIR
-	@[[ -n "$(DESTDIR)" ]] || $(MAKE) --no-print-directory packages FOR=running
+install: $(if $(DESTDIR),,packages-running)  ## as root: install the services on this Debian 12 machine, or into DESTDIR
 	systemd/install "$(DESTDIR)" "$(PREFIX)"
 
 test: setup  ## run all tests
@@ -76,8 +75,7 @@ soak: setup  ## as root: 200 calls at a time for SOAK_MINUTES (60), memory, file
 test-units: setup  ## as root: install into a Debian 12, boot it in a container, record, kill and stall; 5 minutes
 	$(BIN)/python -m tests.units
 
-image: setup  ## as root: build the appliance's disk image, build/image/rokubox.img; some minutes
-	@$(MAKE) --no-print-directory packages FOR=image
+image: setup packages-image  ## as root: build the appliance's disk image, build/image/rokubox.img; some minutes
 	image/build build/image
 
 test-image: image  ## as root: boot the image in an emulated machine, record calls, compare every sample; 10 minutes

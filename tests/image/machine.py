@@ -13,9 +13,10 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 FIRMWARE = Path("/usr/share/OVMF")
 _SECTOR = 512
@@ -38,6 +39,26 @@ def why_not() -> str:
     if missing:
         return f"not installed: {' '.join(missing)} (see packages.apt)"
     return "" if os.geteuid() == 0 else "an image is built by root"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fittings:
+    """What a machine has beyond its disk, its two ports and its console."""
+
+    sticks: tuple[Path, ...] = ()
+    """Raw images, each on a USB stick."""
+    forwards: Mapping[int, int] = field(default_factory=dict)
+    """Ports of this host's loopback, each with the port of the machine that it leads to (TCP)."""
+    reaches_host: bool = False
+    """Whether its management port reaches this host, which is 10.0.2.2 for it, and what is beyond."""
+    begins_anew: bool = False
+    """Whether it begins anew where it would (a reset, a watchdog); else it is off then."""
+    watchdog: bool = False
+    """Whether it has a watchdog of its own (i6300esb), which resets it."""
+    disk: str | None = None
+    """Options of its disk's drive in place of the disk as it is, without `if=` (as for blklogwrites)."""
+    arguments: tuple[str, ...] = ()
+    """Whatever else QEMU is to be told (a TPM)."""
 
 
 class Machine:
@@ -67,34 +88,47 @@ class Machine:
 
     def power_off(self) -> None:
         """Press the button, and wait until it has obeyed."""
+        self.order("system_powerdown")
+        self._process.wait(_POWER_OFF_S)
+
+    def cut_power(self) -> None:
+        """Take its power away."""
+        self._process.kill()
+        self._process.wait()
+
+    def order(self, command: str, **arguments: Any) -> Any:
+        """Tell QEMU something (QMP), and return what it answers."""
         with socket.socket(socket.AF_UNIX) as control:
             control.connect(str(self._control))
             with control.makefile("rw") as lines:
                 lines.readline()  # it greets
-                for command in ("qmp_capabilities", "system_powerdown"):
-                    lines.write(json.dumps({"execute": command}) + "\n")
+                for order in ({"execute": "qmp_capabilities"}, {"execute": command, "arguments": arguments}):
+                    lines.write(json.dumps(order) + "\n")
                     lines.flush()
-                    lines.readline()
-        self._process.wait(_POWER_OFF_S)
+                    answer = {"event": ""}
+                    while "event" in answer:
+                        answer = json.loads(lines.readline())
+        assert "return" in answer, f"{command}: {answer}"
+        return answer["return"]
 
 
 @contextlib.contextmanager
-def switched_on(disk: Path, folder: Path, name: str) -> Iterator[Machine]:
+def switched_on(disk: Path, folder: Path, name: str, fittings: Fittings | None = None) -> Iterator[Machine]:
     """Boots a disk; the machine is off at the context's end whatever happens."""
     console, control, variables, mirror = (folder / f"{name}.{end}" for end in ("console", "qmp", "fd", "span"))
     shutil.copy(FIRMWARE / "OVMF_VARS.fd", variables)
     command = [
         *("qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"),
-        *("-m", "2048", "-display", "none", "-no-user-config", "-nodefaults", "-no-reboot"),
+        *("-m", "2048", "-display", "none", "-no-user-config", "-nodefaults"),
         *("-drive", f"if=pflash,format=raw,readonly=on,file={FIRMWARE / 'OVMF_CODE.fd'}"),
         *("-drive", f"if=pflash,format=raw,file={variables}"),
-        *("-drive", f"if=virtio,format=qcow2,file={disk}"),
-        *("-netdev", "user,id=management,restrict=on", "-device", "virtio-net-pci,netdev=management,addr=5"),
         *("-netdev", f"stream,id=span,server=off,addr.type=unix,addr.path={mirror}"),
         *("-device", "virtio-net-pci,netdev=span,addr=6"),
         *("-serial", f"file:{console}", "-qmp", f"unix:{control},server=on,wait=off"),
+        *_fitted(disk, fittings or Fittings()),
     ]
     console.touch()
+    mirror.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(mirror))
         listening.listen(1)
@@ -107,6 +141,24 @@ def switched_on(disk: Path, folder: Path, name: str) -> Iterator[Machine]:
         finally:
             process.kill()
             process.wait()
+
+
+def _fitted(disk: Path, fittings: Fittings) -> Iterator[str]:
+    """QEMU's arguments for what differs from machine to machine."""
+    yield from ("-drive", f"if=virtio,{fittings.disk or f'format=qcow2,file={disk}'}")
+    management = "user,id=management" + ("" if fittings.reaches_host else ",restrict=on")
+    management += "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}" for host, guest in fittings.forwards.items())
+    yield from ("-netdev", management, "-device", "virtio-net-pci,netdev=management,addr=5")
+    if fittings.sticks:
+        yield from ("-device", "qemu-xhci,id=usb")
+    for number, stick in enumerate(fittings.sticks):
+        yield from ("-drive", f"if=none,id=stick{number},format=raw,file={stick}")
+        yield from ("-device", f"usb-storage,bus=usb.0,drive=stick{number},removable=on")
+    if fittings.watchdog:
+        yield from ("-device", "i6300esb", "-action", "watchdog=reset")
+    if not fittings.begins_anew:
+        yield "-no-reboot"
+    yield from fittings.arguments
 
 
 def fresh_disk(image: Path, folder: Path, size: str = "4G") -> Path:
