@@ -106,6 +106,30 @@ def test_completeness_counts_what_the_network_lost(tmp_path: Path) -> None:
     assert record["capture_completeness"] == 100.0
 
 
+@pytest.mark.parametrize(
+    ("first", "reasons"),
+    [(0, []), (1, ["network_loss"]), (250, ["network_loss"]), (500 - 44, ["network_loss"]), (500 - 43, [])],
+)
+def test_what_is_lost_counts_when_packets_before_and_after_it_tell(
+    first: int, reasons: list[str], tmp_path: Path
+) -> None:
+    lost = frozenset(range(first, first + 43))  # 860 ms, of both sides
+    speech = [media(10.0, seed, lost=lost) for seed in (1, 2)]
+    played = play(call(talk_s=10.1, caller_media=speech[0], callee_media=speech[1], reports=False))
+    found = do_import(tmp_path, played.packets)
+    record, told = found.only, 43 if reasons else 0
+    assert record["outcome"] == ("partly" if reasons else "recorded")
+    assert record["reasons"] == reasons
+    assert [side["lost"] for side in record["sides"]] == [told, told]
+    assert [side["longest_gap_ms"] for side in record["sides"]] == [20.0 * told] * 2
+    assert record["network_lost_samples"] == 2 * told * 160
+    # A beginning or an end that is missing cannot be told from one that was silent: it shows in where streams lie.
+    described = [entry for side in (0, 1) for entry in streams(found.part, side)]
+    extents = [(entry["first_sample"], entry["samples"]) for entry in described]
+    assert all(samples == (500 - (0 if reasons else 43)) * 160 for _, samples in extents)
+    assert all((start >= 43 * 160) == (first == 0) for start, _ in extents)
+
+
 def test_digits_have_their_place_and_can_be_masked(tmp_path: Path) -> None:
     keys = tuple(Digit(at_s=1.0 + place, digit=key, seconds=0.1 + 0.04 * place) for place, key in enumerate("19#D"))
     played = play(call(talk_s=8.0, callee_media=media(8.0, 2, digits=keys)))
