@@ -1,26 +1,22 @@
-"""`make test-image`: the image is booted as flashed onto a larger disk, records calls, and is switched off."""
+"""`make test-image`: the image as a technician and a NOC meet it, in an emulated machine; every sample compared."""
 
 import argparse
-import heapq
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from tests.crash.calls import Call, Plan
 from tests.crash.proof import prove
-from tests.image import machine
-from tests.image.machine import Machine
+from tests.image import hang, machine, shell, stories
+from tests.image.machine import Fittings
+from tests.image.stand import Stand, stand
+from tests.image.stories import Steps, Times
+from tests.units.story import Story, is_proven
 
-PLAN = Plan(lines=5, seed=11, shortest_s=6, longest_s=10, rounds=2)
 ROKUBOX = Path(sys.executable).with_name("rokubox")
-RECORDING = "device span0 entered promiscuous mode"
-"""What the kernel says when capture has opened its ring."""
-BOOTED, CALM_S = "multi-user.target", 20.0
-"""What an emulated machine that begins is shown, it does not take from its network port in time."""
-SETTLE_S = 8.0
-"""After the last call; an emulated machine is slow."""
+MOST_STEPS = 6
+_MB = 1_000_000
 
 
 def main() -> int:
@@ -31,49 +27,76 @@ def main() -> int:
     if reason := machine.why_not():
         print(f"not possible: {reason}")
         return 1
-    with tempfile.TemporaryDirectory(prefix="image") as name:
-        folder = Path(name)
-        disk = machine.fresh_disk(image, folder)
-        begun = time.monotonic()
-        with machine.switched_on(disk, folder, "first") as first:
-            first.wait_for(RECORDING)
-            print(f"from power-on to recording, emulated: {time.monotonic() - begun:.0f} s", flush=True)
-            first.wait_for(BOOTED)
-            time.sleep(CALM_S)
-            sent = _send(first)
-            time.sleep(SETTLE_S)
-            first.power_off()
-        is_refused = _is_damage_refused(image, disk, folder)
-        archive = machine.recorded(disk, folder)
-        proof = prove(archive, sent)
-        print(f"{len(sent)} calls, {proof.packets} packets, {proof.samples} samples compared")
-        problems = [problem for problem in proof.problems if not problem.startswith("run: ")]
-        for problem in problems:
-            print(f"  WRONG: {problem}")
-        verified = subprocess.run([ROKUBOX, "verify", "--archive", archive], check=False)
-        print(f"a damaged system is {'not ' * (not is_refused)}refused")
-        return int(bool(problems) or verified.returncode != 0 or not is_refused)
+    begun, times, steps = time.monotonic(), Times(), Steps()
+    with tempfile.TemporaryDirectory(prefix="image") as name, stand(Path(name)) as here:
+        stories_told = _told(here, image, times, steps)
+    _print_table(image, times, steps, time.monotonic() - begun)
+    return int(not all(stories_told) or len(steps.done) > MOST_STEPS)
 
 
-def _is_damage_refused(image: Path, disk: Path, folder: Path) -> bool:
-    """Whether a system of which some bytes were changed does not start, and the machine begins anew."""
-    machine.damage(disk, image)
-    with machine.switched_on(disk, folder, "damaged") as damaged:
-        damaged.wait_off()
-        return "is corrupted" in damaged.console() and RECORDING not in damaged.console()
+def _told(here: Stand, image: Path, times: Times, steps: Steps) -> list[bool]:
+    """Tells the stories; whether each is proven."""
+    proven = []
+    steps.do("write the image onto the box's disk")
+    disk = machine.fresh_disk(image, here.folder)
+    steps.do("plug in the management network")
+    steps.do("plug in the mirror port")
+    steps.do("plug in the stick labelled ROKUBOX")
+    fittings = Fittings(
+        sticks=(here.stick,), reaches_host=True, begins_anew=True, watchdog=True, arguments=hang.port(here.folder)
+    )
+    steps.do("switch on")
+    begun = time.monotonic()
+    with machine.switched_on(disk, here.folder, "first", fittings) as box:
+        proven += [
+            is_proven(lambda: stories.first_boot(here, box, begun, times, steps)),
+            is_proven(lambda: stories.more_calls(here, box)),
+            is_proven(lambda: stories.self_test(here)),
+            is_proven(lambda: stories.hung_kernel(here, box, times)),
+        ]
+        box.power_off()
+    machine.add_kernel_arguments(disk, here.folder, shell.KERNEL_ARGUMENTS)
+    fittings = Fittings(reaches_host=True, arguments=shell.port(here.folder))
+    with machine.switched_on(disk, here.folder, "second", fittings) as box, shell.opened(here.folder) as root:
+        proven.append(is_proven(lambda: stories.hung_services(here, box, root)))
+        box.power_off()
+    proven.append(is_proven(lambda: _archive(here, disk)))
+    proven.append(is_proven(lambda: stories.damaged_system(here, disk)))
+    return proven
 
 
-def _send(box: Machine) -> list[Call]:
-    """Show the plan's calls to the mirror port, each frame at its time."""
-    calls: list[Call] = []
-    begun_ns = time.monotonic_ns()
-    frames = (PLAN.frames(line, calls.append, lambda: False) for line in range(PLAN.lines))
-    for at_ns, octets in heapq.merge(*frames):
-        ahead_ns = begun_ns + at_ns - time.monotonic_ns()
-        if ahead_ns > 0:
-            time.sleep(ahead_ns / 1e9)
-        box.send(octets)
-    return calls
+def _archive(here: Stand, disk: Path) -> Story:
+    """Every call that was shown is in the archive with every sample; it verifies; all messages are right."""
+    story = Story(title="every sample of every call")
+    archive = machine.recorded(disk, here.folder)
+    proof = prove(archive, here.sent)
+    story.done.append(f"{len(here.sent)} calls, {proof.packets} packets, {proof.samples} samples compared")
+    story.problems += [problem for problem in proof.problems if not problem.startswith("run: ")]
+    verified = subprocess.run([ROKUBOX, "verify", "--archive", archive], check=False, capture_output=True, text=True)
+    story.done.append(f"rokubox verify: {verified.stdout.strip().splitlines()[-1]}")
+    story.expect(verified.returncode == 0, f"{verified.stdout}{verified.stderr}")
+    malformed = list(here.malformed())
+    story.done.append(f"{len(here.noc.messages)} MQTT messages, each against its schema")
+    story.problems += malformed[:3]
+    return story
+
+
+def _print_table(image: Path, times: Times, steps: Steps, took_s: float) -> None:
+    command = ["zstd", "-q", "-T0", "-9", "-c", str(image)]
+    compressed = len(subprocess.run(command, check=True, capture_output=True).stdout)
+    bundles = sorted(image.parent.glob("*.raucb"))
+    rows = [
+        ("power-on to recording, emulated", f"{times.recording_s:.0f} s"),
+        ("power-on to the first verified recording, emulated", f"{times.first_verified_s:.0f} s"),
+        ("a technician's steps from flashing to it", f"{len(steps.done)} (at most {MOST_STEPS})"),
+        ("kernel hung to recording again, emulated", f"{times.back_s:.0f} s"),
+        ("image, compressed (zstd -9)", f"{compressed / _MB:.0f} MB"),
+        *((f"bundle {path.name}", f"{path.stat().st_size / _MB:.0f} MB") for path in bundles),
+        ("all of this", f"{took_s / 60:.0f} min"),
+    ]
+    print()
+    for what, figure in rows:
+        print(f"{what:<52} {figure}")
 
 
 if __name__ == "__main__":

@@ -12,19 +12,24 @@ import shutil
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 FIRMWARE = Path("/usr/share/OVMF")
 _SECTOR = 512
 _ENTRIES_AT = 2 * _SECTOR
 _ENTRY = struct.Struct("<16s16sQQQ72s")
 """A partition in the GPT (UEFI 2.10, 5.3.3): type, id, first and last sector, attributes, name."""
-_ROOT_A, _DATA = 3, 6
+_ESP, _ROOT_A, _DATA = 1, 3, 6
 """Numbers of partitions."""
+_HEAD_BYTES = 1 << 20
+"""Of a disk: up to its first partition."""
+_KERNEL_ARGUMENT = "panic=5"
+"""In GRUB's menu; others stand beside it."""
 _LENGTH = struct.Struct("!I")
 """Before each frame of the stream."""
 _PLUG_IN_S = 60.0
@@ -171,42 +176,57 @@ def fresh_disk(image: Path, folder: Path, size: str = "4G") -> Path:
     return disk
 
 
-def damage(disk: Path, image: Path) -> None:
-    """Change some bytes of the system in the first slot."""
-    with image.open("rb") as whole:
-        first, _ = _extent(whole, _ROOT_A)
-    # Its beginning, which is read at once.
-    order = f"write -q -P 0xa5 {first * _SECTOR + 64} 32"
+def damage(disk: Path) -> None:
+    """Change some bytes of the system in the first slot: its beginning, which is read at once."""
+    order = f"write -q -P 0xa5 {_extent(disk, _ROOT_A)[0] + 64} 32"
     subprocess.run(["qemu-io", "-f", "qcow2", "-c", order, str(disk)], check=True)
 
 
-def _extent(whole: BinaryIO, number: int) -> tuple[int, int]:
-    """First and last sector of a partition."""
-    whole.seek(_ENTRIES_AT + (number - 1) * _ENTRY.size)
-    _, _, first, last, _, _ = _ENTRY.unpack(whole.read(_ENTRY.size))
-    return first, last
+def add_kernel_arguments(disk: Path, folder: Path, arguments: str) -> None:
+    """Have GRUB give the kernel more arguments, from the next boot on, as only who holds the disk can."""
+    esp, menu = folder / "esp.vfat", folder / "grub.cfg"
+    read_partition(disk, _ESP, esp)
+    # Not -p: it asks before it keeps what it cannot.
+    subprocess.run(["mcopy", "-n", "-o", "-i", esp, "::EFI/BOOT/grub.cfg", menu], check=True)
+    told = menu.read_text()
+    assert _KERNEL_ARGUMENT in told, told
+    menu.write_text(told.replace(_KERNEL_ARGUMENT, f"{_KERNEL_ARGUMENT} {arguments}"))
+    subprocess.run(["mcopy", "-o", "-i", esp, menu, "::EFI/BOOT/grub.cfg"], check=True)
+    target = _image_options(disk, _extent(disk, _ESP))
+    subprocess.run(["qemu-img", "convert", "-n", "-f", "raw", "--target-image-opts", str(esp), target], check=True)
 
 
 def recorded(disk: Path, folder: Path) -> Path:
     """The archive on the data partition of a machine that is off, copied out."""
-    raw, data = folder / "disk.raw", folder / "data.ext4"
-    subprocess.run(["qemu-img", "convert", "-O", "raw", str(disk), str(raw)], check=True)
-    with raw.open("rb") as whole, data.open("wb") as out:
-        first, last = _extent(whole, _DATA)
-        left = (last + 1 - first) * _SECTOR
-        out.truncate(left)
-        whole.seek(first * _SECTOR)
-        while left and (piece := whole.read(min(left, 1 << 22))):
-            if piece.count(0) == len(piece):
-                out.seek(len(piece), os.SEEK_CUR)
-            else:
-                out.write(piece)
-            left -= len(piece)
-    raw.unlink()
-    archive = folder / "data"
-    archive.mkdir()
-    subprocess.run(["debugfs", "-R", f"rdump /var/lib/rokubox {archive}", str(data)], check=True, capture_output=True)
-    return archive / "rokubox"
+    data, out = folder / "data.ext4", folder / "data"
+    read_partition(disk, _DATA, data)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    subprocess.run(["debugfs", "-R", f"rdump /var/lib/rokubox {out}", str(data)], check=True, capture_output=True)
+    data.unlink()
+    return out / "rokubox"
+
+
+def read_partition(disk: Path, number: int, out: Path) -> None:
+    """Copy a partition of a machine that is off; what is zero takes no room."""
+    source = _image_options(disk, _extent(disk, number))
+    subprocess.run(["qemu-img", "convert", "-O", "raw", "--image-opts", source, str(out)], check=True)
+
+
+def _extent(disk: Path, number: int) -> tuple[int, int]:
+    """Where a partition begins, and its length, in bytes."""
+    with tempfile.NamedTemporaryFile(dir=disk.parent) as head:
+        source = _image_options(disk, (0, _HEAD_BYTES))
+        subprocess.run(["qemu-img", "convert", "-O", "raw", "--image-opts", source, head.name], check=True)
+        entry = Path(head.name).read_bytes()[_ENTRIES_AT + (number - 1) * _ENTRY.size :][: _ENTRY.size]
+    _, _, first, last, _, _ = _ENTRY.unpack(entry)
+    return first * _SECTOR, (last + 1 - first) * _SECTOR
+
+
+def _image_options(disk: Path, extent: tuple[int, int]) -> str:
+    """A part of a disk, as QEMU's tools are told of it."""
+    where = str(disk).replace(",", ",,")
+    return f"driver=raw,offset={extent[0]},size={extent[1]},file.driver=qcow2,file.file.filename={where}"
 
 
 def wait_until(happened: Callable[[], bool], otherwise: Callable[[], str], limit_s: float = _LIMIT_S) -> None:

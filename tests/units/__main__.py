@@ -3,12 +3,11 @@
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.units import stories, tree
 from tests.units.container import booted
-from tests.units.stories import Story
+from tests.units.story import is_proven
 
 
 def main() -> int:
@@ -25,36 +24,24 @@ def main() -> int:
         (folder / "archive").mkdir()
         with booted(installed, folder / "archive") as container:
             proven = [
-                _is_proven(lambda: stories.activated(container)),
-                _is_proven(lambda: stories.first_boot(container)),
+                is_proven(lambda: stories.activated(container)),
+                is_proven(lambda: stories.first_boot(container)),
             ]
             told = "" if all(proven) else container.log(300)
             container.power_off()
         begun = time.monotonic()
         with booted(installed, folder / "archive") as container:
             proven += [
-                _is_proven(lambda: stories.boot(container, begun)),
-                _is_proven(lambda: stories.replugged(container)),
-                _is_proven(lambda: stories.calls(container, folder)),
-                _is_proven(lambda: stories.upkeep(container)),
-                _is_proven(lambda: stories.firewall(container)),
-                _is_proven(lambda: stories.bad_configuration(container)),
+                is_proven(lambda: stories.boot(container, begun)),
+                is_proven(lambda: stories.replugged(container)),
+                is_proven(lambda: stories.calls(container, folder)),
+                is_proven(lambda: stories.upkeep(container)),
+                is_proven(lambda: stories.firewall(container)),
+                is_proven(lambda: stories.bad_configuration(container)),
             ]
             if not all(proven):
                 print(told, container.log(300))
         return int(not all(proven))
-
-
-def _is_proven(tell: Callable[[], Story]) -> bool:
-    began = time.monotonic()
-    story = tell()
-    print(f"\n{story.title}   ({time.monotonic() - began:.0f} s)")
-    for line in story.done:
-        print(f"  {line}")
-    for problem in story.problems:
-        print(f"  WRONG: {problem}")
-    print("  proven" if not story.problems else "  NOT PROVEN", flush=True)
-    return not story.problems
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.crash.calls import Plan
@@ -12,27 +11,12 @@ from tests.crash.chronicle import Chronicle
 from tests.crash.proof import prove
 from tests.crash.span import SWITCH_PORT, Sender
 from tests.units.container import MANAGEMENT, OUTSIDE, Container, wait_until
+from tests.units.story import Story
 
 CAPTURE, ASSEMBLE = "rokubox-capture.service", "rokubox-assemble.service"
 CONFIGURATION = "/etc/rokubox/rokubox.toml"
 PLAN = Plan(lines=10, seed=7, shortest_s=4, longest_s=8)
 ERRANDS = ("retention", "scrub", "disk", "backup")
-
-
-@dataclass(slots=True, kw_only=True)
-class Story:
-    """One story, told."""
-
-    title: str
-    done: list[str] = field(default_factory=list)
-    """What was done, and what it showed."""
-    problems: list[str] = field(default_factory=list)
-    """What should not be."""
-
-    def expect(self, is_so: bool, otherwise: str) -> None:
-        """Note a problem unless something is so."""
-        if not is_so:
-            self.problems.append(otherwise)
 
 
 def activated(container: Container) -> Story:

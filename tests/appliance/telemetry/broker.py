@@ -26,6 +26,8 @@ class Authority:
 
     folder: Path
     ca: trustme.CA = field(default_factory=trustme.CA)
+    names: tuple[str, ...] = ("localhost", "127.0.0.1")
+    """Of whoever is given none."""
 
     def __post_init__(self):
         self.ca_file = self.folder / "ca.pem"
@@ -33,7 +35,7 @@ class Authority:
 
     def issue(self, name, *names, **given):
         """Certificate and key files of this name."""
-        issued = self.ca.issue_cert(*(names or ("localhost", "127.0.0.1")), **given)
+        issued = self.ca.issue_cert(*(names or self.names), **given)
         certificate, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
         issued.private_key_pem.write_to_path(str(key))
