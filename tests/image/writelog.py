@@ -1,11 +1,12 @@
 """A disk as a power cut would have left it, out of the log of what was written to it.
 
 QEMU's `blklogwrites` writes the log; its format is that of the kernel's dm-log-writes: one sector that says how many
-entries there are, then for each entry one sector and the sectors that were written. An entry is logged once the disk has it.
+entries there are, then for each entry one sector and the sectors that were written. An entry is logged once the disk
+has it.
 
-What lies before the last flush is on the disk. Of what lies behind it, each sector of each write may be there or not: the
-cache of a disk keeps no order, and no write is whole. A write that began while a flush was under way and was done first
-counts as flushed, which a log of endings cannot tell apart.
+What lies before the last flush is on the disk. Of what lies behind it, each sector of each write may be there or not:
+the cache of a disk keeps no order, and no write is whole. A write that began while a flush was under way and was done
+first counts as flushed, which a log of endings cannot tell apart.
 """
 
 import random
