@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .ONESHELL:
-.PHONY: help setup packages packages-running packages-image install test test-units image test-image lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
+.PHONY: help setup packages packages-running packages-image install test test-units image image-stamp test-image test-image-reproducible lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
 
 PYTHON ?= python3
 SOAK_MINUTES ?= 60
@@ -19,7 +19,7 @@ LOCK := PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= $(VENV)/p
 	--generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-24s %s\n", $$1, $$2}'
 
 setup: packages $(STAMP)  ## install what is missing: system packages, .venv, and .venv/bin/rokubox
 
@@ -78,8 +78,15 @@ test-units: setup  ## as root: install into a Debian 12, boot it in a container,
 image: setup packages-image  ## as root: build the appliance's disk image, build/image/rokubox.img; some minutes
 	image/build build/image
 
-test-image: image  ## as root: boot the image in an emulated machine, record calls, compare every sample; 10 minutes
+test-image: image  ## as root: boot the image in an emulated machine, provision, record, hang and damage it; every sample compared; 20 minutes
 	$(BIN)/python -m tests.image build/image/rokubox.img
+	$(BIN)/python -m tests.image.stamp --write
+
+test-image-reproducible: setup packages-image  ## as root: build the image twice from nothing, in two folders, compare bit by bit; 15 minutes
+	$(BIN)/python -m tests.image.reproducible
+
+image-stamp: setup  ## say whether the image was tested as it is now (.ci/image.stamp)
+	@$(BIN)/python -m tests.image.stamp
 
 demo: setup  ## make a capture of a few calls, import it, search and verify the recordings
 	$(BIN)/python -m tests.demo --output demo-out

@@ -23,7 +23,8 @@ FIRMWARE = Path("/usr/share/OVMF")
 _SECTOR = 512
 _ENTRIES_AT = 2 * _SECTOR
 _ENTRY = struct.Struct("<16s16sQQQ72s")
-"""A partition in the GPT (UEFI 2.10, 5.3.3): type, id, first and last sector, attributes, name."""
+"""A partition in the table: type, id, first and last sector, attributes, name."""
+_MOST_ENTRIES = 128
 _ESP, _ROOT_A, _DATA = 1, 3, 6
 """Numbers of partitions."""
 _HEAD_BYTES = 1 << 20
@@ -44,6 +45,15 @@ def why_not() -> str:
     if missing:
         return f"not installed: {' '.join(missing)} (see packages.apt)"
     return "" if os.geteuid() == 0 else "an image is built by root"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """Where a partition lies, in bytes."""
+
+    name: str
+    at: int
+    length: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +188,7 @@ def fresh_disk(image: Path, folder: Path, size: str = "4G") -> Path:
 
 def damage(disk: Path) -> None:
     """Change some bytes of the system in the first slot: its beginning, which is read at once."""
-    order = f"write -q -P 0xa5 {_extent(disk, _ROOT_A)[0] + 64} 32"
+    order = f"write -q -P 0xa5 {_partition(disk, _ROOT_A).at + 64} 32"
     subprocess.run(["qemu-io", "-f", "qcow2", "-c", order, str(disk)], check=True)
 
 
@@ -192,7 +202,7 @@ def add_kernel_arguments(disk: Path, folder: Path, arguments: str) -> None:
     assert _KERNEL_ARGUMENT in told, told
     menu.write_text(told.replace(_KERNEL_ARGUMENT, f"{_KERNEL_ARGUMENT} {arguments}"))
     subprocess.run(["mcopy", "-o", "-i", esp, menu, "::EFI/BOOT/grub.cfg"], check=True)
-    target = _image_options(disk, _extent(disk, _ESP))
+    target = _image_options(disk, _partition(disk, _ESP))
     subprocess.run(["qemu-img", "convert", "-n", "-f", "raw", "--target-image-opts", str(esp), target], check=True)
 
 
@@ -209,24 +219,34 @@ def recorded(disk: Path, folder: Path) -> Path:
 
 def read_partition(disk: Path, number: int, out: Path) -> None:
     """Copy a partition of a machine that is off; what is zero takes no room."""
-    source = _image_options(disk, _extent(disk, number))
+    source = _image_options(disk, _partition(disk, number))
     subprocess.run(["qemu-img", "convert", "-O", "raw", "--image-opts", source, str(out)], check=True)
 
 
-def _extent(disk: Path, number: int) -> tuple[int, int]:
-    """Where a partition begins, and its length, in bytes."""
+def partitions(disk: Path) -> list[Partition]:
+    """What the table of a raw disk says (GPT; UEFI 2.10, 5.3.3), in its order."""
+    with disk.open("rb") as whole:
+        table = whole.read(_HEAD_BYTES)[_ENTRIES_AT : _ENTRIES_AT + _MOST_ENTRIES * _ENTRY.size]
+    found = []
+    for kind, _, first, last, _, name in _ENTRY.iter_unpack(table):
+        if kind != bytes(16):
+            label = name.decode("utf-16-le").rstrip("\0")
+            found.append(Partition(name=label, at=first * _SECTOR, length=(last + 1 - first) * _SECTOR))
+    return found
+
+
+def _partition(disk: Path, number: int) -> Partition:
+    """A partition of a machine's disk."""
     with tempfile.NamedTemporaryFile(dir=disk.parent) as head:
-        source = _image_options(disk, (0, _HEAD_BYTES))
+        source = _image_options(disk, Partition(name="", at=0, length=_HEAD_BYTES))
         subprocess.run(["qemu-img", "convert", "-O", "raw", "--image-opts", source, head.name], check=True)
-        entry = Path(head.name).read_bytes()[_ENTRIES_AT + (number - 1) * _ENTRY.size :][: _ENTRY.size]
-    _, _, first, last, _, _ = _ENTRY.unpack(entry)
-    return first * _SECTOR, (last + 1 - first) * _SECTOR
+        return partitions(Path(head.name))[number - 1]
 
 
-def _image_options(disk: Path, extent: tuple[int, int]) -> str:
+def _image_options(disk: Path, part: Partition) -> str:
     """A part of a disk, as QEMU's tools are told of it."""
     where = str(disk).replace(",", ",,")
-    return f"driver=raw,offset={extent[0]},size={extent[1]},file.driver=qcow2,file.file.filename={where}"
+    return f"driver=raw,offset={part.at},size={part.length},file.driver=qcow2,file.file.filename={where}"
 
 
 def wait_until(happened: Callable[[], bool], otherwise: Callable[[], str], limit_s: float = _LIMIT_S) -> None:
