@@ -49,6 +49,8 @@ class JournalReader:
         self._descriptors: OrderedDict[int, int] = OrderedDict()
         self._synced = self._number
         """The file from which on not everything is known to be durable."""
+        self._durable = position
+        """Up to where all that was read is known to be durable."""
         self._searched = (-1, -1, -1)
         """File, offset and end of a search that found nothing, not to be done again until the file grows."""
         self.skipped: list[Skipped] = []
@@ -111,7 +113,16 @@ class JournalReader:
         for number in [number for number in self._numbers() if self._synced <= number <= self._number]:
             if (descriptor := self._descriptor(number)) is not None:
                 os.fdatasync(descriptor)
-        self._synced = self._number
+        self._synced, self._durable = self._number, self.position
+
+    def secure(self) -> None:
+        """Likewise, unless nothing was read since.
+
+        Raises:
+            OSError: the disk lost something.
+        """
+        if self._durable != self.position:
+            self.sync()
 
     def close(self) -> None:
         """Close the files."""

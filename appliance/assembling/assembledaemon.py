@@ -38,7 +38,7 @@ from capture import journalscan
 from capture.journalfile import OFFSET_BITS
 from capture.journalreader import JournalReader
 from storage.archive import Archive
-from storage.errors import ArchiveBusyError, StorageError, VolumeError
+from storage.errors import ArchiveBusyError, StorageError, VolumeError, from_os_error
 from storage.ledger.entries import MAX_ENTRY_BYTES
 from storage.ledger.ledgerfile import ENTRIES
 from storage.register import RegisterSettings
@@ -116,7 +116,7 @@ class AssembleDaemon:
             state, position = self._restore()
             quarantine = Quarantine(directory=self._archive.quarantine, spool=self._archive.spool, say=_tell)
             with quarantine, JournalReader(self._archive.journal, position) as reader:
-                publisher = self._publisher(writer)
+                publisher = self._publisher(writer, reader)
                 wire = self._wire_report(reader)
                 assembly = Assembly(self._settings.assembly, publisher, reader.read_into, state, quarantine, wire)
                 self._say_troubles(writer)
@@ -156,12 +156,20 @@ class AssembleDaemon:
             self._settings.sides, told.sip_ports, told.enterprises, reader.read_into, self._archive.run, _tell
         )
 
-    def _publisher(self, writer: ArchiveWriter) -> Publisher:
+    def _publisher(self, writer: ArchiveWriter, reader: JournalReader) -> Publisher:
         settings = self._settings.assembly
+
+        def secure() -> None:
+            try:
+                reader.secure()
+            except OSError as error:
+                raise from_os_error(error, "bring the journal to the disk") from error
+
         return Publisher(
             settings=settings,
             writer=writer,
             find_settings=self._find_settings,
+            secure=secure,
             wait=self._wait_for_disk,
             progress=self._alive,
         )

@@ -45,6 +45,9 @@ class Publisher:
     find_settings: Callable[[str], AssemblySettings | None] = field(default=lambda _digest: None)
     """Looks up those of an earlier one, by its digest."""
     book: SettingsBook = field(init=False)
+    secure: Callable[[], None] = field(default=lambda: None)
+    """Makes durable what is read: a power cut must not leave a recording and take what it was made of, or it would be
+    made again, of less. Raises StorageError."""
     wait: Callable[[StorageError], bool] = field(default=lambda _error: False)
     """Told of a disk that does not take something; waits and returns True when it is to be tried again."""
     progress: Callable[[], None] = field(default=lambda: None)
@@ -139,6 +142,7 @@ class Publisher:
         """Write, again and again as long as there is hope."""
         while True:
             try:
+                self.secure()
                 done = write()
             except ConflictError as error:
                 self.conflicts.append(str(error))

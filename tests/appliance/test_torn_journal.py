@@ -1,6 +1,7 @@
 """What the journal has lost after assembly had read it is the recorder's loss, and nobody else's."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,15 +110,36 @@ def test_packets_that_nobody_had_read_are_capture_loss_and_nothing_is_damaged(sc
 
 
 def test_a_state_is_kept_only_of_what_the_disk_has_for_certain(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = scene.archive / "spool" / SNAPSHOT_NAME
+    synced = _watched(monkeypatch, snapshot.exists)
+    assemble(scene.archive)
+    assert snapshot.exists()
+    assert (scene.file.name, False) in synced
+
+
+def test_a_recording_is_made_only_of_what_the_disk_has_for_certain(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_recorded() -> bool:
+        return any((scene.archive / "recordings").rglob("*.zip"))
+
+    scene.go_on()
+    synced = _watched(monkeypatch, is_recorded)
+    assemble(scene.archive)
+    assert is_recorded()
+    files = {name for name, _ in synced if name.endswith(scene.file.suffix)}
+    assert len(files) == 2
+    assert all((name, False) in synced for name in files)
+
+
+def _watched(monkeypatch: pytest.MonkeyPatch, is_there: Callable[[], bool]) -> list[tuple[str, bool]]:
+    """Notes of every sync of which file it is, and whether something was there by then."""
     synced: list[tuple[str, bool]] = []
     sync = os.fdatasync
 
     def watched(descriptor: int) -> None:
-        synced.append((Path(os.readlink(f"/proc/self/fd/{descriptor}")).name, snapshot.exists()))
+        synced.append((Path(os.readlink(f"/proc/self/fd/{descriptor}")).name, is_there()))
         sync(descriptor)
 
-    snapshot = scene.archive / "spool" / SNAPSHOT_NAME
     monkeypatch.setattr(os, "fdatasync", watched)
-    assemble(scene.archive)
-    assert snapshot.exists()
-    assert (scene.file.name, False) in synced
+    return synced
