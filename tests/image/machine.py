@@ -133,7 +133,7 @@ def switched_on(disk: Path, folder: Path, name: str, fittings: Fittings | None =
     console, control, variables, mirror = (folder / f"{name}.{end}" for end in ("console", "qmp", "fd", "span"))
     shutil.copy(FIRMWARE / "OVMF_VARS.fd", variables)
     command = [
-        *("qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"),
+        *("qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", "2"),
         *("-m", "2048", "-display", "none", "-no-user-config", "-nodefaults"),
         *("-drive", f"if=pflash,format=raw,readonly=on,file={FIRMWARE / 'OVMF_CODE.fd'}"),
         *("-drive", f"if=pflash,format=raw,file={variables}"),
