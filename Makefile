@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .ONESHELL:
-.PHONY: help setup packages packages-running packages-image install test test-units image image-stamp test-image test-image-reproducible lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
+.PHONY: help setup packages packages-running packages-image release install test test-units image image-stamp test-image test-image-reproducible lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
 
 PYTHON ?= python3
 SOAK_MINUTES ?= 60
@@ -77,6 +77,9 @@ test-units: setup  ## as root: install into a Debian 12, boot it in a container,
 
 image: setup packages-image  ## as root: build the appliance's disk image, build/image/rokubox.img; some minutes
 	image/build build/image
+
+release: image  ## as root: what a technician is given, build/release: the image packed, rokubox-flash, the steps
+	image/release build/image/rokubox.img build/release
 
 test-image: image  ## as root: boot the image in an emulated machine, provision, record, hang and damage it; every sample compared; 20 minutes
 	$(BIN)/python -m tests.image build/image/rokubox.img

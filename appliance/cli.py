@@ -10,6 +10,7 @@ from appliance.commands import (
     alarms,
     audit,
     backup,
+    bom,
     calls,
     capture_import,
     certificates,
@@ -97,6 +98,7 @@ COMMANDS = (
     certificates,
     noc,
     provision,
+    bom,
 )
 """In the order of `--help`."""
 

@@ -12,6 +12,7 @@ from appliance.errors import (
     ToolFailedError,
     ToolMissingError,
 )
+from appliance.exitcodes import INPUT, INTERNAL, OK, OUTPUT, PERMISSION, TOOL, USAGE
 from capture.errors import (
     CaptureFileError,
     FilterError,
@@ -23,7 +24,7 @@ from capture.errors import (
 from storage.errors import StorageError
 from uploader.errors import UploaderError
 
-OK, INTERNAL, USAGE, INPUT, OUTPUT, PERMISSION, TOOL = 0, 1, 2, 3, 4, 5, 6
+__all__ = ["INPUT", "INTERNAL", "OK", "OUTPUT", "PERMISSION", "TOOL", "USAGE", "failure"]
 
 
 def failure(error: Exception, *, archive_code: int = OUTPUT) -> tuple[int, list[str]]:
