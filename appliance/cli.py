@@ -11,6 +11,7 @@ from appliance.commands import (
     audit,
     backup,
     bom,
+    box_settings,
     calls,
     capture_import,
     certificates,
@@ -99,6 +100,7 @@ COMMANDS = (
     noc,
     provision,
     bom,
+    box_settings,
 )
 """In the order of `--help`."""
 

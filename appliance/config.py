@@ -16,6 +16,8 @@ from msgspec import Meta
 
 from appliance.alarms.settings import AlarmSettings
 from appliance.assembly.settings import NS, AssemblySettings, Legs, Record
+from appliance.boxsettings import letin, network
+from appliance.boxsettings.settings import SshSettings
 from appliance.capturing import configtexts
 from appliance.diagnosis.settings import ManagementSettings, ProbeSettings
 from appliance.errors import ConfigurationError
@@ -209,6 +211,7 @@ class Configuration:
     alarms: AlarmSettings = field(default_factory=AlarmSettings)
     target: tuple[TargetSettings, ...] = ()
     inbox: InboxSettings = field(default_factory=InboxSettings)
+    ssh: SshSettings = field(default_factory=SshSettings)
     digest: str | None = field(default=None, metadata=NOT_IN_FILE)
     """SHA-256 of the text; null without a file."""
     text: bytes | None = field(default=None, repr=False, metadata=NOT_IN_FILE)
@@ -370,10 +373,19 @@ def parse(tree: dict[str, Any]) -> tuple[Configuration | None, list[str]]:
     problems += repeated(tree, "enterprise", "id")
     problems += repeated(tree, "enterprise", "lines", "number", form=canonical)
     problems += repeated(tree, "target", "name")
+    problems += repeated(tree, "share", "user", "name")
     if configuration is not None:
-        for found in (_retention_problems, _mqtt_problems, _delivery_problems):
+        for found in (_management_problems, _retention_problems, _mqtt_problems, _delivery_problems):
             problems += found(configuration)
     return (None if problems else configuration), problems
+
+
+def _management_problems(configuration: Configuration) -> list[str]:
+    mirror_ports = {span.interface for span in configuration.span}
+    found = [f"management.{problem}" for problem in network.problems(configuration.management, mirror_ports)]
+    for table, networks in (("share", configuration.share.networks), ("ssh", configuration.ssh.networks)):
+        found += [f"{table}.networks: {problem}" for problem in letin.problems(networks)]
+    return found
 
 
 def _delivery_problems(configuration: Configuration) -> list[str]:

@@ -35,3 +35,7 @@ class StateFileError(ApplianceError):
 
 class CertificateError(ApplianceError):
     """A certificate or key that cannot be used; the message says which file and why."""
+
+
+class MediumError(ApplianceError):
+    """A medium with a configuration is not taken; the message says why."""

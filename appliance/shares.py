@@ -11,7 +11,7 @@ from storage.share.access import Shared
 from storage.share.accesslog import logrotate, rsyslog
 from storage.share.settings import ShareSettings
 
-__all__ = ["logrotate", "rsyslog", "served"]
+__all__ = ["logrotate", "rsyslog", "served", "shared"]
 
 
 def served(kind: str, root: Path, settings: ShareSettings) -> str:
@@ -21,6 +21,16 @@ def served(kind: str, root: Path, settings: ShareSettings) -> str:
         ArchiveError: there are no recordings to share.
         ConfigurationError: an export to everybody was asked for.
     """
+    found = shared(root, settings)
+    if kind == "samba":
+        return samba.configuration(found)
+    if not settings.networks:
+        raise ConfigurationError("[share] networks: name the networks that may mount the NFS export")
+    return nfs.exports(found)
+
+
+def shared(root: Path, settings: ShareSettings) -> Shared:
+    """Look at the archive's recordings. Raises ArchiveError and ConfigurationError as above."""
     folder = Archive(root).recordings.absolute()
     if any(not character.isprintable() for character in str(folder)):
         raise ConfigurationError("a share cannot have this path: control characters in it")
@@ -32,9 +42,4 @@ def served(kind: str, root: Path, settings: ShareSettings) -> str:
         group = grp.getgrgid(group_id).gr_name
     except KeyError:
         group = str(group_id)
-    shared = Shared(recordings=folder, group=group, group_id=group_id, settings=settings)
-    if kind == "samba":
-        return samba.configuration(shared)
-    if not settings.networks:
-        raise ConfigurationError("[share] networks: name the networks that may mount the NFS export")
-    return nfs.exports(shared)
+    return Shared(recordings=folder, group=group, group_id=group_id, settings=settings)

@@ -31,20 +31,36 @@ def add(commands: Commands) -> None:
     parser.add_argument("medium", type=Path, metavar="MEDIUM", help="folder with rokubox.toml")
     parser.add_argument("--into", type=Path, default=DIRECTORY, metavar="DIR", help="where it goes (%(default)s)")
     parser.add_argument("--archive", required=True, metavar="DIR", help="where the archive has to lie on this box")
+    parser.add_argument(
+        "--once", type=Path, metavar="FILE", help="only while the configuration is still FILE, which the box came with"
+    )
+    parser.add_argument("--mounted", action="store_true", help="MEDIUM has to be mounted, else it cannot be read")
+    parser.add_argument("--told", type=Path, metavar="DIR", help="folder for what came of it, for the status page")
     parser.set_defaults(run=_run, archive_code=OUTPUT, interrupted="run it again")
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from appliance.errors import ConfigurationError
-    from appliance.provisioning import medium
+    from appliance.errors import ConfigurationError, MediumError
+    from appliance.provisioning import taking
+    from appliance.provisioning.outcome import TITLES, Outcome
+    from appliance.provisioning.taking import Wanted
 
-    try:
-        brought = medium.read(arguments.medium, arguments.into, arguments.archive)
-    except ConfigurationError as error:
-        if not medium.answer(arguments.medium, None, str(error)):
-            tell(f"{arguments.medium}: the result cannot be written there")
-        raise
-    medium.put_in_place(brought, arguments.into)
-    medium.answer(arguments.medium, brought, "")
-    print(f"accepted / 受け付けました: {brought.digest[:16]}, {len(brought.keys)} keys")
-    return OK
+    wanted = Wanted(
+        medium=arguments.medium,
+        into=arguments.into,
+        archive=arguments.archive,
+        once=arguments.once,
+        mounted=arguments.mounted,
+    )
+    told = taking.take(wanted)
+    if not told.answered:
+        tell(f"{arguments.medium}: the result cannot be written there")
+    if arguments.told is not None and not taking.tell(arguments.told, told):
+        tell(f"{arguments.told}: the result cannot be written there")
+    title = TITLES[told.outcome]
+    if told.outcome in (Outcome.ACCEPTED, Outcome.SAME):
+        print(f"{title.en} / {title.ja} {told.digest[:16]}".strip())
+        return OK
+    if told.outcome is Outcome.REFUSED:
+        raise ConfigurationError("\n".join(told.problems))
+    raise MediumError("; ".join((f"{arguments.medium}: {title.en}", *told.problems)))

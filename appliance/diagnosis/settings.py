@@ -45,6 +45,7 @@ InterfaceAddress = Annotated[str, Check(_interface_problem)]
 Network = Annotated[str, Check(_network_problem)]
 Host = Annotated[str, Meta(max_length=255), Check(_host_problem)]
 PortNumber = Annotated[int, Meta(ge=1, le=65535)]
+InterfaceName = Annotated[str, Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,14})?$")]
 
 
 class Transport(StrEnum):
@@ -59,7 +60,7 @@ class Transport(StrEnum):
 class ManagementSettings:
     """`[management]`: the port that everything but capture goes through."""
 
-    interface: str = ""
+    interface: InterfaceName = ""
     """Name of the interface; that of the default route when empty."""
     address: InterfaceAddress = ""
     """Address with its prefix; by DHCP when empty."""
@@ -73,6 +74,16 @@ class ManagementSettings:
     """VLAN of the management network; 0: untagged."""
     proxy: str = ""
     """URL of an HTTP proxy for delivery; none when empty."""
+
+    @property
+    def carrier(self) -> str:
+        """Name of the port itself; empty when none is named."""
+        return self.interface.removesuffix(f".{self.vlan}") if self.vlan else self.interface
+
+    @property
+    def port(self) -> str:
+        """Name of the interface that has the address: that of the VLAN where there is one; empty when none is named."""
+        return f"{self.carrier}.{self.vlan}" if self.interface and self.vlan else self.interface
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
     MEDIUM/rokubox.toml          the configuration
            keys/NAME             keys, certificates, passwords that it names as DIRECTORY/keys/NAME
-           rokubox-result.txt    what came of it, for whoever pulls the medium out
+           rokubox-result.txt    what came of it, for whoever pulls the medium out (`outcome`)
 
 Nothing is changed unless everything is right. Keys come first and the configuration last, each complete or not at all:
 a power cut leaves a box with the configuration that it had, and the medium is read again.
@@ -13,15 +13,18 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from appliance import config
+from appliance.boxsettings import readers, sshserver
+from appliance.boxsettings.accounts import system_users
 from appliance.config import Configuration
 from appliance.errors import ConfigurationError
+from appliance.provisioning.outcome import Told, result_text
 from storage.disk import FILE_MODE, Directories, Disk, replace_file
 
 CONFIGURATION, KEYS, RESULT = "rokubox.toml", "keys", "rokubox-result.txt"
@@ -52,6 +55,9 @@ def read(medium: Path, directory: Path, archive: str) -> Brought:
     """
     problems: list[str] = []
     keys = _keys(medium / KEYS, problems)
+    if not (medium / CONFIGURATION).exists():
+        problems.insert(0, f"{CONFIGURATION}: is not on the medium; it has to lie in its top folder")
+        raise ConfigurationError("\n".join(problems))
     try:
         configuration = config.read(medium / CONFIGURATION)
     except ConfigurationError as error:
@@ -61,10 +67,11 @@ def read(medium: Path, directory: Path, archive: str) -> Brought:
         problems.append(f"{CONFIGURATION}: storage.archive: has to be {archive!r}, the services write nowhere else")
     for path, file in _files(configuration):
         if file.parent == directory / KEYS and file.name in keys:
-            continue
-        if not file.exists():
+            problems += _content_problems(path, f"{KEYS}/{file.name}", keys[file.name])
+        elif not file.exists():
             wanted = f"{KEYS}/{file.name} on the medium, named as {directory / KEYS / file.name}"
             problems.append(f"{CONFIGURATION}: {path}: {file} is not on this box; bring {wanted}")
+    problems += [f"{CONFIGURATION}: {found}" for found in readers.problems(configuration.share.user, system_users())]
     if problems:
         raise ConfigurationError("\n".join(problems))
     assert configuration.text is not None
@@ -83,20 +90,42 @@ def put_in_place(brought: Brought, directory: Path) -> None:
     directories.sync()
 
 
-def answer(medium: Path, brought: Brought | None, problems: str) -> bool:
+def is_as_shipped(directory: Path, shipped: Path) -> bool:
+    """Whether the box has no configuration but the one that it came with. Raises OSError."""
+    try:
+        return (directory / CONFIGURATION).read_bytes() == shipped.read_bytes()
+    except FileNotFoundError:
+        return True
+
+
+def is_what_is_there(medium: Path, directory: Path) -> bool:
+    """Whether the medium brings the configuration that the box has. Raises OSError."""
+    with suppress(FileNotFoundError):
+        return (medium / CONFIGURATION).read_bytes() == (directory / CONFIGURATION).read_bytes()
+    return False
+
+
+def answer(medium: Path, told: Told, keys: Iterable[str] = ()) -> bool:
     """Write what came of it onto the medium; False when that cannot be written, as on a CD."""
-    if brought is None:
-        lines = ["rokubox: not accepted, nothing was changed", "受け付けできません。何も変更していません。", problems]
-    else:
-        lines = ["rokubox: accepted", "受け付けました。", f"{CONFIGURATION} sha256 {brought.digest}"]
-        lines += [f"{KEYS}/{name}" for name in sorted(brought.keys)]
     with suppress(OSError):
         with (medium / RESULT).open("w", encoding="utf-8", newline="\r\n") as result:
-            result.write("\n".join(lines) + "\n")
+            result.write(result_text(told, [f"{KEYS}/{name}" for name in sorted(keys)]))
             result.flush()
             os.fsync(result.fileno())
         return True
     return False
+
+
+def _content_problems(path: str, name: str, content: bytes) -> list[str]:
+    """What is wrong with a file that has to be of a kind."""
+    if path == "ssh.authorized_keys_file":
+        return [f"{name}: {problem}" for problem in sshserver.problems(content)]
+    if path.startswith("share.user["):
+        try:
+            readers.password(content)
+        except ValueError as error:
+            return [f"{name}: {error}"]
+    return []
 
 
 def _put(disk: Disk, directories: Directories, path: Path, content: bytes) -> None:

@@ -20,6 +20,9 @@ def configuration(shared: Shared) -> str:
         "restrict anonymous = 2",
         "server min protocol = SMB2_10",
         "server signing = mandatory",
+        # TCP 445 alone: no NetBIOS, which is older than SMB 2 and announces itself to everybody.
+        "disable netbios = yes",
+        "smb ports = 445",
         "unix charset = UTF-8",
         "load printers = no",
         "printcap name = /dev/null",
@@ -31,7 +34,7 @@ def configuration(shared: Shared) -> str:
         f"path = {shared.recordings}",
         "read only = yes",
         "guest ok = no",
-        f"valid users = {' '.join(settings.readers)}",
+        f"valid users = {' '.join(dict.fromkeys((*settings.readers, *(user.name for user in settings.user))))}",
         # Files are 0640: who logs in reads with the group of the recordings, and writes nothing.
         f"force group = {shared.group}",
         "follow symlinks = no",

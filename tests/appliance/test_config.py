@@ -121,7 +121,9 @@ def test_a_file_from_windows_is_read(tmp_path: Path) -> None:
     assert config.read(path).site.customer == "客先"
 
 
-TABLES = "site, span, recording, enterprise, storage, management, probe, backup, share, mqtt, alarms, target, inbox"
+TABLES = (
+    "site, span, recording, enterprise, storage, management, probe, backup, share, mqtt, alarms, target, inbox, ssh"
+)
 UNKNOWN = f"unknown key; known here: {TABLES}"
 
 

@@ -24,6 +24,7 @@ PRIVILEGED = {
     "rokubox-silence.service",
     "rokubox-firewall.service",
     "rokubox-firstboot.service",
+    "rokubox-settings.service",
 }
 OWNERS = {
     "journal": "rokubox-capture",

@@ -32,7 +32,7 @@ class WayOut:
 def find(management: ManagementSettings, probe: ProbeSettings) -> WayOut:
     """Find out; what is configured goes before what the kernel says."""
     routes = [route for version in ("-4", "-6") for route in ipcommand.ask(version, "route", "show", "default")]
-    chosen = management.interface or next((str(route.get("dev", "")) for route in routes), "")
+    chosen = management.port or next((str(route.get("dev", "")) for route in routes), "")
     mine = [route for route in routes if route.get("dev") == chosen]
     by_kernel = next((str(route["gateway"]) for route in mine if "gateway" in route), "")
     return WayOut(

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from appliance import cli
-from appliance.provisioning import medium
+from appliance.condition import observed
+from appliance.provisioning import medium, outcome, taking
+from appliance.provisioning.outcome import Outcome, Told
+from appliance.provisioning.taking import Wanted
 
 ARCHIVE = "/var/lib/rokubox"
 SETTINGS = f"""
@@ -55,6 +58,7 @@ def test_everything_is_put_in_place(stick: Path) -> None:
     }
     assert all(file.stat().st_mode & 0o777 == 0o640 for file in box.rglob("*") if file.is_file())
     assert result(stick).startswith("rokubox: accepted\n受け付けました。\n")
+    assert "keys/box.key\n" in result(stick)
     assert provision(stick) == 0  # once more changes nothing
 
 
@@ -85,7 +89,9 @@ def test_nothing_is_changed_while_anything_is_wrong(stick: Path, capsys: pytest.
     assert (box / "rokubox.toml").read_text() == "[site]\n"
 
 
-@pytest.mark.parametrize(("text", "problem"), [(None, "No such file"), ("[site]\nbad = 1\n", "site.bad")])
+@pytest.mark.parametrize(
+    ("text", "problem"), [(None, "rokubox.toml: is not on the medium"), ("[site]\nbad = 1\n", "site.bad")]
+)
 def test_a_configuration_that_is_none(stick: Path, text: str | None, problem: str) -> None:
     (stick / "rokubox.toml").unlink()
     if text is not None:
@@ -93,3 +99,85 @@ def test_a_configuration_that_is_none(stick: Path, text: str | None, problem: st
     assert provision(stick) == 2
     assert problem in result(stick)
     assert str(stick) not in result(stick)
+
+
+CONTENTS = """
+[[share.user]]
+name = "suzuki"
+password_file = "{keys}/suzuki.password"
+[[share.user]]
+name = "root"
+password_file = "{keys}/root.password"
+[ssh]
+authorized_keys_file = "{keys}/ssh_authorized_keys"
+"""
+
+
+def test_what_is_in_passwords_and_public_keys_is_looked_at(stick: Path) -> None:
+    text = SETTINGS + CONTENTS.format(keys=stick.parent / "box" / "keys")
+    (stick / "rokubox.toml").write_text(text)
+    (stick / "keys" / "suzuki.password").write_text("short")
+    (stick / "keys" / "root.password").write_text("long enough")
+    (stick / "keys" / "ssh_authorized_keys").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    assert provision(stick) == 2
+    for problem in (
+        "keys/suzuki.password: a password has 8 to 127 characters",
+        "rokubox.toml: share.user[1].name: 'root' is a user of the system itself",
+        "keys/ssh_authorized_keys: a private key",
+    ):
+        assert problem in result(stick)
+    assert "short" not in result(stick)
+
+
+@pytest.fixture
+def wanted(stick: Path) -> Wanted:
+    """A box that came with a configuration, and has no other."""
+    box, shipped = stick.parent / "box", stick.parent / "shipped.toml"
+    shipped.write_text("# as shipped\n")
+    (box / "rokubox.toml").write_text("# as shipped\n")
+    return Wanted(medium=stick, into=box, archive=ARCHIVE, once=shipped)
+
+
+def test_once_and_what_comes_later_is_told_so(wanted: Wanted, stick: Path) -> None:
+    assert taking.take(wanted).outcome is Outcome.ACCEPTED
+    assert taking.take(wanted).outcome is Outcome.SAME
+    (stick / "rokubox.toml").write_text(SETTINGS)
+    told = taking.take(wanted)
+    assert (told.outcome, told.answered) == (Outcome.CONFIGURED, True)
+    assert "factory state" in result(stick)
+    assert "工場出荷状態" in result(stick)
+    assert (wanted.into / "rokubox.toml").read_text() != SETTINGS
+
+
+def test_a_medium_that_was_not_mounted_is_not_an_empty_one(wanted: Wanted, stick: Path) -> None:
+    told = taking.take(Wanted(medium=stick, into=wanted.into, archive=ARCHIVE, mounted=True))
+    assert told.outcome is Outcome.UNREADABLE
+    assert not (stick / medium.RESULT).exists()
+
+
+def test_a_box_that_cannot_store_it_says_so(wanted: Wanted) -> None:
+    (wanted.into / "keys").write_text("a file in place of the folder")
+    told = taking.take(wanted)
+    assert told.outcome is Outcome.FAILED
+    assert told.problems
+
+
+def test_the_status_page_is_told(wanted: Wanted, stick: Path, tmp_path: Path) -> None:
+    (stick / "rokubox.toml").write_text("[site]\nbad = 1\n")
+    run = tmp_path / "run"
+    run.mkdir()
+    arguments = ["--into", str(wanted.into), "--archive", ARCHIVE, "--once", str(wanted.once), "--told", str(run)]
+    assert cli.main(["provision", str(stick), *arguments]) == 2
+    told = observed.read(run, outcome.NAME, Told)
+    assert told is not None
+    assert (told.outcome, told.answered) == (Outcome.REFUSED, True)
+    assert told.problems == (
+        "rokubox.toml: site.bad: unknown key; known here: customer, site, serial, time_zone, changed_by, change_reason",
+    )
+    (stick / "rokubox.toml").unlink()
+    (stick / "rokubox-result.txt").unlink()
+    (stick / "rokubox-result.txt").mkdir()  # as a CD takes none
+    assert cli.main(["provision", str(stick), *arguments]) == 2
+    told = observed.read(run, outcome.NAME, Told)
+    assert told is not None
+    assert not told.answered
