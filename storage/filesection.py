@@ -15,6 +15,8 @@ class FileSection(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, first_bytes: int, size_bytes: int) -> None:
         self._fileno = file.fileno()
+        self.extent = range(first_bytes, first_bytes + size_bytes)
+        """Where it lies in the file."""
         self._first = first_bytes
         self._size = size_bytes
         self._position = 0

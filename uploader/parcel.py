@@ -4,7 +4,6 @@ A part that is stored as WAV and sidecar is bundled anew, into the same bytes ea
 """
 
 import asyncio
-import hashlib
 import os
 import shutil
 import tempfile
@@ -124,22 +123,26 @@ def open_parcel(source: Source, *, sent: Throttle, received: Throttle, read_back
     path = source.recordings / day_folder(source.file) / source.file
     stem, _, form = source.file.rpartition(".")
     try:
-        for name, expected in ((METADATA_NAME, source.call_json_sha256), (AUDIO_NAME, source.wav_sha256)):
-            if partreader.sha256(path, name) != expected:
-                raise SourceError("the recording here is not what the ledger says; `rokubox verify` tells more")
         file = path.open("rb") if form == Form.ZIP else _bundled(path, source.spool)
     except DamagedPartError as error:
         raise SourceError(f"the recording here cannot be read: {error}") from error
     except FileNotFoundError as error:
         raise SourceError("the recording is not there any more") from error
-    digest = hashlib.sha256()
-    while chunk := file.read(CHUNK_BYTES):
-        digest.update(chunk)
+    try:
+        found = partreader.zip_hashes(file)
+        if (found.call_json, found.wav) != (source.call_json_sha256, source.wav_sha256):
+            raise SourceError("the recording here is not what the ledger says; `rokubox verify` tells more")
+    except DamagedPartError as error:
+        file.close()
+        raise SourceError(f"the recording here cannot be read: {error}") from error
+    except BaseException:
+        file.close()
+        raise
     return Parcel(
         file=file,
         path=f"{day_folder(source.file)}/{stem}.zip",
-        size_bytes=file.tell(),
-        sha256=digest.hexdigest(),
+        size_bytes=found.size_bytes,
+        sha256=found.whole,
         sent=sent,
         received=received,
         read_back=read_back,

@@ -72,8 +72,8 @@ class ManagementSettings:
     """Time servers; those of the system when empty."""
     vlan: Annotated[int, Meta(ge=0, le=4094)] = 0
     """VLAN of the management network; 0: untagged."""
-    proxy: str = ""
-    """URL of an HTTP proxy for delivery; none when empty."""
+    proxy: Annotated[str, Meta(pattern=r"^(http://[^\s/]+/?)?$")] = ""
+    """HTTP proxy for delivery by HTTPS, WebDAV and S3: `http://name:port`; none when empty."""
 
     @property
     def carrier(self) -> str:

@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -5,7 +7,7 @@ from dsp import g711
 from storage import partreader
 from storage.disk import Disk
 from storage.errors import DamagedPartError, DamagedRecordError
-from storage.partfile import write_part
+from storage.partfile import AUDIO_NAME, METADATA_NAME, write_part
 from storage.vocabulary import Form, Law
 from tests.storage.samples import companded, linear, metadata, part_record, plan, sound
 
@@ -26,6 +28,22 @@ def test_what_was_written_is_read(folders, form):
     assert len(partreader.read_samples(path, 30000)) == 0
     record = partreader.read_record(path)
     assert record == part_record(wav_sha256=record.wav_sha256)
+
+
+@pytest.mark.parametrize("samples", [1, 20000, 150_000])
+def test_a_zip_is_hashed_with_what_is_in_it(folders, samples):
+    path = written(folders, Form.ZIP, linear(samples))
+    with path.open("rb") as file:
+        found = partreader.zip_hashes(file)
+    assert found == partreader.ZipHashes(
+        whole=hashlib.sha256(path.read_bytes()).hexdigest(),
+        call_json=partreader.sha256(path, METADATA_NAME),
+        wav=partreader.sha256(path, AUDIO_NAME),
+        size_bytes=path.stat().st_size,
+    )
+    path.write_bytes(path.read_bytes()[:-30])
+    with path.open("rb") as file, pytest.raises(DamagedPartError, match=r"^its ZIP is damaged$"):
+        partreader.zip_hashes(file)
 
 
 @pytest.mark.parametrize("law", Law)

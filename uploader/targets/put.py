@@ -31,11 +31,11 @@ class PutTarget:
     async def session(self) -> AsyncIterator["PutSession"]:
         """As `Target.session`."""
         async with http.client(self._settings, self._patience, self._proxy) as client:
-            yield PutSession(client, http.base_url(self._settings))
+            yield PutSession(client, http.base_path(self._settings))
 
 
 class PutSession:
-    """Files below one URL."""
+    """Files below one path."""
 
     def __init__(self, client: HttpClient, base: str) -> None:
         self._client = client
@@ -43,10 +43,10 @@ class PutSession:
 
     async def deliver(self, parcel: Parcel) -> Proof:
         """As `Session.deliver`."""
-        url, condition = self._base + parcel.path, {"If-None-Match": "*"}
-        there = await self._look(url)
+        at, condition = self._base + parcel.path, {"If-None-Match": "*"}
+        there = await self._look(at)
         if there is not None:
-            kind, match = await self._compare(url, there, parcel)
+            kind, match = await self._compare(at, there, parcel)
             if match is Match.SAME:
                 return _proof(parcel, kind)
             if match is Match.OTHER:
@@ -58,31 +58,31 @@ class PutSession:
             "Repr-Digest": f"sha-256=:{_base64(parcel.sha256)}:",
             **condition,
         }
-        answer = await self._client.ask("PUT", url, headers, parcel.chunks(at_once=http.SENT_BYTES))
+        answer = await self._client.ask("PUT", at, headers, parcel.chunks())
         if answer.status == 412:
             raise ParcelError(CONFLICT)
         if answer.status not in (200, 201, 204):
             raise http.refusal(answer.status, answer.headers)
-        there = await self._look(url)
-        kind, match = (ProofKind.READ_BACK, Match.OTHER) if there is None else await self._compare(url, there, parcel)
+        there = await self._look(at)
+        kind, match = (ProofKind.READ_BACK, Match.OTHER) if there is None else await self._compare(at, there, parcel)
         if match is not Match.SAME:
-            await self._client.ask("DELETE", url)  # the next attempt begins anew, where it permits that
+            await self._client.ask("DELETE", at)  # the next attempt begins anew, where it permits that
             raise ParcelError(ALTERED)
         return _proof(parcel, kind)
 
-    async def _look(self, url: str) -> Answer | None:
-        answer = await self._client.ask("HEAD", url, {"Want-Repr-Digest": "sha-256=10"})
+    async def _look(self, at: str) -> Answer | None:
+        answer = await self._client.ask("HEAD", at, {"Want-Repr-Digest": "sha-256=10"})
         if answer.status in (404, 410):
             return None
         if answer.status != 200:
             raise http.refusal(answer.status, answer.headers)
         return answer
 
-    async def _compare(self, url: str, there: Answer, parcel: Parcel) -> tuple[ProofKind, Match]:
+    async def _compare(self, at: str, there: Answer, parcel: Parcel) -> tuple[ProofKind, Match]:
         if not parcel.read_back and f"sha-256=:{_base64(parcel.sha256)}:" in there.headers.get("repr-digest", ""):
             same = there.size_bytes in (None, parcel.size_bytes)
             return ProofKind.CHECKSUM, Match.SAME if same else Match.OTHER
-        return ProofKind.READ_BACK, await parcel.compare(self._client.read(url))
+        return ProofKind.READ_BACK, await parcel.compare(self._client.read(at))
 
 
 def _base64(sha256: str) -> str:

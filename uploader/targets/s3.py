@@ -10,7 +10,7 @@ import asyncio
 import base64
 import hashlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -29,6 +29,7 @@ from uploader.targets.sigv4 import EMPTY_SHA256, Credentials
 
 PART_BYTES = 16 << 20
 """What is larger goes up in parts of so much; at least 5 MiB are asked for, and at most 10,000 parts."""
+_SHA256 = "x-amz-checksum-sha256"
 Query = Sequence[tuple[str, str]]
 
 
@@ -46,7 +47,7 @@ class S3Target:
         settings = self._settings
         who = Credentials(key_id=settings.user, secret=secret(settings.password_file), region=settings.region)
         async with http.client(settings, self._patience, self._proxy, auth=False) as client:
-            yield S3Session(client, settings.parts.netloc, settings.folder, who)
+            yield S3Session(client, http.authority(settings), settings.folder, who)
 
 
 class S3Session:
@@ -60,6 +61,8 @@ class S3Session:
         self._who = who
         self._ahead = timedelta(0)
         """How far the store's clock is ahead of ours: signatures have times."""
+        self._has_sha256 = False
+        """The store names a SHA-256 that it has computed: no MD5 is needed."""
 
     async def deliver(self, parcel: Parcel) -> Proof:
         """As `Session.deliver`."""
@@ -71,11 +74,14 @@ class S3Session:
                 raise ParcelError(CONFLICT)
             return Proof(kind=kind, sha256=parcel.sha256, size_bytes=parcel.size_bytes)
         if parcel.size_bytes > PART_BYTES:
-            await self._put_parts(key, parcel)
-        elif await _is_proved(await self._put(key, parcel), parcel):
-            return Proof(kind=ProofKind.CHECKSUM, sha256=parcel.sha256, size_bytes=parcel.size_bytes)
+            md5 = await self._put_parts(key, parcel)
+        else:
+            answer, md5 = await self._put(key, parcel)
+            if _is_proved(answer, parcel, md5):
+                return Proof(kind=ProofKind.CHECKSUM, sha256=parcel.sha256, size_bytes=parcel.size_bytes)
         there = await self._look(key)
-        kind, match = (ProofKind.READ_BACK, Match.OTHER) if there is None else await self._compare(key, there, parcel)
+        found = (ProofKind.READ_BACK, Match.OTHER) if there is None else await self._compare(key, there, parcel, md5)
+        kind, match = found
         if match is not Match.SAME:
             await self._ask("DELETE", key)  # the next attempt begins anew, where it permits that
             raise ParcelError(ALTERED)
@@ -87,44 +93,54 @@ class S3Session:
             return None
         return _expected(answer, 200)
 
-    async def _compare(self, key: str, there: Answer, parcel: Parcel) -> tuple[ProofKind, Match]:
+    async def _compare(self, key: str, there: Answer, parcel: Parcel, md5: str = "") -> tuple[ProofKind, Match]:
+        """`md5`: as an ETag, if it is known already."""
         if there.size_bytes not in (None, parcel.size_bytes):
             return ProofKind.CHECKSUM, Match.OTHER
-        if await _is_proved(there, parcel):
+        if _is_proved(there, parcel, md5):
             return ProofKind.CHECKSUM, Match.SAME
-        held = self._client.read(self._url(key, ()), self._signed("GET", key))
+        if not parcel.read_back and _etag(there) and _etag(there) == await asyncio.to_thread(_md5, parcel, there):
+            return ProofKind.CHECKSUM, Match.SAME
+        held = self._client.read(self._target(key, ()), self._signed("GET", key))
         return ProofKind.READ_BACK, await parcel.compare(held)
 
-    async def _put(self, key: str, parcel: Parcel) -> Answer:
+    async def _put(self, key: str, parcel: Parcel) -> tuple[Answer, str]:
+        """The answer, and the MD5 of what was sent where that may be the proof."""
         headers = {
             "Content-Length": str(parcel.size_bytes),
             "Content-Type": "application/zip",
-            "If-None-Match": "*",
-            "x-amz-checksum-sha256": _base64(bytes.fromhex(parcel.sha256)),
+            _SHA256: _base64(bytes.fromhex(parcel.sha256)),
         }
-        answer = await self._send(key, (), headers, parcel.sha256, parcel, 0, parcel.size_bytes)
-        if answer.status == 501:  # it knows no conditions; nobody else writes this name
-            del headers["If-None-Match"]
-            answer = await self._send(key, (), headers, parcel.sha256, parcel, 0, parcel.size_bytes)
+        for condition in ({"If-None-Match": "*"}, {}):
+            md5 = None if self._has_sha256 or parcel.read_back else hashlib.md5(usedforsecurity=False)
+            answer = await self._send(key, (), headers | condition, parcel.sha256, _hashed(parcel.chunks(), md5))
+            if answer.status != 501:  # it knows no conditions; nobody else writes this name
+                break
         if answer.status in (409, 412):
             raise ParcelError(CONFLICT)
-        return _expected(answer, 200)
+        self._has_sha256 = _SHA256 in _expected(answer, 200).headers
+        return answer, md5.hexdigest() if md5 else ""
 
-    async def _put_parts(self, key: str, parcel: Parcel) -> None:
+    async def _put_parts(self, key: str, parcel: Parcel) -> str:
+        """The ETag that the store gives if it makes it of the parts' MD5s."""
         upload = await self._begun(key) or await self._begin(key)
         there = await self._parts(key, upload)
         etags: list[str] = []
+        md5s: list[str] = []
         for number, first in enumerate(range(0, parcel.size_bytes, PART_BYTES), 1):
             end = min(first + PART_BYTES, parcel.size_bytes)
             md5, sha256 = await asyncio.to_thread(_hashes, parcel, first, end)
+            md5s.append(md5)
             if there.get(number) != (md5, end - first):
                 query = (("partNumber", str(number)), ("uploadId", upload))
                 headers = {"Content-Length": str(end - first), "Content-MD5": _base64(bytes.fromhex(md5))}
-                answer = _expected(await self._send(key, query, headers, sha256, parcel, first, end), 200)
+                chunks = parcel.chunks(first, end)
+                answer = _expected(await self._send(key, query, headers, sha256, chunks), 200)
                 etags.append(_etag(answer))
             else:
                 etags.append(md5)
         await self._complete(key, upload, etags)
+        return _together(md5s)
 
     async def _begun(self, key: str) -> str:
         """Id of an upload of this key that was begun and not completed; empty when there is none."""
@@ -172,10 +188,10 @@ class S3Session:
             raise TargetError("it could not put the parts together")
 
     async def _send(
-        self, key: str, query: Query, headers: dict[str, str], sha256: str, parcel: Parcel, first: int, end: int
+        self, key: str, query: Query, headers: dict[str, str], sha256: str, chunks: AsyncIterator[bytes]
     ) -> Answer:
         signed = self._signed("PUT", key, query, headers, sha256)
-        return await self._client.ask("PUT", self._url(key, query), signed, parcel.chunks(first, end, http.SENT_BYTES))
+        return await self._client.ask("PUT", self._target(key, query), signed, chunks)
 
     async def _ask(
         self, method: str, key: str, query: Query = (), headers: dict[str, str] | None = None, content: bytes = b""
@@ -183,7 +199,7 @@ class S3Session:
         sha256 = hashlib.sha256(content).hexdigest()
         for _ in range(2):
             signed = self._signed(method, key, query, headers, sha256)
-            answer = await self._client.ask(method, self._url(key, query), signed, content or None)
+            answer = await self._client.ask(method, self._target(key, query), signed, content or None)
             if not self._set_clock(answer):
                 break
         return answer
@@ -212,45 +228,62 @@ class S3Session:
         now = datetime.now(UTC) + self._ahead
         return sigv4.signed(self._who, method, self._host, self._path(key), query, headers or {}, sha256, now)
 
-    def _url(self, key: str, query: Query) -> str:
+    def _target(self, key: str, query: Query) -> str:
         asked = f"?{sigv4.canonical_query(query)}" if query else ""
-        return f"https://{self._host}{sigv4.canonical_path(self._path(key))}{asked}"
+        return f"{sigv4.canonical_path(self._path(key))}{asked}"
 
     def _path(self, key: str) -> str:
         return f"/{self._bucket}/{key}" if key else f"/{self._bucket}"
 
 
-async def _is_proved(answer: Answer, parcel: Parcel) -> bool:
+def _is_proved(answer: Answer, parcel: Parcel, md5: str) -> bool:
     """Whether the store has named a checksum of its own that is the parcel's, and that is proof enough."""
     if parcel.read_back:
         return False
-    if answer.headers.get("x-amz-checksum-sha256", "") == _base64(bytes.fromhex(parcel.sha256)):
+    if answer.headers.get(_SHA256, "") == _base64(bytes.fromhex(parcel.sha256)):
         return True
-    return bool(_etag(answer)) and _etag(answer) in await asyncio.to_thread(_md5s, parcel)
+    return bool(md5) and _etag(answer) == md5
+
+
+async def _hashed(chunks: AsyncIterator[bytes], digest: "hashlib._Hash | None") -> AsyncIterator[bytes]:
+    """The chunks, each hashed as it goes by: another thread would take longer to be waited for."""
+    async for chunk in chunks:
+        if digest is not None:
+            digest.update(chunk)
+        yield chunk
 
 
 def _hashes(parcel: Parcel, first: int, end: int) -> tuple[str, str]:
     """MD5 and SHA-256 of a part."""
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-    while first < end:
-        chunk = os.pread(parcel.file.fileno(), min(CHUNK_BYTES, end - first), first)
-        if not chunk:
-            break
+    for chunk in _read(parcel, first, end):
         md5.update(chunk)
         sha256.update(chunk)
-        first += len(chunk)
     return md5.hexdigest(), sha256.hexdigest()
 
 
-def _md5s(parcel: Parcel) -> tuple[str, ...]:
-    """ETags that prove the content: its MD5, and that of an upload in parts (MD5 of MD5s)."""
-    whole, _ = _hashes(parcel, 0, parcel.size_bytes)
-    if parcel.size_bytes <= PART_BYTES:
-        return (whole,)
-    firsts = range(0, parcel.size_bytes, PART_BYTES)
-    parts = [_hashes(parcel, first, min(first + PART_BYTES, parcel.size_bytes))[0] for first in firsts]
-    together = hashlib.md5(bytes.fromhex("".join(parts)), usedforsecurity=False).hexdigest()
-    return whole, f"{together}-{len(parts)}"
+def _md5(parcel: Parcel, there: Answer) -> str:
+    """The ETag of the parcel's bytes: their MD5, or that of an upload in parts, whichever the answer's is like."""
+    size_bytes = parcel.size_bytes
+    step = PART_BYTES if "-" in _etag(there) else max(1, size_bytes)
+    md5s = []
+    for first in range(0, max(1, size_bytes), step):
+        md5 = hashlib.md5(usedforsecurity=False)
+        for chunk in _read(parcel, first, min(first + step, size_bytes)):
+            md5.update(chunk)
+        md5s.append(md5.hexdigest())
+    return _together(md5s) if "-" in _etag(there) else md5s[0]
+
+
+def _together(md5s: Sequence[str]) -> str:
+    """ETag of an upload in parts: MD5 of the parts' MD5s."""
+    return f"{hashlib.md5(bytes.fromhex(''.join(md5s)), usedforsecurity=False).hexdigest()}-{len(md5s)}"
+
+
+def _read(parcel: Parcel, first: int, end: int) -> Iterator[bytes]:
+    while first < end and (chunk := os.pread(parcel.file.fileno(), min(CHUNK_BYTES, end - first), first)):
+        yield chunk
+        first += len(chunk)
 
 
 def _etag(answer: Answer) -> str:

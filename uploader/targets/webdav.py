@@ -28,16 +28,17 @@ class WebdavTarget:
     async def session(self) -> AsyncIterator["WebdavSession"]:
         """As `Target.session`."""
         async with http.client(self._settings, self._patience, self._proxy) as client:
-            yield WebdavSession(client, http.base_url(self._settings))
+            yield WebdavSession(client, http.authority(self._settings), http.base_path(self._settings))
 
 
 class WebdavSession:
-    """Files below one URL."""
+    """Files below one path."""
 
     resumes = False
 
-    def __init__(self, client: HttpClient, base: str) -> None:
+    def __init__(self, client: HttpClient, authority: str, base: str) -> None:
         self._client = client
+        self._authority = authority
         self._base = base
         self._folders: set[str] = set()
 
@@ -72,7 +73,7 @@ class WebdavSession:
 
     async def rename(self, path: str, final: str) -> None:
         """As in `FileAccess`."""
-        headers = {"Destination": self._at(final), "Overwrite": "F"}
+        headers = {"Destination": f"https://{self._authority}{self._at(final)}", "Overwrite": "F"}
         answer = await self._client.ask("MOVE", self._at(path), headers)
         if answer.status == 412:
             raise ParcelError(filedelivery.CONFLICT)

@@ -36,6 +36,8 @@ class Web:
     """Every PUT is answered so."""
     cut_after: int | None = None
     """The connection is cut when so much of a PUT was read."""
+    hasty: bool = False
+    """PUTs are answered before they are read, and nothing more is: the connection is closed."""
     answer: bool = True
     """PUTs are answered; else the connection is cut when everything was stored."""
     endless: bool = False
@@ -76,6 +78,10 @@ class Web:
         length = int(headers.get("content-length", 0))
         if method == "PUT" and self.cut_after is not None:
             self.files[target] = await reader.readexactly(min(length, self.cut_after))
+            raise ConnectionError
+        if method == "PUT" and self.hasty:
+            writer.write(b"HTTP/1.1 413 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            await writer.drain()
             raise ConnectionError
         content = b""
         while self.slow_bytes_s and len(content) < length:
@@ -167,6 +173,39 @@ def running(start: Callable[[], Awaitable[asyncio.Server | asyncssh.SSHAcceptor]
         assert not thread.is_alive(), "the server has not ended"
         loop.run_until_complete(asyncio.sleep(0))
         loop.close()
+
+
+@dataclass
+class Proxy:
+    """An HTTP proxy that connects to servers (CONNECT)."""
+
+    authorization: str = ""
+    """What it wants to be told; anything when empty."""
+    asked: list[str] = field(default_factory=list)
+    """The servers that it was to connect to."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        _, server, _ = head.split("\r\n")[0].split(" ")
+        self.asked.append(server)
+        if self.authorization not in head:
+            writer.write(b"HTTP/1.1 407 X\r\nContent-Length: 0\r\n\r\n")
+            writer.close()
+            return
+        host, port = server.rsplit(":", 1)
+        there, to = await asyncio.open_connection(host, int(port))
+        writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            await asyncio.gather(_passed_on(reader, to), _passed_on(there, writer))
+
+
+async def _passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while content := await reader.read(1 << 16):
+            writer.write(content)
+            await writer.drain()
+    finally:
+        writer.close()
 
 
 @contextmanager

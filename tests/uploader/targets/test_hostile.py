@@ -96,6 +96,11 @@ def test_a_connection_that_is_cut_leaves_a_beginning_that_is_in_nobodys_way(
     assert list(server.files.values()) == [CONTENT]
 
 
+def test_an_answer_that_comes_before_all_was_sent_is_heard(tmp_path: Path, scheme: str) -> None:
+    with web(tmp_path, Web(hasty=True), scheme) as settings, pytest.raises(UploaderError, match=r"413|lost"):
+        attempt(tmp_path, settings)
+
+
 @pytest.mark.parametrize(
     ("refusal", "kind", "asked_s"),
     [
