@@ -12,6 +12,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 FIRMWARE = Path("/usr/share/OVMF")
+FLASH = Path(sys.executable).with_name("rokubox-flash")
 _SECTOR = 512
 _ENTRIES_AT = 2 * _SECTOR
 _ENTRY = struct.Struct("<16s16sQQQ72s")
@@ -174,6 +176,15 @@ def _fitted(disk: Path, fittings: Fittings) -> Iterator[str]:
     if not fittings.begins_anew:
         yield "-no-reboot"
     yield from fittings.arguments
+
+
+def flash(image: Path, folder: Path, size_bytes: int = 4 << 30) -> Path:
+    """A file as large as a disk, with the image written onto it as a technician does."""
+    target = folder / "flashed.img"
+    with target.open("wb") as disk:
+        disk.truncate(size_bytes)
+    subprocess.run([FLASH, image, target], check=True, stdout=subprocess.DEVNULL)
+    return target
 
 
 def fresh_disk(image: Path, folder: Path, size: str = "4G") -> Path:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -28,7 +29,12 @@ def main() -> int:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     # Names of two lengths, so that a name in a file moves what comes after it.
-    built = [_build(work / name) for name in ("one", "the-other")]
+    folders = [work / name for name in ("one", "the-other")]
+    for folder in folders:
+        _copy_sources(folder)
+    git = ["git", "log", "-1", "--format=%ct"]
+    epoch_s = subprocess.run(git, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout.strip()
+    built = [_build(folder, epoch_s) for folder in folders]
     first, second = (folder / "rokubox.img" for folder in built)
     differing = list(differences(first, second))
     if not differing and filecmp.cmp(first, second, shallow=False):
@@ -41,8 +47,7 @@ def main() -> int:
     return 1
 
 
-def _build(folder: Path) -> Path:
-    """Copy the sources into a folder and build there, from nothing; returns the output."""
+def _copy_sources(folder: Path) -> None:
     told = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=REPOSITORY,
@@ -54,12 +59,24 @@ def _build(folder: Path) -> Path:
         if source.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)
-    time = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=REPOSITORY, check=True, capture_output=True)
-    output = folder / "output"
+
+
+def _build(folder: Path, epoch_s: str) -> Path:
+    """Build with nothing that an earlier build has left; returns the output."""
+    began, output, log = time.monotonic(), folder / "output", folder / "build.log"
     output.mkdir()
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": time.stdout.decode().strip()}
-    print(f"building in {folder.relative_to(REPOSITORY)}", flush=True)
-    subprocess.run(["image/build", str(output)], cwd=folder, check=True, env=environment, stdout=subprocess.DEVNULL)
+    with log.open("wb") as told:
+        done = subprocess.run(
+            ["image/build", output],
+            cwd=folder,
+            check=False,
+            env={**os.environ, "SOURCE_DATE_EPOCH": epoch_s},
+            stdout=told,
+            stderr=told,
+        )
+    if done.returncode != 0:
+        raise SystemExit(f"no image was built:\n{log.read_text('utf-8', 'replace')[-4000:]}")
+    print(f"built in {folder.relative_to(REPOSITORY)}, {time.monotonic() - began:.0f} s", flush=True)
     return output
 
 

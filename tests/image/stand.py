@@ -6,6 +6,8 @@ The box knows this host as 10.0.2.2, which is what QEMU's network calls it.
 import contextlib
 import heapq
 import json
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,6 +26,8 @@ from tests.image import medium
 from tests.image.machine import Machine, wait_until
 
 HOST = "10.0.2.2"
+_SMB_S = 120
+"""An emulated machine is slow."""
 TOPICS = "rec/v1/Example/Emulated/TEST-1"
 KEYS = "/etc/rokubox/keys"
 CONFIGURATION = """\
@@ -49,7 +53,15 @@ certificate_file = "{keys}/box.pem"
 key_file = "{keys}/box.key"
 health_interval_s = 10
 commands = ["selftest"]
+
+[share]
+networks = ["{network}"]
+[[share.user]]
+name = "{reader}"
+password_file = "{keys}/reader.password"
 """
+NETWORK = "10.0.2.0/24"
+READER, PASSWORD = "reader", "for the emulated box only"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,6 +71,8 @@ class Stand:
     folder: Path
     noc: Subscriber
     stick: Path
+    smb_port: int
+    """Of this host; it leads to the box's share."""
     sent: list[Call] = field(default_factory=list)
     """Every call that the mirror port was shown."""
 
@@ -89,6 +103,27 @@ class Stand:
         self.sent += calls
         return calls
 
+    def fetch(self) -> Path:
+        """Everything in the share, as a customer's computer sees it; a folder."""
+        fetched = self.folder / "fetched"
+        shutil.rmtree(fetched, ignore_errors=True)
+        fetched.mkdir()
+        done = self._smb("recurse on; prompt off; mget *", PASSWORD, fetched)
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+        return fetched
+
+    def is_shut_out(self) -> bool:
+        """Whether the share is closed to whoever does not know the password."""
+        return all(self._smb("ls", password, self.folder).returncode != 0 for password in ("", "guessed"))
+
+    def _smb(self, command: str, password: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+        login = self.folder / "login"
+        login.write_text(f"username = {READER}\npassword = {password}\n")
+        share = ["//127.0.0.1/recordings", "-p", str(self.smb_port), "-A", str(login), "-t", str(_SMB_S)]
+        return subprocess.run(
+            ["smbclient", *share, "-c", command], cwd=folder, capture_output=True, text=True, check=False
+        )
+
     def malformed(self) -> Iterator[str]:
         """Messages that are not of their schema."""
         with self.noc.news:
@@ -113,7 +148,13 @@ def stand(folder: Path) -> Iterator[Stand]:
         "noc-ca.pem": authority.ca_file.read_bytes(),
         "box.pem": certificate.read_bytes(),
         "box.key": key.read_bytes(),
+        "reader.password": f"{PASSWORD}\n".encode(),
     }
     with broker.running(certificates, authority=authority) as running, Subscriber(running) as noc:
-        configuration = CONFIGURATION.format(host=HOST, port=running.port, keys=KEYS)
-        yield Stand(folder=folder, noc=noc, stick=medium.stick(folder, configuration, keys))
+        configuration = CONFIGURATION.format(host=HOST, port=running.port, keys=KEYS, network=NETWORK, reader=READER)
+        yield Stand(
+            folder=folder,
+            noc=noc,
+            stick=medium.stick(folder, configuration, keys),
+            smb_port=broker.free_port(),
+        )

@@ -40,6 +40,8 @@ class Steps:
 class Times:
     """What is measured; seconds."""
 
+    flashed_s: float = 0.0
+    """To write the image and to read it back."""
     recording_s: float = 0.0
     """From power-on."""
     first_verified_s: float = 0.0
@@ -77,6 +79,17 @@ def more_calls(stand: Stand, box: Machine) -> Story:
     ports = stand.wait_for("health")[-1]["ports"]
     story.done.append(f"NOC: {len(stand.heard('health'))} x health, {len(stand.heard('call/summary'))} x call/summary")
     story.expect([port["interface"] for port in ports] == ["span0"], f"health: {ports}")
+    return story
+
+
+def share(stand: Stand) -> Story:
+    """A customer's computer fetches the recordings over SMB; nobody gets in without the password."""
+    story = Story(title="recordings fetched over SMB")
+    fetched = stand.fetch()
+    recordings = sorted(path.name for path in fetched.rglob("*.zip"))
+    story.done.append(f"{len(recordings)} recordings, {len(stand.sent)} calls")
+    story.expect(len(recordings) == len(stand.sent), f"fetched: {recordings}")
+    story.expect(stand.is_shut_out(), "whoever does not know the password reads them as well")
     return story
 
 
@@ -126,7 +139,7 @@ def hung_services(stand: Stand, box: Machine, root: Shell) -> Story:
             return restarts > before and _is_active(root, unit)
 
         wait_until(is_back, box.console, _HUNG_S)
-        told = root.run(f"journalctl --boot --unit {unit} --output cat --grep 'Watchdog timeout' | tail -n 1")
+        told = root.run(f"journalctl --boot --unit {unit} --output cat | grep 'Watchdog timeout' | tail -n 1")
         story.done.append(f"{unit}: {told.split('!')[0]}; back after {time.monotonic() - begun:.0f} s at most")
         story.expect(bool(told), f"{unit}: no watchdog")
     failed = root.run("systemctl list-units --failed --no-legend --plain")
