@@ -8,11 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from storage.archive import Archive
 from uploader import parcel
 from uploader.clock import Now
-from uploader.deliveryqueue import DIRECTORY, Delivery
+from uploader.delivery import Delivery
 from uploader.dispatch import Dispatcher
 from uploader.errors import ParcelError, SourceError, TargetError
 from uploader.parcel import Parcel, Source
 from uploader.policy import Plan
+from uploader.queueview import DIRECTORY
 from uploader.settings import TargetSettings
 from uploader.targets.contract import Patience, Session, Target
 from uploader.throttle import Throttle

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 from storage.timestamps import local_time
 from uploader import retry
 from uploader.clock import Now
-from uploader.deliveryqueue import Delivery, DeliveryQueue
+from uploader.delivery import Delivery
+from uploader.deliveryqueue import DeliveryQueue
 from uploader.errors import ParcelError, SourceError, TargetError
 from uploader.policy import Plan
 from uploader.proof import Proof

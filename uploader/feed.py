@@ -13,7 +13,8 @@ from storage.layout import ID_DIGITS, day_folder
 from storage.ledger import tail
 from storage.ledger.entries import Call, Erasure, Part
 from uploader.clock import Now
-from uploader.deliveryqueue import DeliveryQueue, NewPart
+from uploader.delivery import NewPart
+from uploader.deliveryqueue import DeliveryQueue
 from uploader.policy import Plan
 
 AT_ONCE = 200

@@ -1,15 +1,16 @@
 """How delivery stands, from the queue."""
 
 from uploader.clock import Now
-from uploader.deliveryqueue import DeliveryQueue, TargetState
+from uploader.delivery import TargetState
 from uploader.policy import Plan
+from uploader.queueview import QueueReader
 from uploader.status import InboxStatus, TargetStatus, UploadStatus
 
 _HOUR_S = 3600.0
 
 
 def survey(
-    queue: DeliveryQueue, plan: Plan, now: Now, trouble: str = "", inbox: InboxStatus | None = None
+    queue: QueueReader, plan: Plan, now: Now, trouble: str = "", inbox: InboxStatus | None = None
 ) -> UploadStatus:
     """Look at all targets; `inbox` is added as it is. Raises QueueError."""
     states, waiting, given_up = queue.target_states(), queue.waiting_by_target(), queue.given_up_by_target()

@@ -43,15 +43,16 @@ def _run(arguments: argparse.Namespace) -> int:
     import time
 
     from appliance.presentation import uploadstable
-    from uploader import deliveryqueue
+    from uploader import queueview
     from uploader.clock import Now
-    from uploader.deliveryqueue import DeliveryQueue, QueueView
+    from uploader.deliveryqueue import DeliveryQueue
     from uploader.errors import QueueError
+    from uploader.queueview import QueueView
     from uploader.survey import survey
 
     configuration = configuration_of(arguments)
     archive = Archive(archive_of(arguments, configuration))
-    if not deliveryqueue.exists(archive.root):
+    if not queueview.exists(archive.root):
         raise QueueError(f"{archive.root} has no delivery queue: rokubox-upload never ran on it")
     if arguments.retry is not None:
         with DeliveryQueue(archive.root) as queue:

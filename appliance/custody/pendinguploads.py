@@ -3,9 +3,9 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from uploader import deliveryqueue
-from uploader.deliveryqueue import QueueView
+from uploader import queueview
 from uploader.errors import QueueError
+from uploader.queueview import QueueView
 
 
 class PendingUploads:
@@ -18,7 +18,7 @@ class PendingUploads:
 
     def needs(self, call_id: str) -> bool:
         """Whether something of a call waits; a queue that cannot be read says so of every call."""
-        if not self._enterprises or not deliveryqueue.exists(self._root):
+        if not self._enterprises or not queueview.exists(self._root):
             return False
         try:
             with QueueView(self._root) as queue:
@@ -28,7 +28,7 @@ class PendingUploads:
 
     def snapshot(self) -> "PendingSnapshot":
         """What waits now, for whoever looks at everything. Raises QueueError."""
-        if not self._enterprises or not deliveryqueue.exists(self._root):
+        if not self._enterprises or not queueview.exists(self._root):
             return PendingSnapshot(set(), 0, self._enterprises)
         with QueueView(self._root) as queue:
             return PendingSnapshot(queue.pending_calls(), queue.place.number, self._enterprises)

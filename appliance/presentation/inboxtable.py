@@ -12,8 +12,8 @@ from appliance.presentation import terminal
 from storage.archive import Archive
 from storage.timestamps import local_time
 from uploader import status
-from uploader.deliveryqueue import DIRECTORY
 from uploader.inbox.intake import QUARANTINE
+from uploader.queueview import DIRECTORY
 from uploader.status import InboxStatus, UploadStatus
 
 

@@ -11,7 +11,7 @@ from appliance.presentation.terminal import printable
 from storage.layout import ID_DIGITS
 from storage.timestamps import local_time
 from uploader.clock import Now
-from uploader.deliveryqueue import DeliveryQueue
+from uploader.queueview import QueueReader
 from uploader.status import TargetStatus, UploadStatus
 
 
@@ -38,7 +38,7 @@ class Report:
     deliveries: tuple[Listed, ...]
 
 
-def report(status: UploadStatus, queue: DeliveryQueue, now: Now, limit: int) -> Report:
+def report(status: UploadStatus, queue: QueueReader, now: Now, limit: int) -> Report:
     """Put together what is shown."""
     listed = (
         Listed(

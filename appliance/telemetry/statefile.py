@@ -4,7 +4,6 @@ An alarm and the message that tells of it are one transaction. A disk that refus
 wanted to write keeps it in memory and tries again.
 """
 
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -14,12 +13,11 @@ from types import TracebackType
 from typing import Self
 
 from appliance.errors import StateFileError
-from storage.disk import DIRECTORY_MODE, FILE_MODE
+from storage import statefile
 from storage.errors import StorageError
+from storage.statefile import StateForm
 
 DIRECTORY, NAME = "agent", "agent.sqlite"
-VERSION = 1
-_APPLICATION_ID = 0x526B4167  # "RkAg"
 _TABLES = """
 CREATE TABLE outbox (n INTEGER PRIMARY KEY AUTOINCREMENT, priority INT NOT NULL, topic TEXT NOT NULL,
   payload BLOB NOT NULL, retain INT NOT NULL, collapses INT NOT NULL) STRICT;
@@ -31,6 +29,12 @@ CREATE TABLE told (sequence INTEGER PRIMARY KEY, at_ns INT NOT NULL) STRICT;
 CREATE TABLE shelvings (id TEXT PRIMARY KEY, key BLOB NOT NULL, shelving BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
+_FORM = StateForm(
+    tables=_TABLES,
+    application_id=0x526B4167,  # "RkAg"
+    version=1,
+    pragmas=("synchronous=FULL",),
+)
 
 
 class StateFile:
@@ -89,16 +93,8 @@ class StateFile:
 
     def _open(self) -> sqlite3.Connection:
         self._check_place()
-        try:
-            self._connection = _opened(self.path)
-        except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-                raise
-            self.path.replace(self.path.with_suffix(".damaged"))
-            for suffix in ("-wal", "-shm"):
-                self.path.with_name(f"{NAME}{suffix}").unlink(missing_ok=True)
-            self.put_aside = True
-            self._connection = _opened(self.path)
+        self._connection, put_aside = statefile.open_writing(self.path, _FORM, any_thread=True)
+        self.put_aside = self.put_aside or put_aside
         return self._connection
 
     def __enter__(self) -> Self:
@@ -115,31 +111,7 @@ def open_reading(directory: Path) -> sqlite3.Connection:
     path = directory / NAME
     if not path.exists():
         raise StateFileError(f"{path} is not there: rokubox-agent never ran on this archive")
-    # Without its log nobody is writing, and one who may not write cannot make the log.
-    alone = "" if path.with_name(f"{NAME}-wal").exists() else "&immutable=1"
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{alone}", uri=True, isolation_level=None)
-        connection.execute("SELECT 1 FROM notes").fetchone()
+        return statefile.open_reading(path)
     except sqlite3.Error as error:
         raise StateFileError(f"{path}: {error}") from error
-    return connection
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-    if not path.exists():
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE))
-    connection = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
-    try:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "journal_size_limit=4194304"):
-            connection.execute(f"PRAGMA {pragma}").fetchall()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            connection.executescript(
-                f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id={_APPLICATION_ID};"
-                f" PRAGMA user_version={VERSION}; COMMIT;"
-            )
-    except BaseException:
-        connection.close()
-        raise
-    return connection

@@ -10,7 +10,8 @@ from storage.archive import Archive
 from storage.errors import StorageError
 from storage.ledger.entries import DeliveredPart
 from uploader.clock import Now
-from uploader.deliveryqueue import DeliveryQueue, DoneCall, State, Unsettled
+from uploader.delivery import DoneCall, State, Unsettled
+from uploader.deliveryqueue import DeliveryQueue
 from uploader.policy import Plan
 
 WHO = "rokubox-upload"

@@ -32,11 +32,12 @@ from storage.volume import volume
 from uploader import feed, status
 from uploader.clock import Now
 from uploader.courier import Courier
-from uploader.deliveryqueue import DIRECTORY, DeliveryQueue
+from uploader.deliveryqueue import DeliveryQueue
 from uploader.dispatch import Dispatcher
 from uploader.errors import QueueError
 from uploader.inbox.settings import InboxSettings
 from uploader.policy import Plan
+from uploader.queueview import DIRECTORY
 from uploader.survey import survey
 from uploader.targets import choice
 from uploader.targets.contract import Patience

@@ -35,8 +35,8 @@ from tests.uploader.targets.served import Served
 from tests.uploader.targets.smbserved import SmbServed
 from tests.uploader.targets.sshserved import SftpServed
 from tests.uploader.test_killed import table
-from uploader.deliveryqueue import QueueView
 from uploader.errors import QueueError
+from uploader.queueview import QueueView
 
 FRAMES = 262_144
 """1 MB of stereo PCM16."""
