@@ -20,7 +20,7 @@ from storage.ledger.tail import Place
 from storage.statefile import StateForm
 from uploader.clock import Now
 from uploader.delivery import Delivery, NewPart
-from uploader.queueview import DIRECTORY, NAME, QueueReader, reported
+from uploader.queueview import DIRECTORY, LOST, LOST_S, NAME, QueueReader, lost_of, reported
 
 _MAX_ERROR_CHARACTERS = 500
 _TABLES = """
@@ -69,8 +69,13 @@ class DeliveryQueue(QueueReader):
         erased_parts: Iterable[tuple[str, int]],
         place: Place,
         now: Now,
+        lost: Iterable[str] = (),
     ) -> None:
-        """Take in what the ledger says up to `place`: parts, ends of calls (with their day), what was erased."""
+        """Take in what the ledger says up to `place`: parts, ends of calls (with their day), what was erased.
+
+        `lost`: those of the erased calls that were erased because of delivery; what was given up of them is told of
+        for a while, as `lost_by_target`.
+        """
         with self._transaction() as connection:
             for part in parts:
                 of_part = (part.file, part.enterprise, part.call_json_sha256, part.wav_sha256)
@@ -86,6 +91,8 @@ class DeliveryQueue(QueueReader):
                         (part.call_id, part.day, part.enterprise),
                     )
             connection.executemany("UPDATE calls SET day = ?2, ended = 1 WHERE call_id = ?1", ended)
+            for call_id in lost:
+                _count_lost(connection, call_id, now)
             for call_id in erased:
                 connection.execute("DELETE FROM deliveries WHERE call_id = ?", (call_id,))
                 connection.execute("DELETE FROM calls WHERE call_id = ?", (call_id,))
@@ -216,6 +223,15 @@ def _count_given_up(connection: sqlite3.Connection, target: str, count: int) -> 
     if count:
         connection.execute("INSERT OR IGNORE INTO targets (name) VALUES (?)", (target,))
         connection.execute("UPDATE targets SET given_up = given_up + ? WHERE name = ?", (count, target))
+
+
+def _count_lost(connection: sqlite3.Connection, call_id: str, now: Now) -> None:
+    given_up = "SELECT target, count(*) FROM deliveries WHERE call_id = ? AND state = 'given_up' GROUP BY target"
+    for target, count in connection.execute(given_up, (call_id,)).fetchall():
+        note = f"{LOST}{target}"
+        kept = connection.execute("SELECT value FROM notes WHERE name = ?", (note,)).fetchone()
+        before, at_s = lost_of(kept[0] if kept else "")
+        _set_note(connection, note, f"{count + (before if now.running_s < at_s + LOST_S else 0)} {now.running_s!r}")
 
 
 def _set_note(connection: sqlite3.Connection, name: str, value: str) -> None:

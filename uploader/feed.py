@@ -17,6 +17,8 @@ from uploader.delivery import NewPart
 from uploader.deliveryqueue import DeliveryQueue
 from uploader.policy import Plan
 
+UPLOADER = "rokubox-upload"
+"""Who has erased what was delivered, or given up, as the ledger names it."""
 AT_ONCE = 200
 """Lines that are taken in together: some tens of milliseconds."""
 
@@ -32,6 +34,7 @@ def take_in(queue: DeliveryQueue, archive: Archive, plan: Plan, now: Now) -> int
     parts: list[NewPart] = []
     ended: list[tuple[str, str]] = []
     erased: list[str] = []
+    lost: list[str] = []
     erased_parts: list[tuple[str, int]] = []
     for line in lines:
         match line.entry:
@@ -43,10 +46,11 @@ def take_in(queue: DeliveryQueue, archive: Archive, plan: Plan, now: Now) -> int
                 gone = set(entry.call_ids)
                 parts = [part for part in parts if part.call_id not in gone]
                 erased += entry.call_ids
+                lost += entry.call_ids if entry.who == UPLOADER else ()
                 erased_parts += entry.parts
             case _:
                 pass
-    queue.take_in(parts, ended, erased, erased_parts, place, now)
+    queue.take_in(parts, ended, erased, erased_parts, place, now, lost)
     return len(lines)
 
 

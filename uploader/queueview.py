@@ -14,6 +14,10 @@ from uploader.delivery import Delivery, DoneCall, State, TargetState, Unsettled
 from uploader.errors import QueueError
 
 DIRECTORY, NAME = "upload", "queue.sqlite"
+LOST = "lost "
+"""Beginning of the notes that tell, by target, how many recordings were erased here that it never got, and when."""
+LOST_S = 86_400.0
+"""How long that is told of."""
 _DELIVERY = (
     "n, call_id, part, target, file, enterprise, call_json_sha256, wav_sha256, taken_ns, since_s, attempts, error"
 )
@@ -118,6 +122,12 @@ class QueueReader:
         rows = self._rows("SELECT target, count(*) FROM deliveries WHERE state = 'given_up' GROUP BY target")
         return {str(name): int(count) for name, count in rows}
 
+    def lost_by_target(self, now: Now) -> dict[str, int]:
+        """By target: how many were erased here without it, as the policy says, and that not long ago."""
+        rows = self._rows("SELECT name, value FROM notes WHERE name GLOB ?", (f"{LOST}*",))
+        told = {str(name).removeprefix(LOST): lost_of(value) for name, value in rows}
+        return {target: count for target, (count, at_s) in told.items() if now.running_s < at_s + LOST_S}
+
     def target_states(self) -> dict[str, TargetState]:
         """How the targets do, by name."""
         rows = self._rows(
@@ -166,6 +176,12 @@ class QueueView(QueueReader):
 def exists(root: Path) -> bool:
     """Whether an archive has a queue."""
     return (root / DIRECTORY / NAME).exists()
+
+
+def lost_of(note: str) -> tuple[int, float]:
+    """Take such a note apart: how many, and the running time of the last."""
+    count, _, at_s = (note or "0 0.0").partition(" ")
+    return int(count), float(at_s)
 
 
 @contextmanager

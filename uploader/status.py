@@ -39,6 +39,8 @@ class TargetStatus:
     """Deliveries that it has proved, ever."""
     delivered_bytes: int
     """Their bytes."""
+    lost: int = 0
+    """Deliveries that were given up and whose recordings were erased here, as the policy says, in the last day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,8 @@ def survey(
 ) -> UploadStatus:
     """Look at all targets; `inbox` is added as it is. Raises QueueError."""
     states, waiting, given_up = queue.target_states(), queue.waiting_by_target(), queue.given_up_by_target()
-    names = dict.fromkeys((*plan.targets, *sorted(waiting), *sorted(given_up)))
+    lost = queue.lost_by_target(now)
+    names = dict.fromkeys((*plan.targets, *sorted(waiting), *sorted(given_up), *sorted(lost)))
     targets: list[TargetStatus] = []
     for name in names:
         count, since_s, taken_ns = waiting.get(name, (0, now.running_s, 0))
@@ -29,6 +30,7 @@ def survey(
                 oldest_ns=taken_ns if count else None,
                 overdue=count > 0 and (settings is None or oldest_s > settings.overdue_h * _HOUR_S),
                 given_up=given_up.get(name, 0),
+                lost=lost.get(name, 0),
                 failures=state.failures,
                 error=state.error,
                 error_ns=state.error_ns,

@@ -9,12 +9,13 @@ from appliance.errors import RequestError
 from storage.archive import Archive
 from storage.errors import StorageError
 from storage.ledger.entries import DeliveredPart
+from uploader import feed
 from uploader.clock import Now
 from uploader.delivery import DoneCall, State, Unsettled
 from uploader.deliveryqueue import DeliveryQueue
 from uploader.policy import Plan
 
-WHO = "rokubox-upload"
+WHO = feed.UPLOADER
 AT_ONCE = 200
 """Parts or calls in one request."""
 LATER_S: Mapping[str, float] = {"held": 6 * 3600.0, "open": 60.0, "pending": 60.0}

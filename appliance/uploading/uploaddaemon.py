@@ -166,7 +166,7 @@ class UploadDaemon:
         inbox = None if self._inbox is None else self._inbox.status(self._queue.able_ns, now.wall_ns)
         found = survey(self._queue, self._plan, now, "; ".join(filter(None, self._trouble.values())), inbox)
         essence = (
-            [(one.name, one.waiting, one.overdue, one.given_up, one.error) for one in found.targets],
+            [(one.name, one.waiting, one.overdue, one.given_up, one.lost, one.error) for one in found.targets],
             found.trouble,
             inbox and (inbox.able, inbox.trouble, inbox.waiting, inbox.set_aside, inbox.stored),
         )

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.alarms.kind import AlarmName
+from appliance.alarms.rules import delivery
 from storage.archive import Archive
 from storage.ledger.entries import Erasure
 from storage.ledger.view import LedgerView
@@ -100,6 +102,52 @@ def test_erased_here_when_every_target_has_it(root: Path, there: Path, tmp_path:
     assert sorted(erased) == sorted((call_id(0), call_id(1)))
     first = next(at for at, entry in enumerate(entries) if isinstance(entry, Erasure))
     assert len([entry for entry in entries[:first] if getattr(entry, "kind", "") == "delivery"]) >= 2
+
+
+def given_up_at_once(root: Path, there: Path, tmp_path: Path, *, policy: str) -> list[str]:
+    """Three calls, one of them held, to a target that is away for as long as they are tried; the ledger's erasures."""
+    make(root, 3, parts=1)
+    with owned(root) as archivist:
+        carried_out(archivist, hold(2))
+    there.rmdir()
+    config = configured(tmp_path, f'name = "hq"\nurl = "{there.as_uri()}"', delivery=f"give_up_days = 1e-6\n{policy}")
+    with daemon("assemble", root, config):
+        with daemon("upload", root, config) as upload:
+            until(lambda: (told := status(root)) and told.targets[0].error, root)
+            upload.terminate()
+            upload.wait(20)
+        with daemon("upload", root, config):  # which looks at once whether there is something to give up
+            until(lambda: sum(len(one.parts) for one in receipts(root)) == 3, root)
+            if 'on_give_up = "delete"' in policy:
+                until(lambda: (told := status(root)) and told.targets[0].lost == 2, root)
+            until(lambda: (told := status(root)) and told.targets[0].given_up + told.targets[0].lost == 3, root)
+    assert {one.outcome for one in receipts(root)} == {"given_up"}
+    entries = [line.entry for line in LedgerView(Archive(root).ledger).lines()]
+    return sorted(call for entry in entries if isinstance(entry, Erasure) for call in entry.call_ids)
+
+
+def test_giving_up_erases_nothing(root: Path, there: Path, tmp_path: Path) -> None:
+    """Not even what would be erased when it had been delivered."""
+    assert given_up_at_once(root, there, tmp_path, policy='then = "delete"') == []
+    assert len(list((root / "recordings").rglob("*.zip"))) == 3
+    told = status(root)
+    assert told is not None
+    [alarm] = delivery.conditions(told)
+    assert (alarm.key.name, alarm.facts["recordings"]) == (AlarmName.UPLOAD_GIVEN_UP, 3)
+    assert "alarm: 3 deliveries were given up" in (tmp_path / "upload.log").read_text()
+
+
+def test_giving_up_erases_where_the_policy_says_so(root: Path, there: Path, tmp_path: Path) -> None:
+    """By the archive's owner, with a line in the ledger and an alarm that outlives them; a legal hold goes first."""
+    erased = given_up_at_once(root, there, tmp_path, policy='then = "delete"\non_give_up = "delete"')
+    assert erased == sorted((call_id(0), call_id(1)))
+    [left] = (root / "recordings").rglob("*.zip")
+    assert call_id(2)[:10] in left.name
+    told = status(root)
+    assert told is not None
+    [alarm] = delivery.conditions(told)
+    assert (alarm.key.name, alarm.facts["recordings"], alarm.facts["erased"]) == (AlarmName.UPLOAD_GIVEN_UP, 1, 2)
+    assert rokubox("verify", "--archive", root).returncode == 0
 
 
 @pytest.mark.thorough

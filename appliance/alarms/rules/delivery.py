@@ -18,9 +18,10 @@ def conditions(seen: UploadStatus) -> list[Condition]:
             key = AlarmKey(resource=f"target {one.name}", name=AlarmName.UPLOAD_OVERDUE)
             told = {"waiting": one.waiting, "oldest_s": round(one.oldest_s)}
             found.append(Condition(key=key, facts={**told, "what": one.error}))
-        if one.given_up:
+        if one.given_up or one.lost:
             key = AlarmKey(resource=f"target {one.name}", name=AlarmName.UPLOAD_GIVEN_UP)
-            found.append(Condition(key=key, facts={"recordings": one.given_up, "what": one.error}))
+            erased = {"erased": one.lost} if one.lost else {}
+            found.append(Condition(key=key, facts={"recordings": one.given_up, **erased, "what": one.error}))
     return found + ([] if seen.inbox is None else _inbox(seen.inbox))
 
 

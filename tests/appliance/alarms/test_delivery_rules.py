@@ -35,6 +35,12 @@ def test_overdue_and_given_up_are_alarms_of_the_target():
     ]
 
 
+def test_what_the_policy_has_erased_though_it_never_arrived_is_an_alarm():
+    assert alarms(replace(FINE, lost=3, error="gone")) == [
+        (AlarmName.UPLOAD_GIVEN_UP, "target hq", {"recordings": 0, "erased": 3, "what": "gone"})
+    ]
+
+
 def inbox_alarms(inbox: InboxStatus):
     found = delivery.conditions(UploadStatus(at_ns=1, trouble="", targets=(), inbox=inbox))
     return [(one.key.name, one.severity, dict(one.facts)) for one in found]
