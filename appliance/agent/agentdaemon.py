@@ -25,7 +25,7 @@ from pathlib import Path
 import msgspec
 
 from appliance import clocks
-from appliance.agent import alarmbook, calltail, notifiable
+from appliance.agent import agentstatus, alarmbook, calltail, notifiable
 from appliance.agent.agentsocket import AgentSocket
 from appliance.agent.alarmbook import AlarmBook
 from appliance.agent.daysums import DaySums
@@ -42,6 +42,7 @@ from appliance.alarms.rules.calls import Place
 from appliance.alarms.settings import AlarmSettings
 from appliance.assembly.isolation import cause_of
 from appliance.capturing.telling import Teller
+from appliance.condition import observed
 from appliance.diagnosis.evidence import Evidence
 from appliance.diagnosis.settings import ProbeSettings
 from appliance.errors import AlreadyRunningError, StateFileError
@@ -65,6 +66,8 @@ from uploader.settings import TargetSettings
 
 TURN_S = 0.5
 LOOK_S = 2.0
+STATUS_S = 4.0
+"""How often the status page is told, at most."""
 SAVE_S = 2.0
 """How long what is no alarm may wait to be brought to the disk, which recordings need more."""
 MAX_TOPIC = 256
@@ -140,7 +143,7 @@ class AgentDaemon:
         self._link: BrokerLink | None = None
         self._teller = Teller("rokubox-agent")
         self._notified = notifiable.load(self._noted(_NOTIFIED))
-        self._look_s = self._health_s = time.monotonic()
+        self._look_s = self._health_s = self._page_s = time.monotonic()
         """When the next one is due."""
         self._trouble = ""
         """Why the last look failed."""
@@ -221,6 +224,15 @@ class AgentDaemon:
         self._trouble = ""
         self._judge.take_in(seen, now)
         self._watch_notifiable(now)
+        self._tell_page(now)
+
+    def _tell_page(self, now: ClockReading) -> None:
+        """What there is to say to whoever stands before the box."""
+        if time.monotonic() < self._page_s:
+            return
+        self._page_s = time.monotonic() + STATUS_S
+        today = local_time(now.real_ns, self._settings.identity.zone).date().isoformat()
+        observed.write(self._directory, agentstatus.NAME, self._judge.status(now.real_ns, today))
 
     def _turn(self, now: ClockReading) -> None:
         """What is due, and all of it to the disk."""

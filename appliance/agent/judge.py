@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from appliance.agent import calltail, machine
+from appliance.agent import agentstatus, calltail, machine
+from appliance.agent.agentstatus import AgentStatus, VerdictSeen
 from appliance.agent.daysums import DaySums
 from appliance.agent.herald import Herald
 from appliance.agent.lookout import Seen
-from appliance.agent.reports import HealthSeen
+from appliance.agent.reports import HealthSeen, disk_health
 from appliance.agent.selftestseen import SelfTestSeen
 from appliance.alarms.alarm import AlarmKey, Condition, Fact
 from appliance.alarms.kind import AlarmName
@@ -83,6 +84,7 @@ class Judge:
         self._rows = ""
         """What the last verdict that was told recognised."""
         self._told_ns = -VERDICT_NS
+        self._verdict: VerdictSeen | None = None
         self._end_to_end_ns = 0
         self._renewals = 0
         self._dropped = 0
@@ -174,6 +176,21 @@ class Judge:
             uploads=None if seen is None else seen.uploads,
         )
 
+    def status(self, now_ns: int, today: str) -> AgentStatus:
+        """What there is to say to whoever stands before the box; `today` is the local date."""
+        seen = self._seen
+        return AgentStatus(
+            at_ns=now_ns,
+            services=() if seen is None else tuple(self._service(service) for service in seen.services),
+            calls=self.day.on(today).health(None if seen is None or seen.levels is None else seen.levels.calls),
+            disk=disk_health(None, None, None)
+            if seen is None
+            else disk_health(seen.condition, seen.free_bytes, seen.total_bytes),
+            clock_synchronised=None if seen is None else seen.clock_synchronised,
+            mirrors=tuple(agentstatus.mirror_seen(port) for port in self._ports),
+            verdict=self._verdict,
+        )
+
     def _take_services(self, seen: Seen, now: ClockReading) -> None:
         for service in seen.services:
             again = box_rules.restarted(service, self._pids.get(service.name, 0))
@@ -202,11 +219,12 @@ class Judge:
     def _take_evidence(self, evidence: Evidence | None, now: ClockReading) -> None:
         """The verdict on what the probes and the mirror say; of nothing there is none."""
         if evidence is None:
-            self._ports = ()
+            self._ports, self._verdict = (), None
             return
         self._ports = tuple(port for port in evidence.ports if port.role is Role.SPAN)
         self._take_sent(now)
         found = diagnosis.verdict(evidence)
+        self._verdict = agentstatus.verdict_seen(found)
         conditions = diagnosis_rules.ports(self._ports) + diagnosis_rules.conditions(found.findings)
         self._table.observe(diagnosis_rules.SOURCE, conditions, now)
         rows = " ".join(sorted(finding.row for finding in found.findings))

@@ -250,7 +250,7 @@ class Reports:
                 services=tuple(seen.services),
                 ports=tuple(_port(port) for port in seen.ports),
                 calls=seen.day.health(seen.in_progress),
-                disk=_disk(seen),
+                disk=disk_health(seen.condition, seen.free_bytes, seen.total_bytes),
                 clock_synchronised=seen.clock_synchronised,
                 temperature_c=seen.machine.temperature_c,
                 memory_available_bytes=seen.machine.memory_available_bytes,
@@ -308,13 +308,14 @@ def _delivery(seen: UploadStatus) -> DeliveryHealth:
     )
 
 
-def _disk(seen: HealthSeen) -> DiskHealth:
-    figures = None if seen.condition is None else seen.condition.figures
+def disk_health(condition: ArchiveCondition | None, free_bytes: int | None, total_bytes: int | None) -> DiskHealth:
+    """What is known of the archive's disk."""
+    figures = None if condition is None else condition.figures
     disk = None if figures is None else figures.disk
     retention = None if figures is None else figures.retention
     return DiskHealth(
-        free_bytes=seen.free_bytes,
-        total_bytes=seen.total_bytes,
+        free_bytes=free_bytes,
+        total_bytes=total_bytes,
         days_until_full=None if retention is None else retention.days_until_full,
         health="unknown" if disk is None else disk.health,
         write_median_ms=None if disk is None else disk.write_median_ms,

@@ -65,6 +65,7 @@ def main() -> int:
                 is_proven(lambda: shared(container, folder)),
                 is_proven(lambda: logged_in(container, folder)),
                 is_proven(lambda: too_late(container)),
+                is_proven(lambda: status(container)),
             ]
             if not all(proven):
                 print(container.log(200))
@@ -87,7 +88,8 @@ def closed(container: Container) -> Story:
     story.expect(not shells, f"somebody has a password: {shells}")
     files = container.run("ls", "/run/systemd/network")
     story.expect("20-rokubox-management.network" in files, f"/run/systemd/network: {files}")
-    story.done.append("nothing listens, no server runs, no host key, no password")
+    serial = container.run("cat", "/etc/rokubox/serial")
+    story.done.append(f"nothing listens, no server runs, no host key, no password; serial number {serial}")
     return story
 
 
@@ -178,6 +180,17 @@ def too_late(container: Container) -> Story:
     story.expect("another configuration already" in told, told)
     story.expect("[ssh]" in container.run("cat", "/etc/rokubox/rokubox.toml"), "it was changed")
     story.done += [same, told]
+    return story
+
+
+def status(container: Container) -> Story:
+    """The status page, as its user sees it."""
+    story = Story(title="the status page")
+    as_user = ("setpriv", "--reuid=rokubox-status", "--regid=rokubox-status", "--groups=rokubox")
+    lines = container.run(*as_user, "rokubox", "status", "--language", "en").splitlines()
+    story.done += lines
+    for wanted in (f"{MANAGEMENT}  {BOX}/24", "frames/s", "recorded 0", "another configuration already"):
+        story.expect(any(wanted in line for line in lines), f"not on the page: {wanted}")
     return story
 
 

@@ -184,3 +184,20 @@ def test_an_agent_that_cannot_look_says_so(bench):
     bench.judge.take_own(0.0, "PermissionError at lookout.py:7", at(0))
     bench.judge.take_own(0.0, "PermissionError at lookout.py:7", at(30))
     assert bench.changes() == [("service_down", "service:agent, looking", "raised")]
+
+
+def test_the_status_page_is_told_what_is_known(bench):
+    now = at(1)
+    window = Window(begin_ns=now.real_ns - 10 * NS, end_ns=now.real_ns)
+    port = Port(name="span0", role=Role.SPAN, link_up=False, received=500, window=window)
+    bench.judge.take_in(
+        dataclasses.replace(services(0), evidence=Evidence(at_ns=now.real_ns, software="rokubox", ports=(port,))), now
+    )
+    told = bench.judge.status(now.real_ns, "2026-09-21")
+    assert [(service.name, service.running) for service in told.services] == [("capture", False)]
+    assert [(one.name, one.up, one.frames_per_s) for one in told.mirrors] == [("span0", False, 50.0)]
+    assert told.verdict is not None
+    assert "span_link_down" in [finding.row for finding in told.verdict.findings]
+    assert (told.disk.free_bytes, told.calls.recorded) == (1, 0)
+    bench.judge.take_in(SEEN, now)
+    assert bench.judge.status(now.real_ns, "2026-09-21").verdict is None
