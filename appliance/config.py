@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from appliance.alarms.settings import AlarmSettings
 from appliance.assembly.settings import NS, AssemblySettings, Legs, Record
-from appliance.boxsettings import letin, network
+from appliance.boxsettings import letin, network, serial
 from appliance.boxsettings.settings import SshSettings
 from appliance.capturing import configtexts
 from appliance.diagnosis.settings import ManagementSettings, ProbeSettings
@@ -83,7 +83,7 @@ class Site:
     site: str = ""
     """Name of the site."""
     serial: str = ""
-    """Serial number of the box."""
+    """Serial number of the box; the appliance has one of its own when empty."""
     time_zone: Zone = "Asia/Tokyo"
     """Time zone of file names and records, an IANA name."""
     changed_by: Said = ""
@@ -324,8 +324,11 @@ def _enterprise(table: EnterpriseTable) -> Enterprise:
     )
 
 
-def read(path: Path) -> Configuration:
+def read(path: Path, box: Path | None = None) -> Configuration:
     """Read and validate a configuration file.
+
+    Where it names no serial number, that of the box counts, if it has one (`boxsettings.serial`): in the file's folder,
+    or in `box`.
 
     Raises:
         ConfigurationError: every problem with its key path, one a line.
@@ -338,12 +341,23 @@ def read(path: Path) -> Configuration:
         tree = tomllib.loads(raw.decode("utf-8-sig"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{path}: not TOML: {' '.join(str(error).split())}") from error
-    configuration, problems = parse(tree)
+    configuration, problems = parse(_with_serial(tree, box or path.parent))
     if configuration is None:
         raise ConfigurationError("\n".join(f"{path}: {problem}" for problem in problems))
     return dataclasses.replace(
         configuration, digest=hashlib.sha256(raw).hexdigest(), text=raw, owner=_user_name(status.st_uid)
     )
+
+
+def _with_serial(tree: dict[str, Any], box: Path) -> dict[str, Any]:
+    site = tree.get("site", {})
+    if not isinstance(site, dict) or site.get("serial"):
+        return tree
+    try:
+        own = serial.parse((box / serial.NAME).read_text("ascii"))
+    except (OSError, UnicodeDecodeError):
+        return tree
+    return {**tree, "site": {**site, "serial": own}} if own else tree
 
 
 def _user_name(user: int) -> str:

@@ -59,7 +59,7 @@ def read(medium: Path, directory: Path, archive: str) -> Brought:
         problems.insert(0, f"{CONFIGURATION}: is not on the medium; it has to lie in its top folder")
         raise ConfigurationError("\n".join(problems))
     try:
-        configuration = config.read(medium / CONFIGURATION)
+        configuration = config.read(medium / CONFIGURATION, box=directory)
     except ConfigurationError as error:
         problems[:0] = str(error).replace(f"{medium}/", "").splitlines()
         raise ConfigurationError("\n".join(problems)) from error

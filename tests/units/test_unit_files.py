@@ -117,9 +117,9 @@ def test_the_configuration_that_ships_fits_the_services() -> None:
     root = shipped.storage.archive
     for unit in SERVICES:
         written = " ".join(values(unit, "ReadWritePaths")).split()
-        assert (
-            all(path.startswith((root, "/run/rokubox/")) for path in written)
-            or unit.name == "rokubox-firstboot.service"
+        assert all(path.startswith((root, "/run/rokubox/")) for path in written) or unit.name in (
+            "rokubox-firstboot.service",
+            "rokubox-settings.service",
         ), unit.name
 
 
