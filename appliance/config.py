@@ -19,6 +19,7 @@ from appliance.assembly.settings import NS, AssemblySettings, Legs, Record
 from appliance.boxsettings import letin, network, serial
 from appliance.boxsettings.settings import SshSettings
 from appliance.capturing import configtexts
+from appliance.datapartition.encryption import Encryption
 from appliance.diagnosis.settings import ManagementSettings, ProbeSettings
 from appliance.errors import ConfigurationError
 from appliance.telemetry import settings as telemetry_settings
@@ -184,6 +185,8 @@ class Storage:
     """With less free room than this no new recording is begun; calls in progress are finished."""
     volume_uuid: Annotated[str, Check(_uuid_problem)] = ""
     """File system that the archive has to lie on; any when empty."""
+    encryption: Encryption = Encryption.NONE
+    """Of the image's data partition; read from the stick when that is made, at the first boot, and never again."""
     device_key: str = ""
     """File of the key that signs the ledger's checkpoints; `ledger/device.key` in the archive when empty."""
     scrub_period_days: Annotated[float, Meta(ge=1, le=3653)] = 30.0

@@ -1,0 +1,85 @@
+"""`python -m appliance.datapartition PARTITION`: called by the initial file system's script.
+
+Prints the device that is to be mounted. With `--whole` it mends the partition table after the start.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from appliance.datapartition import consoles, identity, luks, making, opening, reset, tablefile
+from appliance.datapartition.consoles import Consoles
+from appliance.datapartition.errors import DataPartitionError, TableError
+from appliance.datapartition.table import State
+from appliance.datapartition.tablefile import Disk
+
+
+def main() -> int:
+    """0 unless nothing can be mounted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("partition", type=Path)
+    parser.add_argument("--whole", action="store_true", help="both copies of the partition table, nothing else")
+    arguments = parser.parse_args()
+    with Consoles(consoles.all_of_the_kernel()) as shown:
+        try:
+            if arguments.whole:
+                _mend(arguments.partition)
+            else:
+                print(_ready(arguments.partition, shown))
+        except subprocess.CalledProcessError as error:
+            said = (error.stderr or b"").decode("utf-8", "replace").strip()
+            shown.say(f"rokubox: data partition: {error.cmd[0]}: {said}")
+            return 1
+        except (DataPartitionError, OSError) as error:
+            shown.say(f"rokubox: data partition: {error}")
+            return 1
+    return 0
+
+
+def _ready(device: Path, shown: Consoles) -> Path:
+    """What is to be mounted. Raises DataPartitionError, OSError, CalledProcessError."""
+    serial = identity.serial()
+    path, number = tablefile.device_of(device)
+    disk = Disk(path)
+    state = disk.read().state(number)
+    if state is State.MADE and reset.is_confirmed(device, shown, serial, lambda: _name(disk, number, State.ERASING)):
+        state = State.ERASING
+    if state is State.ERASING:
+        reset.destroy(device, shown, serial)
+        state = _name(disk, number, State.UNMADE)
+    if state is State.UNMADE:
+        return making.make(device, shown, serial)
+    _grow(disk, path, number, shown)
+    return opening.opened(device, shown) if luks.is_volume(device) else device
+
+
+def _name(disk: Disk, number: int, state: State) -> State:
+    disk.write(disk.read().named(number, state))
+    return state
+
+
+def _grow(disk: Disk, path: Path, number: int, shown: Consoles) -> None:
+    """Give it what the disk has more by now. A box that cannot have it does without: it records."""
+    try:
+        table = disk.read()
+        grown = table.grown(number, disk.sectors)
+        if grown == table:
+            return
+        partition = grown.partitions[number - 1]
+        disk.write(grown)
+        sectors = partition.last_sector + 1 - partition.first_sector
+        subprocess.run(["resizepart", str(path), str(number), str(sectors)], check=True, capture_output=True)
+    except (TableError, OSError, subprocess.CalledProcessError) as error:
+        shown.say(f"rokubox: the data partition does not grow: {error}")
+
+
+def _mend(device: Path) -> None:
+    """Raises TableError, OSError."""
+    disk = Disk(tablefile.device_of(device)[0])
+    if not disk.is_whole():
+        disk.write(disk.read())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
