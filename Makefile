@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .ONESHELL:
-.PHONY: help setup packages packages-running packages-image release install test test-units image image-stamp test-image test-image-reproducible lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
+.PHONY: help setup packages packages-running packages-image release install test test-units image image-stamp test-image test-image-reproducible test-disk lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
 
 PYTHON ?= python3
 SOAK_MINUTES ?= 60
@@ -84,6 +84,9 @@ release: image  ## as root: what a technician is given, build/release: the image
 test-image: image  ## as root: boot the image in an emulated machine, provision, record, hang and damage it; every sample compared; 20 minutes
 	$(BIN)/python -m tests.image build/image/rokubox.img
 	$(BIN)/python -m tests.image.stamp --write
+
+test-disk: image  ## as root: the data partition made, cut off in the making, encrypted, grown, destroyed; 40 minutes
+	$(BIN)/python -m tests.image.disk build/image/rokubox.img
 
 test-image-reproducible: setup packages-image  ## as root: build the image twice from nothing, in two folders, compare bit by bit; 15 minutes
 	$(BIN)/python -m tests.image.reproducible

@@ -127,6 +127,7 @@ def _file(key: str) -> Iterator[str]:
     """The name of a file with a key in it, which is in memory only."""
     descriptor = os.memfd_create("key", 0)
     try:
+        os.fchmod(descriptor, 0o600)
         os.write(descriptor, key.encode())
         yield f"/proc/self/fd/{descriptor}"
     finally:
