@@ -6,6 +6,7 @@ part of. Where no udev runs, blkid(8) reads the UUID from the device itself.
 
 import os
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -79,8 +80,17 @@ def _from_udev(mount: Mount) -> tuple[str, str]:
         device = pyudev.Devices.from_device_number(context, "block", os.makedev(mount.major, mount.minor))
     except (pyudev.DeviceNotFoundError, ImportError, OSError):
         return "", ""
-    whole = device.find_parent("block", "disk") or device
+    below = _lowest(context, device)
+    whole = below.find_parent("block", "disk") or below
     return str(device.properties.get("ID_FS_UUID", "")), str(whole.device_node or "")
+
+
+def _lowest(context: pyudev.Context, device: pyudev.Device) -> pyudev.Device:
+    """What a device of device-mapper (an encrypted one) lies on, the first of several; else the device itself."""
+    for below in sorted(Path(device.sys_path, "slaves").glob("*")):
+        with suppress(pyudev.DeviceNotFoundError):
+            return _lowest(context, pyudev.Devices.from_path(context, str(below.resolve())))
+    return device
 
 
 def _asked(command: list[str]) -> bytes:
