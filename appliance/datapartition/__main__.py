@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from appliance.datapartition import consoles, identity, luks, making, opening, reset, tablefile
+from appliance.datapartition import consoles, identity, luks, making, opening, reset, table, tablefile
 from appliance.datapartition.consoles import Consoles
 from appliance.datapartition.errors import DataPartitionError, TableError
 from appliance.datapartition.table import State
@@ -42,8 +42,13 @@ def _ready(device: Path, shown: Consoles) -> Path:
     serial = identity.serial()
     path, number = tablefile.device_of(device)
     disk = Disk(path)
-    state = disk.read().state(number)
-    if state is State.MADE and reset.is_confirmed(device, shown, serial, lambda: _name(disk, number, State.ERASING)):
+    state = table.state(disk.read(), number)
+    # What a box is installed from keeps nothing that would have to be destroyed with ceremony.
+    if (
+        state is State.MADE
+        and not tablefile.is_on_stick(device)
+        and reset.is_confirmed(device, shown, serial, lambda: _name(disk, number, State.ERASING))
+    ):
         state = State.ERASING
     if state is State.ERASING:
         reset.destroy(device, shown, serial)
@@ -55,21 +60,20 @@ def _ready(device: Path, shown: Consoles) -> Path:
 
 
 def _name(disk: Disk, number: int, state: State) -> State:
-    disk.write(disk.read().named(number, state))
+    disk.write(table.named(disk.read(), number, state))
     return state
 
 
 def _grow(disk: Disk, path: Path, number: int, shown: Consoles) -> None:
     """Give it what the disk has more by now. A box that cannot have it does without: it records."""
     try:
-        table = disk.read()
-        grown = table.grown(number, disk.sectors)
-        if grown == table:
+        before = disk.read()
+        grown = table.grown(before, number, disk.sectors)
+        if grown == before:
             return
-        partition = grown.partitions[number - 1]
         disk.write(grown)
-        sectors = partition.last_sector + 1 - partition.first_sector
-        subprocess.run(["resizepart", str(path), str(number), str(sectors)], check=True, capture_output=True)
+        resize = ["resizepart", str(path), str(number), str(table.sectors_of(grown, number))]
+        subprocess.run(resize, check=True, capture_output=True)
     except (TableError, OSError, subprocess.CalledProcessError) as error:
         shown.say(f"rokubox: the data partition does not grow: {error}")
 

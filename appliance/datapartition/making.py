@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.datapartition import luks, medium, tablefile, texts
+from appliance.datapartition import luks, medium, table, tablefile, texts
 from appliance.datapartition.consoles import Consoles
 from appliance.datapartition.encryption import Encryption
 from appliance.datapartition.errors import MediumError
@@ -35,7 +35,7 @@ class Order:
 
 def make(device: Path, consoles: Consoles, serial: str) -> Path:
     """Makes it, and returns the device with the file system. Raises DataPartitionError, OSError, CalledProcessError."""
-    order = ordered(consoles, serial)
+    order = Order() if tablefile.is_on_stick(device) else ordered(consoles, serial)
     passphrase = order.passphrase
     if order.encryption is Encryption.PASSPHRASE and passphrase is None:
         passphrase = _chosen(consoles)
@@ -43,11 +43,10 @@ def make(device: Path, consoles: Consoles, serial: str) -> Path:
 
     path, number = tablefile.device_of(device)
     disk = Disk(path)
-    table = disk.read().grown(number, disk.sectors).named(number, State.MADE)
-    partition = table.partitions[number - 1]
-    sectors = partition.last_sector + 1 - partition.first_sector
+    new = table.named(table.grown(disk.read(), number, disk.sectors), number, State.MADE)
     # The kernel is told now, the disk at the end.
-    subprocess.run(["resizepart", str(path), str(number), str(sectors)], check=True, capture_output=True)
+    resize = ["resizepart", str(path), str(number), str(table.sectors_of(new, number))]
+    subprocess.run(resize, check=True, capture_output=True)
     subprocess.run(["wipefs", "-aq", str(device)], check=True, capture_output=True)
     place = device
     if order.encryption is not Encryption.NONE:
@@ -61,7 +60,7 @@ def make(device: Path, consoles: Consoles, serial: str) -> Path:
     subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-L", "data", str(place)], check=True, capture_output=True)
     for written in (place, device):
         _sync(written)
-    disk.write(table)
+    disk.write(new)
     if order.encryption is not Encryption.NONE:
         _answer(texts.MADE.format(time=now(), serial=serial, encryption=order.encryption))
     return place

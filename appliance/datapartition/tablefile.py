@@ -6,10 +6,17 @@ slots only, which never change.
 """
 
 import os
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from appliance.datapartition.errors import TableError
-from appliance.datapartition.table import ENTRIES_SECTORS, PRIMARY, SECTOR_BYTES, Header, Table
+from appliance.flashing import gpt
+from appliance.flashing.errors import ImageError
+from appliance.flashing.gpt import BACKUP_SECTORS, SECTOR_BYTES, TABLE_SECTORS, Table
+
+_BLOCK = Path("/sys/class/block")
 
 
 class Disk:
@@ -17,64 +24,59 @@ class Disk:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            self.sectors = os.lseek(descriptor, 0, os.SEEK_END) // SECTOR_BYTES
-        finally:
-            os.close(descriptor)
+        with path.open("rb") as disk:
+            self.sectors = disk.seek(0, os.SEEK_END) // SECTOR_BYTES
 
     def read(self) -> Table:
         """What the first copy that is whole says. Raises TableError, OSError."""
         problems = []
-        for at in (PRIMARY, self.sectors - 1):
+        copies: tuple[Callable[[], Table], ...] = (self._primary, self._backup)
+        for copy in copies:
             try:
-                return self._copy(at)[1]
-            except TableError as error:
+                return copy()
+            except ImageError as error:
                 problems.append(str(error))
-        raise TableError("; ".join(problems))
+        raise TableError(f"{self._path}: {'; '.join(problems)}")
 
     def is_whole(self) -> bool:
         """Whether both copies are whole and say the same, the other one at the disk's end."""
         try:
-            header, table = self._copy(PRIMARY)
-            return header.other_at == self.sectors - 1 and self._copy(header.other_at)[1] == table
-        except TableError:
+            return self._primary() == self._backup()
+        except ImageError:
             return False
 
     def write(self, table: Table) -> None:
         """Replace both copies, one after the other."""
-        for at, octets in (
-            (self.sectors - 1 - ENTRIES_SECTORS, table.backup(self.sectors)),
-            (PRIMARY, table.primary(self.sectors)),
-        ):
-            self._put(at, octets)
+        primary, backup = gpt.serialize(replace(table, disk_sectors=self.sectors))
+        self._put(self.sectors - BACKUP_SECTORS, backup)
+        self._put(0, primary)
 
     def _put(self, at: int, octets: bytes) -> None:
         """Octets from a sector on, on the disk before this returns."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            if os.pwrite(descriptor, octets, at * SECTOR_BYTES) != len(octets):
+        with self._path.open("r+b", buffering=0) as disk:
+            disk.seek(at * SECTOR_BYTES)
+            if disk.write(octets) != len(octets):
                 raise OSError(f"{self._path}: not all was written")
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            os.fsync(disk.fileno())
 
-    def _copy(self, at: int) -> tuple[Header, Table]:
-        header = Header.parse(self._get(at, 1), at)
-        return header, header.table(self._get(header.entries_at, ENTRIES_SECTORS))
+    def _primary(self) -> Table:
+        return gpt.parse(self._get(0, TABLE_SECTORS))
+
+    def _backup(self) -> Table:
+        return gpt.parse_backup(self._get(self.sectors - BACKUP_SECTORS, BACKUP_SECTORS), self.sectors)
 
     def _get(self, at: int, sectors: int) -> bytes:
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            octets = os.pread(descriptor, sectors * SECTOR_BYTES, at * SECTOR_BYTES)
-        finally:
-            os.close(descriptor)
-        if len(octets) != sectors * SECTOR_BYTES:
-            raise TableError(f"{self._path} ends before sector {at + sectors}")
-        return octets
+        with self._path.open("rb") as disk:
+            disk.seek(at * SECTOR_BYTES)
+            return disk.read(sectors * SECTOR_BYTES)
 
 
 def device_of(partition: Path) -> tuple[Path, int]:
     """The disk that a partition (`/dev/sda6`) is on, and its number there. Raises OSError."""
-    about = Path("/sys/class/block") / partition.resolve().name
+    about = _BLOCK / partition.resolve().name
     return Path("/dev") / about.resolve().parent.name, int((about / "partition").read_text("ascii"))
+
+
+def is_on_stick(partition: Path) -> bool:
+    """Whether it is on a USB stick: a box that was started to be installed, which keeps nothing there."""
+    return re.search(r"/usb[0-9]*/", str((_BLOCK / partition.resolve().name).resolve())) is not None

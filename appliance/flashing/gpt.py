@@ -1,4 +1,4 @@
-"""GUID partition tables (UEFI 2.10, 5.3), read and made anew for another disk. Pure.
+"""GUID partition tables (UEFI 2.10, 5.3), read, and made anew for another disk. Pure.
 
 Only what an image needs: sectors of 512 bytes, and entries of the size that everybody writes.
 """
@@ -56,15 +56,35 @@ def parse(sectors: bytes) -> Table:
     """
     if len(sectors) < TABLE_SECTORS * SECTOR_BYTES:
         raise ImageError("shorter than a partition table")
-    header = sectors[SECTOR_BYTES : SECTOR_BYTES + _HEADER.size]
-    signature, _, size, checksum, _, _, backup_at, _, _, disk_id, *form, entries_checksum = _HEADER.unpack(header)
+    entries = sectors[2 * SECTOR_BYTES : TABLE_SECTORS * SECTOR_BYTES]
+    return _parse(sectors[SECTOR_BYTES:], entries, where="at its beginning", at=1, entries_at=2)
+
+
+def parse_backup(sectors: bytes, disk_sectors: int) -> Table:
+    """Read the last `BACKUP_SECTORS` sectors of a disk of this size.
+
+    Raises:
+        ImageError: no table, or one that is damaged or unusual.
+    """
+    if len(sectors) < BACKUP_SECTORS * SECTOR_BYTES:
+        raise ImageError("shorter than a partition table")
+    at = disk_sectors - 1
+    header = sectors[_ENTRIES_SECTORS * SECTOR_BYTES :]
+    return _parse(
+        header, sectors[: _ENTRIES * _ENTRY.size], where="at its end", at=at, entries_at=at - _ENTRIES_SECTORS
+    )
+
+
+def _parse(sector: bytes, entries: bytes, *, where: str, at: int, entries_at: int) -> Table:
+    """A copy whose header has to be in the sector `at`."""
+    header = sector[: _HEADER.size]
+    signature, _, size, checksum, _, own_at, other_at, _, _, disk_id, *form, entries_checksum = _HEADER.unpack(header)
     if signature != _SIGNATURE:
-        raise ImageError("no GUID partition table at its beginning")
+        raise ImageError(f"no GUID partition table {where}")
     if size != _HEADER.size or zlib.crc32(header[:16] + bytes(4) + header[20:]) != checksum:
         raise ImageError("the header of its partition table is damaged")
-    if form != [2, _ENTRIES, _ENTRY.size]:
+    if own_at != at or form != [entries_at, _ENTRIES, _ENTRY.size]:
         raise ImageError("its partition table has an unusual form")
-    entries = sectors[2 * SECTOR_BYTES : TABLE_SECTORS * SECTOR_BYTES]
     if zlib.crc32(entries) != entries_checksum:
         raise ImageError("the entries of its partition table are damaged")
     partitions = []
@@ -80,7 +100,7 @@ def parse(sectors: bytes) -> Table:
                     name=name.decode("utf-16-le", "replace").rstrip("\0"),
                 )
             )
-    return Table(disk_id=UUID(bytes_le=disk_id), partitions=tuple(partitions), disk_sectors=backup_at + 1)
+    return Table(disk_id=UUID(bytes_le=disk_id), partitions=tuple(partitions), disk_sectors=max(at, other_at) + 1)
 
 
 def renewed(table: Table, disk_sectors: int, fresh: Callable[[], UUID]) -> Table:

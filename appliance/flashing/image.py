@@ -16,9 +16,10 @@ SUMS = "SHA256SUMS"
 """Beside an image: what its file has to be, as sha256sum(1) writes it."""
 BLOCK_BYTES = 1 << 20
 _TABLE_BYTES = gpt.TABLE_SECTORS * gpt.SECTOR_BYTES
-_DATA = "data"
-_DATA_SECTORS = 256 * 1024 * 1024 // gpt.SECTOR_BYTES
-"""Of the last partition, until the first boot lets it take what the disk has."""
+_DATA_NAMES = ("data-unmade", "data")
+"""Of the last partition: as built, and once it is in use."""
+_DATA_SECTORS = 8 * 1024 * 1024 // gpt.SECTOR_BYTES
+"""Of the last partition, until the first boot makes it as large as the disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,15 +108,17 @@ def _table(path: Path) -> gpt.Table:
             table = gpt.parse(_read(file, path, _TABLE_BYTES))
         except ImageError as error:
             raise ImageError(f"{path}: no image of rokubox: {error}") from error
-    if not table.partitions or table.partitions[-1].name != _DATA:
-        raise ImageError(f"{path}: no image of rokubox: its last partition is not {_DATA!r}")
+    if not table.partitions or table.partitions[-1].name not in _DATA_NAMES:
+        raise ImageError(f"{path}: no image of rokubox: its last partition is not {_DATA_NAMES[0]!r}")
     return table
 
 
 def _smallest(table: gpt.Table) -> gpt.Table:
     *others, data = table.partitions
     last = min(data.last_sector, data.first_sector + _DATA_SECTORS - 1)
-    return dataclasses.replace(table, partitions=(*others, dataclasses.replace(data, last_sector=last)))
+    # Whatever is kept there is not taken along: the next box makes its own.
+    fresh = dataclasses.replace(data, last_sector=last, name=_DATA_NAMES[0])
+    return dataclasses.replace(table, partitions=(*others, fresh))
 
 
 @contextlib.contextmanager

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from appliance.datapartition import table as tables
 from appliance.datapartition.errors import TableError
-from appliance.datapartition.table import ENTRIES_SECTORS, SECTOR_BYTES, State, Table
+from appliance.datapartition.table import State
 from appliance.datapartition.tablefile import Disk
+from appliance.flashing.gpt import BACKUP_SECTORS, SECTOR_BYTES, TABLE_SECTORS, Table
 from tests.image import writelog
 from tests.image.writelog import Entry, Rebuilder, WriteLog
 
@@ -72,7 +74,7 @@ def left(rebuilder: Rebuilder, point: int, seed: int, base: Path, folder: Path) 
     disk = Disk(path)
     try:
         table = disk.read()
-        state = table.state(DATA)
+        state = tables.state(table, DATA)
     except TableError as error:
         found.problems.append(str(error))
         return found
@@ -130,7 +132,7 @@ def _overlaps(entry: Entry, first: int, last: int) -> bool:
 
 def _copies(sectors: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """First and last sector of both copies of the table."""
-    return (1, ENTRIES_SECTORS + 1), (sectors - 1 - ENTRIES_SECTORS, sectors - 1)
+    return (0, TABLE_SECTORS - 1), (sectors - BACKUP_SECTORS, sectors - 1)
 
 
 def partition(path: Path, table: Table, number: int, out: Path) -> None:

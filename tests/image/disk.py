@@ -17,9 +17,10 @@ from functools import partial
 from pathlib import Path
 
 from appliance.datapartition import medium as stick_files
-from appliance.datapartition import reset
-from appliance.datapartition.table import SECTOR_BYTES, State
+from appliance.datapartition import reset, table
+from appliance.datapartition.table import State
 from appliance.datapartition.tablefile import Disk
+from appliance.flashing.gpt import SECTOR_BYTES
 from tests.image import cuts, machine, medium, writelog
 from tests.image.machine import Fittings, Machine, switched_on, wait_until
 from tests.image.stories import RECORDING
@@ -134,9 +135,9 @@ def cut_off(bench: Bench) -> Story:
     story = Story(title="power cut during the first boot")
     base, bare = bench.folder / "base.raw", bench.folder / "bare.raw"
     log, disk = writelog.read(bench.folder / "log"), Disk(base)
-    table = disk.read()
-    story.problems += list(cuts.touched(log, table))
-    cuts.without_slots(base, bare, table)
+    flashed = disk.read()
+    story.problems += list(cuts.touched(log, flashed))
+    cuts.without_slots(base, bare, flashed)
     found = []
     rebuilder = writelog.Rebuilder(log, bare, bench.folder / "flushed.raw")
     for point, seed in cuts.points(log, disk.sectors, bench.points, bench.seed):
@@ -160,7 +161,7 @@ def cut_off(bench: Bench) -> Story:
             box.wait_for(BOOTED)
             time.sleep(_SETTLED_S)
         story.expect(Disk(cut).is_whole(), f"cut at {one.point}: the partition table is not mended")
-        story.expect(Disk(cut).read().state(cuts.DATA) is State.MADE, f"cut at {one.point}: no data partition")
+        story.expect(table.state(Disk(cut).read(), cuts.DATA) is State.MADE, f"cut at {one.point}: no data partition")
     return story
 
 

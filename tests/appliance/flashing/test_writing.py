@@ -40,7 +40,7 @@ def test_it_holds_the_image_and_boots(tmp_path: Path, suffix: str) -> None:
     assert got[table_bytes : len(whole)] == whole[table_bytes:]
     assert gpt.parse(got) == made
     assert made.disk_sectors == MORE
-    assert [each.name for each in made.partitions] == ["esp", "boot-a", "data"]
+    assert [each.name for each in made.partitions] == ["esp", "boot-a", "data-unmade"]
     assert made.disk_id != disks.table().disk_id
     # Nothing of what was there is left where the image ends.
     assert not any(got[len(whole) : len(whole) + (1 << 20)])
