@@ -23,14 +23,19 @@ from appliance import config
 from appliance.boxsettings import readers, sshserver
 from appliance.boxsettings.accounts import system_users
 from appliance.config import Configuration
+from appliance.datapartition.encryption import Encryption
 from appliance.errors import ConfigurationError
 from appliance.provisioning.outcome import Told, result_text
 from storage.disk import FILE_MODE, Directories, Disk, replace_file
+from storage.volume import mounts
+from storage.volume.mounts import Mount
 
 CONFIGURATION, KEYS, RESULT = "rokubox.toml", "keys", "rokubox-result.txt"
 MAX_KEY_BYTES = 64 << 10
 MAX_KEYS = 64
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+_MOUNTS, _DATA, _MAPPED = Path("/proc/self/mountinfo"), "/data", "/dev/mapper/"
+"""What is mounted; where the appliance has its data partition; what an encrypted one is mounted from."""
 _FILE_KEY = "_file"
 """How the names of keys end whose values are files."""
 
@@ -72,10 +77,19 @@ def read(medium: Path, directory: Path, archive: str) -> Brought:
             wanted = f"{KEYS}/{file.name} on the medium, named as {directory / KEYS / file.name}"
             problems.append(f"{CONFIGURATION}: {path}: {file} is not on this box; bring {wanted}")
     problems += [f"{CONFIGURATION}: {found}" for found in readers.problems(configuration.share.user, system_users())]
+    if is_left_open(configuration.storage.encryption, mounts.parse(_MOUNTS.read_text("utf-8", "replace"))):
+        remedy = "a factory reset makes it anew (docs/first-boot.md)"
+        problems.append(f"{CONFIGURATION}: storage.encryption: the data partition was made without; {remedy}")
     if problems:
         raise ConfigurationError("\n".join(problems))
     assert configuration.text is not None
     return Brought(text=configuration.text, digest=hashlib.sha256(configuration.text).hexdigest(), keys=keys)
+
+
+def is_left_open(wanted: Encryption, mounted: Iterable[Mount]) -> bool:
+    """Whether encryption is asked for, and the appliance's data partition was made without."""
+    data = next((mount for mount in mounted if mount.point == _DATA), None)
+    return wanted is not Encryption.NONE and data is not None and not data.source.startswith(_MAPPED)
 
 
 def put_in_place(brought: Brought, directory: Path) -> None:

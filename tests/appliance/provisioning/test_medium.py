@@ -7,9 +7,11 @@ import pytest
 
 from appliance import cli
 from appliance.condition import observed
+from appliance.datapartition.encryption import Encryption
 from appliance.provisioning import medium, outcome, taking
 from appliance.provisioning.outcome import Outcome, Told
 from appliance.provisioning.taking import Wanted
+from storage.volume import mounts
 
 ARCHIVE = "/var/lib/rokubox"
 SETTINGS = f"""
@@ -47,6 +49,23 @@ def provision(stick: Path) -> int:
 
 def result(stick: Path) -> str:
     return (stick / medium.RESULT).read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "source", "is_left_open"),
+    [
+        (Encryption.NONE, "/dev/vda6", False),
+        (Encryption.TPM2, "/dev/vda6", True),
+        (Encryption.PASSPHRASE, "/dev/sda6", True),
+        (Encryption.TPM2, "/dev/mapper/data", False),
+        (Encryption.TPM2, "", False),
+    ],
+)
+def test_what_was_to_be_encrypted_is_not_left_open(wanted: Encryption, source: str, is_left_open: bool) -> None:
+    table = "22 1 254:0 / / ro shared:1 - squashfs /dev/mapper/root ro\n"
+    if source:
+        table += f"23 22 253:6 / /data rw,nosuid,nodev shared:2 - ext4 {source} rw\n"
+    assert medium.is_left_open(wanted, mounts.parse(table)) is is_left_open
 
 
 def test_everything_is_put_in_place(stick: Path) -> None:
