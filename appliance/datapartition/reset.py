@@ -9,6 +9,7 @@ import os
 import struct
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from appliance.datapartition import luks, medium, texts
@@ -24,6 +25,7 @@ _PIECE_BYTES = 256 << 20
 _LOOKED_AT = Path("/run/rokubox-erased")
 _CHECKPOINT = Path("var/lib/rokubox/ledger/checkpoint")
 _RECORDINGS = Path("var/lib/rokubox/recordings")
+StickAtHand = Callable[[], AbstractContextManager[Medium | None]]
 
 
 def is_confirmed(device: Path, consoles: Consoles, serial: str, note: Callable[[], object]) -> bool:
@@ -55,7 +57,7 @@ def refusal(stick: Medium, said: str, serial: str) -> str:
     return "" if stick.is_writable else texts.READ_ONLY
 
 
-def destroy(device: Path, consoles: Consoles, serial: str) -> None:
+def destroy(device: Path, consoles: Consoles, serial: str, stick_at_hand: StickAtHand = medium.plugged_in) -> None:
     """Destroys what is on it. Raises DataPartitionError, OSError."""
     consoles.say(texts.ERASING)
     if luks.is_volume(device):
@@ -66,7 +68,7 @@ def destroy(device: Path, consoles: Consoles, serial: str) -> None:
         # So is a volume whose header is gone already, because a reset was interrupted.
         how = texts.OVERWRITTEN.format(size_bytes=_overwrite(device, None, consoles))
     consoles.say(texts.ERASED)
-    with medium.plugged_in() as stick:
+    with stick_at_hand() as stick:
         if stick is not None:
             answer_on(stick, _finished(stick, serial, how))
 
