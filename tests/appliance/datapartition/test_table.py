@@ -99,6 +99,27 @@ def test_a_power_cut_leaves_the_old_table_or_the_new_one(
     path.unlink()
 
 
+def test_with_both_copies_in_the_cache_at_once_nothing_would_be_left(tmp_path: Path) -> None:
+    """Why it is not left to a program that writes both and flushes then."""
+    lost = 0
+    for seed in range(20):
+        path = flash(tmp_path / "disk")
+        with pytest.raises(InterruptedError):
+            Interrupted(path, 0, seed).write(NEW)
+        primary, _ = gpt.serialize(NEW)
+        torn = random.Random(seed)
+        with path.open("r+b") as file:
+            for at in range(0, len(primary), SECTOR_BYTES):
+                if torn.random() < 0.5:
+                    file.seek(at)
+                    file.write(primary[at : at + SECTOR_BYTES])
+        try:
+            Disk(path).read()
+        except TableError:
+            lost += 1
+    assert lost
+
+
 def test_a_second_copy_elsewhere_is_not_whole(tmp_path: Path) -> None:
     disk = Disk(flash(tmp_path / "disk"))
     assert not disk.is_whole()
