@@ -82,7 +82,7 @@ def ordered(consoles: Consoles, serial: str) -> Order:
                 if str(error) != told:
                     consoles.say(texts.ORDER_REFUSED.format(problem=error))
                     told = str(error)
-                    answer_on(stick, texts.REFUSED.format(time=now(), serial=serial, problem=error))
+                    answer_on(stick, medium.RESULT, texts.REFUSED.format(time=now(), serial=serial, problem=error))
         time.sleep(_LOOK_AGAIN_S)
 
 
@@ -104,11 +104,11 @@ def order_of(stick: Medium, serial: str) -> Order:
     return Order(encryption=encryption, recovery_key=key, passphrase=passphrase)
 
 
-def answer_on(stick: Medium, text: str) -> None:
+def answer_on(stick: Medium, name: str, text: str) -> None:
     """Said on the stick if it takes it; it was said on the console."""
     if stick.is_writable:
         try:
-            stick.write(medium.RESULT, text)
+            stick.write(name, text)
         except OSError:
             return
 
@@ -121,7 +121,7 @@ def now() -> str:
 def _answer(text: str) -> None:
     with medium.plugged_in() as stick:
         if stick is not None:
-            answer_on(stick, text)
+            answer_on(stick, medium.RESULT, text)
 
 
 def _chosen(consoles: Consoles) -> str:

@@ -1,10 +1,13 @@
 """What a stick labelled ROKUBOX says about the data partition, and what is written back to it.
 
-rokubox.toml                       [storage] encryption, read when the data partition is made, and never again
-passphrase.txt                     its first line opens the data partition
-rokubox-recovery-key-SERIAL.txt    written when an encrypted one is made; opens it
-factory-reset                      its first line is the serial number of the box to be erased
-rokubox-disk.txt                   written: what came of it
+    rokubox.toml                       [storage] encryption, read when the data partition is made, and never again
+    passphrase.txt                     its first line opens the data partition
+    rokubox-recovery-key-SERIAL.txt    written when an encrypted one is made; opens it
+    factory-reset                      its first line is the serial number of the box to be erased
+    rokubox-reset.txt                  written: what was destroyed
+    rokubox-disk.txt                   written: what was made, or what is wrong
+
+What else is on it is for the system that starts later (`appliance.provisioning`).
 """
 
 import contextlib
@@ -21,7 +24,8 @@ from appliance.datapartition.errors import MediumError
 
 DEVICE = Path("/dev/disk/by-label/ROKUBOX")
 MOUNTED = Path("/run/rokubox-stick")
-CONFIGURATION, PASSPHRASE, RESET, RESULT = "rokubox.toml", "passphrase.txt", "factory-reset", "rokubox-disk.txt"
+CONFIGURATION, PASSPHRASE, RESET = "rokubox.toml", "passphrase.txt", "factory-reset"
+RESULT, DESTROYED = "rokubox-disk.txt", "rokubox-reset.txt"
 RECOVERY_KEY = "rokubox-recovery-key-{serial}.txt"
 _RECOVERY_KEYS = "rokubox-recovery-key-*.txt"
 _KEY = re.compile(r"\b[cbdefghijklnrtuv]{4}(?:-[cbdefghijklnrtuv]{4}){7}\b")

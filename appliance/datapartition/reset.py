@@ -36,14 +36,14 @@ def is_confirmed(device: Path, consoles: Consoles, serial: str, note: Callable[[
             return False
         if problem := refusal(stick, said, serial):
             consoles.say(f"rokubox: {problem}")
-            answer_on(stick, texts.REFUSED.format(time=now(), serial=serial, problem=problem))
+            answer_on(stick, medium.DESTROYED, texts.REFUSED.format(time=now(), serial=serial, problem=problem))
             return False
         consoles.forget()
         consoles.say(texts.RESET.format(serial=serial, word=WORD, limit_s=LIMIT_S))
         if consoles.line(LIMIT_S, shown=True) != WORD:
             consoles.say(texts.NOT_RESET)
             return False
-        stick.write(medium.RESULT, texts.BEGUN.format(serial=serial, confirmed=now(), evidence=_evidence(device)))
+        stick.write(medium.DESTROYED, texts.BEGUN.format(serial=serial, confirmed=now(), evidence=_evidence(device)))
         note()
         with contextlib.suppress(OSError):
             stick.take_reset()
@@ -70,14 +70,14 @@ def destroy(device: Path, consoles: Consoles, serial: str, stick_at_hand: StickA
     consoles.say(texts.ERASED)
     with stick_at_hand() as stick:
         if stick is not None:
-            answer_on(stick, _finished(stick, serial, how))
+            answer_on(stick, medium.DESTROYED, _finished(stick, serial, how))
 
 
 def _finished(stick: Medium, serial: str, how: str) -> str:
     """The answer, with what it said when it began."""
     begun = ""
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        begun = (stick.folder / medium.RESULT).read_text("utf-8")
+        begun = (stick.folder / medium.DESTROYED).read_text("utf-8")
     lines = dict(line.split(": ", 1) for line in begun.splitlines() if ": " in line)
     return texts.DESTROYED.format(
         serial=serial,

@@ -29,7 +29,7 @@ Anything else, or nothing, starts the box as it is.
 消去するには {limit_s:.0f} 秒以内に {word} と入力し Enter を押してください。それ以外は通常どおり起動します。
 ================================================================"""
 NOT_RESET = "rokubox: nothing was destroyed. 何も消去していません。"
-ERASING = "rokubox: being destroyed; do not wait for it to be switched off. 消去中です。"
+ERASING = "rokubox: being destroyed; without power it goes on at the next start. 消去中です。"
 PROGRESS = "rokubox: {percent} % overwritten. {percent} % 消去しました。"
 ERASED = "rokubox: everything was destroyed. すべて消去しました。"
 OTHER_BOX = "factory-reset names {said!r}, and this box is {serial!r}: nothing was destroyed"

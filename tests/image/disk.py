@@ -199,7 +199,7 @@ def reset_to_passphrase(bench: Bench) -> Story:
         box.wait_for(BOOTED)
         time.sleep(_SETTLED_S)
         box.cut_power()
-    answer = _read(stick, stick_files.RESULT)
+    answer = _read(stick, stick_files.DESTROYED)
     story.done += [f"stick: {line}" for line in answer.splitlines() if line]
     key = _recovery_key(stick)
     story.expect(bool(key), "no recovery key on the stick")
@@ -250,7 +250,7 @@ def reset_to_tpm(bench: Bench) -> Story:
             box.wait_for(BOOTED)
             time.sleep(_SETTLED_S)
             box.power_off()
-    story.done += [f"stick: {line}" for line in _read(stick, stick_files.RESULT).splitlines() if line]
+    story.done += [f"stick: {line}" for line in _read(stick, stick_files.DESTROYED).splitlines() if line]
     story.expect(before and not _opens(bench, PASSPHRASE), "the old passphrase opens it")
     story.expect(_opens(bench, _recovery_key(stick)), "the recovery key does not open it")
     story.expect(not _read(stick, f"{stick_files.RESET}.txt"), "the stick asks for it again")

@@ -38,11 +38,11 @@ def _stick(tmp_path: Path) -> Medium:
 
 def test_what_is_not_encrypted_is_overwritten(device: Path, stick: Medium) -> None:
     begun = texts.BEGUN.format(serial="RB-1", confirmed="2026-01-02T03:04:05Z", evidence="12 files")
-    stick.write(medium.RESULT, begun)
+    stick.write(medium.DESTROYED, begun)
     with Consoles([]) as consoles:
         reset.destroy(device, consoles, "RB-1", lambda: nullcontext(stick))
     assert not any(device.read_bytes())
-    told = (stick.folder / medium.RESULT).read_text("utf-8")
+    told = (stick.folder / medium.DESTROYED).read_text("utf-8")
     assert f"the whole data partition overwritten with zeroes ({_SIZE} bytes)" in told
     assert "confirmed at its console: 2026-01-02T03:04:05Z (the box's clock, UTC)\n" in told
     assert "what was there: 12 files\n" in told
@@ -55,4 +55,4 @@ def test_of_what_is_encrypted_the_keys_are_destroyed(device: Path, stick: Medium
         reset.destroy(device, consoles, "RB-1", lambda: nullcontext(stick))
     assert not luks.is_volume(device)
     assert not any(device.read_bytes()[: luks.HEADER_BYTES])
-    assert "LUKS2 key slots erased" in (stick.folder / medium.RESULT).read_text("utf-8")
+    assert "LUKS2 key slots erased" in (stick.folder / medium.DESTROYED).read_text("utf-8")
