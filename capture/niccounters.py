@@ -50,14 +50,14 @@ class NicCounters:
         return NicCounters(**{n: now[n] - before[n] if now[n] >= before[n] else now[n] for n in now})
 
 
-def read(interface: str) -> NicCounters:
+def read(interface: str, net: Path = _NET) -> NicCounters:
     """The interface's counters now; 0 where the driver has no such counter, all 0 while there is no such interface."""
     names = [field.name for field in fields(NicCounters)]
-    return NicCounters(**{name: _count(interface, _FILES.get(name, name)) for name in names})
+    return NicCounters(**{name: _count(net / interface / "statistics" / _FILES.get(name, name)) for name in names})
 
 
-def _count(interface: str, file: str) -> int:
+def _count(file: Path) -> int:
     try:
-        return int((_NET / interface / "statistics" / file).read_bytes())
+        return int(file.read_bytes())
     except OSError:
         return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.units import stories, tree
 from tests.units.container import booted
+from tests.units.delivery import delivery
 from tests.units.story import is_proven
 
 
@@ -37,6 +38,7 @@ def main() -> int:
                 is_proven(lambda: stories.calls(container, folder)),
                 is_proven(lambda: stories.upkeep(container)),
                 is_proven(lambda: stories.firewall(container)),
+                is_proven(lambda: delivery(container, folder)),
                 is_proven(lambda: stories.bad_configuration(container)),
             ]
             if not all(proven):

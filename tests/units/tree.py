@@ -10,7 +10,7 @@ REPOSITORY = Path(__file__).parents[2]
 WORK = REPOSITORY / "build" / "units"
 PACKAGES = ("systemd", "systemd-sysv", "udev", "python3", "iproute2", "nftables", "tzdata", "smartmontools")
 """What a server has, and what it takes to run the product; nothing to build it."""
-_TOOLS = ("mmdebstrap", "systemd-nspawn", "ip", "unshare", "nsenter")
+_TOOLS = ("mmdebstrap", "systemd-nspawn", "ip", "unshare", "nsenter", "sshd")
 
 
 def why_not() -> str:

@@ -36,6 +36,8 @@ class PortSampler:
 
     name: str
     role: Role
+    net: Path = _NET
+    """Where the kernel tells of ports."""
     _samples: deque[_Sample] = field(default_factory=deque)
 
     def sample(self) -> None:
@@ -44,22 +46,22 @@ class PortSampler:
         if self._samples and now_s - self._samples[-1].at_s < LEAST_S:
             return
         foreign = _foreign(self.name) if self.role is Role.MANAGEMENT else 0
-        counters = niccounters.read(self.name)
+        counters = niccounters.read(self.name, self.net)
         self._samples.append(_Sample(at_s=now_s, at_ns=time.time_ns(), counters=counters, foreign=foreign))
         while self._samples[-1].at_s - self._samples[0].at_s > WINDOW_S:
             self._samples.popleft()
 
     def port(self) -> Port:
         """Return how the port is, and what it counted since the oldest sample that is kept."""
-        up, first, last = is_up(self.name), self._samples[0], self._samples[-1]
+        up, first, last = is_up(self.name, self.net), self._samples[0], self._samples[-1]
         counted = last.counters - first.counters
         known = last.at_s > first.at_s
         return Port(
             name=self.name,
             role=self.role,
             link_up=up,
-            speed_mbps=_speed_mbps(self.name) if up else None,
-            full_duplex=_full_duplex(self.name) if up else None,
+            speed_mbps=_speed_mbps(self.net / self.name) if up else None,
+            full_duplex=_full_duplex(self.net / self.name) if up else None,
             received=counted.rx_packets if known else None,
             received_bytes=counted.rx_bytes if known else None,
             sent=last.counters.tx_packets,
@@ -85,12 +87,12 @@ class PortSampler:
         return max(rates, default=None)
 
 
-def is_up(name: str) -> bool | None:
+def is_up(name: str, net: Path = _NET) -> bool | None:
     """Whether a port has a link; None when there is no such port."""
-    if not (_NET / name).exists():
+    if not (net / name).exists():
         return None
     try:
-        return (_NET / name / "carrier").read_text("ascii").strip() == "1"
+        return (net / name / "carrier").read_text("ascii").strip() == "1"
     except OSError:  # set down, and then nobody can tell of a carrier
         return False
 
@@ -104,7 +106,7 @@ def management_link(name: str) -> Check:
         return Check(step=Step.MANAGEMENT_LINK, state=State.NG, cause=Cause.INTERFACE_MISSING, target=name)
     if not up:
         return Check(step=Step.MANAGEMENT_LINK, state=State.NG, cause=Cause.LINK_DOWN, target=name)
-    speed = _speed_mbps(name)
+    speed = _speed_mbps(_NET / name)
     figures = () if speed is None else (Figure(name="speed", value=speed, unit="Mbit/s"),)
     return Check(step=Step.MANAGEMENT_LINK, state=State.OK, target=name, figures=figures)
 
@@ -116,17 +118,17 @@ def span_exists(name: str) -> Check | None:
     return Check(step=Step.SPAN_LINK, state=State.NG, cause=Cause.INTERFACE_MISSING, target=name)
 
 
-def _speed_mbps(name: str) -> int | None:
+def _speed_mbps(port: Path) -> int | None:
     try:
-        speed = int((_NET / name / "speed").read_text("ascii"))
+        speed = int((port / "speed").read_text("ascii"))
     except (OSError, ValueError):
         return None
     return speed if speed > 0 else None
 
 
-def _full_duplex(name: str) -> bool | None:
+def _full_duplex(port: Path) -> bool | None:
     try:
-        told = (_NET / name / "duplex").read_text("ascii").strip()
+        told = (port / "duplex").read_text("ascii").strip()
     except OSError:
         return None
     return {"full": True, "half": False}.get(told)

@@ -22,7 +22,7 @@ import trustme
 
 from appliance import cli
 from appliance.condition import observed
-from appliance.diagnosis.evidence import Cause, State, Step
+from appliance.diagnosis.evidence import Cause, Role, State, Step
 from appliance.diagnosis.probes import disk, echo, machine, names, neighbour, options, ports, services, timekeeping
 from appliance.diagnosis.probes.timekeeping import ClockWatch
 from appliance.diagnosis.probes.wayout import WayOut
@@ -319,6 +319,47 @@ def test_links():
     missing = ports.span_exists("nosuch0")
     assert missing is not None
     assert ports.span_exists("lo") is None
+
+
+def test_what_the_kernel_tells_of_a_port(tmp_path):
+    """The tree of sysfs-class-net: a cable that is bad counts frames with a wrong checksum, and out of alignment."""
+
+    def put(**texts: str) -> None:
+        for name, text in texts.items():
+            file = tmp_path / "span0" / name.replace("__", "/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+
+    put(carrier="1\n", speed="100\n", duplex="half\n")
+    put(statistics__rx_packets="1000\n", statistics__rx_bytes="214000\n", statistics__rx_crc_errors="7\n")
+    put(statistics__rx_frame_errors="1\n", statistics__tx_packets="0\n")
+    sampler = ports.PortSampler(name="span0", role=Role.SPAN, net=tmp_path)
+    sampler.sample()
+    first = sampler.port()
+    assert (first.link_up, first.speed_mbps, first.full_duplex) == (True, 100, False)
+    assert (first.received, first.crc_errors) == (None, None)  # nothing to compare with
+    put(statistics__rx_packets="1600\n", statistics__rx_crc_errors="10\n", statistics__rx_frame_errors="3\n")
+    time.sleep(ports.LEAST_S)
+    sampler.sample()
+    second = sampler.port()
+    assert (second.received, second.crc_errors, second.alignment_errors, second.sent) == (600, 3, 2, 0)
+    put(duplex="full\n", speed="-1\n")
+    assert (sampler.port().full_duplex, sampler.port().speed_mbps) == (True, None)
+    put(duplex="unknown\n", carrier="0\n")
+    down = sampler.port()
+    assert (down.link_up, down.full_duplex) == (False, None)
+    (tmp_path / "span0" / "statistics" / "rx_crc_errors").unlink()  # a driver that counts none
+    time.sleep(ports.LEAST_S)
+    sampler.sample()
+    assert sampler.port().crc_errors == 0
+
+
+def test_sensors_that_have_nothing_to_say_are_passed_over(tmp_path):
+    (tmp_path / "thermal_zone0").mkdir()
+    (tmp_path / "thermal_zone0" / "temp").mkdir()  # as one that is off refuses to be read
+    (tmp_path / "thermal_zone1").mkdir()
+    (tmp_path / "thermal_zone1" / "temp").write_text("-5000\n")
+    assert machine.temperature(tmp_path).figures[0].value == -5.0
 
 
 def test_a_machine_that_tells(tmp_path):
