@@ -155,14 +155,16 @@ def _assemble(arguments: argparse.Namespace) -> int:
 def _agent(arguments: argparse.Namespace) -> int:
     from appliance.agent import agentdaemon, identity
     from appliance.diagnosis.observing import Watch
+    from appliance.diagnosis.wire import wirefile
     from appliance.outages.keeping import OutageKeeping
     from appliance.telemetry import statefile
 
     configuration = _configuration(arguments)
     root = _archive(arguments, configuration)
-    records = any(span.interface for span in configuration.span)
-    # Without a mirror port there is nothing to be diagnosed, and nobody is asked anything.
     archive, state = Archive(root), root / statefile.DIRECTORY
+    # Without a mirror port there is nothing to be diagnosed, and nobody is asked anything. One that only capture's
+    # command line names shows in what assembly counts.
+    records = any(span.interface for span in configuration.span) or (archive.run / wirefile.NAME).exists()
     keeping = None
     if records:
         # What runs self-tests for us runs one every day, too, and we may write only what is ours.

@@ -81,9 +81,10 @@ class Watch:
         end_to_end: bool = False,
         scratch: Path | None = None,
     ) -> None:
-        """`interfaces`: mirror ports; those of the configuration when there are none. `end_to_end`: the known call is
-        put through the pipeline when its latest result is a day old; else that result is told. `scratch`: folder on
-        the archive's disk for what is written as a test; the spool when None."""
+        """`interfaces`: mirror ports; when there are none, those of the configuration and those that capture was told
+        on its command line, as soon as assembly counts at them. `end_to_end`: the known call is put through the
+        pipeline when its latest result is a day old; else that result is told. `scratch`: folder on the archive's disk
+        for what is written as a test; the spool when None."""
         self._end_to_end = end_to_end
         self._test_call_s = 0.0
         """When it may be tried again."""
@@ -92,7 +93,9 @@ class Watch:
         self._scratch = archive.spool if scratch is None else scratch
         self._clock = clock or ClockWatch()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="probe")
-        named = tuple(interfaces) or tuple(span.interface for span in configuration.span if span.interface)
+        asked = tuple(interfaces)
+        self._takes_all = not asked
+        named = asked or tuple(span.interface for span in configuration.span if span.interface)
         self._spans = {name: PortSampler(name=name, role=Role.SPAN) for name in dict.fromkeys(named)}
         self._management: PortSampler | None = None
         self._way: WayOut | None = None
@@ -116,6 +119,9 @@ class Watch:
         now_ns = time.time_ns()
         report = observed.read(self._archive.run, wirefile.NAME, wirefile.Report)
         fresh = report if report is not None and abs(now_ns - report.at_ns) < WIRE_FRESH_NS else None
+        if self._takes_all and fresh is not None:
+            for name in (port.name for port in fresh.ports if port.role is Role.SPAN):
+                self._spans.setdefault(name, PortSampler(name=name, role=Role.SPAN))
         checks = [*self._now(way), *self._known()]
         asked = {check.step for check in checks}
         declared = self._configuration.probe.not_observable

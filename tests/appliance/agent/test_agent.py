@@ -11,6 +11,8 @@ from pathlib import Path
 
 import jsonschema
 import msgspec
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from appliance.agent import alarmbook
 from appliance.condition.concerns import Concern
@@ -208,21 +210,25 @@ def standing(box):
         return []
 
 
-@needs_mosquitto
-def test_the_noc_may_ask_what_the_configuration_lists(tmp_path):
-    from paho.mqtt.packettypes import PacketTypes
-    from paho.mqtt.properties import Properties
-
+def for_an_answer():
+    """Properties of a request: where its answer is to go."""
     properties = Properties(PacketTypes.PUBLISH)
     properties.ResponseTopic, properties.CorrelationData = "rec/answers", b"7"
+    return properties
 
-    def ask(noc, command, **arguments):
-        before = len(told(noc, "rec/answers"))
-        request = {"schema": "rokubox.command/1", "by": "Sato", "arguments": arguments}
-        noc.publish(f"{ROOT}/cmd/{command}", json.dumps(request).encode(), properties)
-        noc.wait(lambda: len(told(noc, "rec/answers")) > before, "an answer")
-        return told(noc, "rec/answers")[-1]
 
+def ask(noc, command, **arguments):
+    """Ask for something as a NOC does; the answer."""
+    before = len(told(noc, "rec/answers"))
+    request = {"schema": "rokubox.command/1", "by": "Sato", "arguments": arguments}
+    noc.publish(f"{ROOT}/cmd/{command}", json.dumps(request).encode(), for_an_answer())
+    noc.wait(lambda: len(told(noc, "rec/answers")) > before, "an answer")
+    return told(noc, "rec/answers")[-1]
+
+
+@needs_mosquitto
+def test_the_noc_may_ask_what_the_configuration_lists(tmp_path):
+    properties = for_an_answer()
     with running(tmp_path) as broker, Subscriber(broker) as noc:
         box = Box(tmp_path, broker.port)
         with box.agent():
@@ -247,3 +253,39 @@ def test_the_noc_may_ask_what_the_configuration_lists(tmp_path):
             noc.wait(lambda: len(noc.of("/health")) > before, "health at once")
             noc.wait(lambda: len(noc.of("event/command")) == 7, "every request is an event")
             assert next(topic for topic, *_, answered in noc.messages if topic == "rec/answers")
+
+
+@needs_mosquitto
+def test_another_destination_or_vpn_is_an_alarm_until_somebody_has_notified_it(tmp_path):
+    """Whatever changed while it was not running, too: a contract wants to be told of it."""
+
+    def configure(box, target, next_hop):
+        places = f'[[target]]\nname = "hq"\nurl = "{target}"\n[probe]\nvpn_next_hop = "{next_hop}"\n'
+        box.configuration.write_text(CONFIGURATION.format(port=broker.port) + places)
+
+    def changes(noc):
+        kinds = ("delivery_destination_changed", "vpn_changed")
+        return {(kind, one["resource"], one["state"]) for kind in kinds for one in told_alarms(noc, kind)}
+
+    with running(tmp_path) as broker, Subscriber(broker) as noc:
+        box = Box(tmp_path, broker.port)
+        configure(box, "file:///mnt/share", "192.0.2.1")
+        with box.agent():
+            noc.wait(lambda: noc.of("/health"), "birth")
+        assert not changes(noc)  # what is new is noted
+        configure(box, "file:///mnt/another", "192.0.2.254")
+        with box.agent():
+            noc.wait(lambda: len(changes(noc)) == 2, "both")
+            assert changes(noc) == {
+                ("delivery_destination_changed", "target:hq", "raised"),
+                ("vpn_changed", "vpn:next hop", "raised"),
+            }
+            for kind in ("delivery_destination_changed", "vpn_changed"):
+                alarm = told_alarms(noc, kind)[0]
+                assert ask(noc, "ack", alarm=alarm["alarm_id"], comment="notified")["done"]
+            noc.wait(lambda: [state for _, _, state in changes(noc)].count("cleared") == 2, "over")
+        noc.messages.clear()
+        with box.agent():
+            noc.wait(lambda: noc.of("/health"), "birth")
+        assert not any("mnt" in str(payload) or b"192.0.2" in payload for _, payload, *_ in noc.messages)
+        assert not changes(noc)
