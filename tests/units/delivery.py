@@ -43,12 +43,11 @@ def delivery(container: Container, folder: Path) -> Story:
             calls = len(sender.calls())
         wait_until(lambda: len(_recordings(container)) - len(sent_before) >= calls, container.log)
         wanted = {name: digest for name, digest in _recordings(container).items() if name not in sent_before}
-        wait_until(lambda: set(wanted) <= set(_hashes(store)), lambda: _told(container))
+        wait_until(lambda: _delivered(container) == {"dr": calls, "share": calls}, lambda: _told(container))
         shared = container.run("sh", "-c", f"find {SHARE} -name '*.zip' -exec sha256sum {{}} +").splitlines()
     there = {Path(path).name: digest for digest, path in (line.split("  ") for line in shared)}
     story.expect(wanted == {name: _hashes(store).get(name, "") for name in wanted}, "the SFTP server has other bytes")
     story.expect(wanted == {name: there.get(name, "") for name in wanted}, "the directory has other bytes")
-    wait_until(lambda: _delivered(container) == {"dr": calls, "share": calls}, lambda: _told(container))
     story.done.append(f"{calls} recordings to each of two targets, with the packet filter in force")
     story.expect(container.succeeds("rokubox", "verify", "--config", CONFIGURATION), "the archive does not verify")
     container.write(CONFIGURATION, before)
@@ -57,7 +56,7 @@ def delivery(container: Container, folder: Path) -> Story:
 
 
 def _tables(host_key: str, store: Path) -> str:
-    lines = ", ".join(f'"{line}"' for line in LINES)
+    lines = ", ".join(f'{{ number = "{line}" }}' for line in LINES)
     return (
         f'\n[[enterprise]]\nid = "E1"\nlines = [{lines}]\ntargets = ["dr", "share"]\n'
         f'[[target]]\nname = "dr"\nurl = "sftp://{SERVER}{store}"\nuser = "root"\nkey_file = "{KEY}"\n'

@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ from capture.bootline import ClockReading
 from capture.discipline import Discipline
 from storage.archive import Archive
 from storage.disk import Disk
+from tests.capture.private_network import in_private_network, ip
 from uploader import status as upload_status
 from uploader.status import TargetStatus, UploadStatus
 
@@ -306,6 +308,36 @@ def test_the_loopback_answers_echo():
         pytest.skip("neither datagram nor raw ICMP sockets are permitted here")
     assert answer.answered == 1
     assert answer.path_mtu == 1500
+
+
+@in_private_network
+def test_a_path_that_is_narrower_than_our_own_port():
+    """Behind a router lies a tunnel: what does not fit and may not be fragmented does not come back."""
+    names = [f"probe{os.getpid()}{end}" for end in ("router", "far")]
+    router, far = names
+    try:
+        for name in names:
+            ip(f"netns add {name}")
+        ip(f"link add b0 type veth peer name r0 netns {router}")
+        ip(f"-n {router} link add r1 mtu 1400 type veth peer name f0 mtu 1400 netns {far}")
+        ip("address add 192.0.2.2/24 dev b0")
+        ip("link set b0 up")
+        for name, port, address in (
+            (router, "r0", "192.0.2.1"),
+            (router, "r1", "198.51.100.1"),
+            (far, "f0", "198.51.100.2"),
+        ):
+            ip(f"-n {name} address add {address}/24 dev {port}")
+            ip(f"-n {name} link set {port} up")
+        ip(f"netns exec {router} sysctl -qw net.ipv4.ip_forward=1")
+        ip("route add default via 192.0.2.1")
+        ip(f"-n {far} route add default via 198.51.100.1")
+        answer = echo.ask("198.51.100.2", "b0", with_mtu=True)
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "delete", name], check=False)
+    assert answer is not None
+    assert (answer.answered, answer.path_mtu) == (1, 1400)
 
 
 def test_without_a_way_out_the_gateway_is_our_own_trouble():

@@ -73,6 +73,25 @@ def test_with_certificates_both_ways_then_offline_on_a_clean_stop(tmp_path, auth
             }
 
 
+def test_the_broker_keeps_no_session_of_a_box(tmp_path):
+    """What the NOC asks while a box is away is not done days later, when it comes back."""
+    with running(tmp_path) as broker, Subscriber(broker) as noc, StateFile(tmp_path) as state:
+        outbox = Outbox(state)
+        asked = settings(broker, None, commands=(Command.HEALTH,))
+        request = partial(noc.publish, TOPICS.command("health"), b"{}")
+        for is_there in (True, False):
+            with BrokerLink(asked, TOPICS, outbox, SAID, delays_s=QUICK) as link:
+                wait_for(lambda link=link: link.state.is_connected, "connected")
+                if is_there:
+                    time.sleep(0.5)  # it has subscribed
+                    request()
+                    wait_for(link.take_requests, "asked while it is there")
+                else:
+                    time.sleep(1)
+                    assert not link.take_requests()
+            request()
+
+
 def test_the_will_is_published_on_kill_9(tmp_path, authority):
     with running(tmp_path, authority=authority) as broker, Subscriber(broker) as noc:
         told = settings(broker, authority)
