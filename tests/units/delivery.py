@@ -44,6 +44,7 @@ def delivery(container: Container, folder: Path) -> Story:
         wait_until(lambda: len(_recordings(container)) - len(sent_before) >= calls, container.log)
         wanted = {name: digest for name, digest in _recordings(container).items() if name not in sent_before}
         wait_until(lambda: _delivered(container) == {"dr": calls, "share": calls}, lambda: _told(container))
+        wait_until(lambda: not _unsettled(container), lambda: _told(container))  # the ledger has the receipts
         shared = container.run("sh", "-c", f"find {SHARE} -name '*.zip' -exec sha256sum {{}} +").splitlines()
     there = {Path(path).name: digest for digest, path in (line.split("  ") for line in shared)}
     story.expect(wanted == {name: _hashes(store).get(name, "") for name in wanted}, "the SFTP server has other bytes")
@@ -105,6 +106,12 @@ def _delivered(container: Container) -> dict[str, int]:
     """By target, as the uploader tells."""
     told = json.loads(container.run("cat", "/var/lib/rokubox/run/upload.json"))
     return {target["name"]: target["delivered"] for target in told["targets"]}
+
+
+def _unsettled(container: Container) -> list[str]:
+    """Deliveries that wait for a target, or whose receipts are not in the ledger yet."""
+    told = json.loads(container.run("rokubox", "uploads", "--config", CONFIGURATION, "--json"))
+    return [delivery["call_id"] for delivery in told["deliveries"]]
 
 
 def _told(container: Container) -> str:
