@@ -174,18 +174,23 @@ def _most_telling(found: list[cuts.Left], count: int) -> list[cuts.Left]:
 
 
 def reset_to_passphrase(bench: Bench) -> Story:
-    """A stick with the serial number, and a word: everything goes, and it is encrypted."""
+    """A stick with the serial number, and a word: everything goes, whatever comes between, and it is encrypted then."""
     story = Story(title="factory reset of a box that is not encrypted; a passphrase from then on")
     stick = _stick(bench, "passphrase", {stick_files.RESET: SERIAL})
     fittings = Fittings(sticks=(stick,), arguments=_AS_CALLED)
-    with switched_on(bench.disk, bench.folder, "passphrase", fittings) as box:
+    with switched_on(bench.disk, bench.folder, "erasing", fittings) as box:
         box.wait_for("FACTORY RESET")
-        story.expect(
-            "初期化" in box.console() and SERIAL in box.console(), "the console does not say what will be done"
-        )
+        is_told = "初期化" in box.console() and SERIAL in box.console()
+        story.expect(is_told, "the console does not say what will be done")
         time.sleep(1.0)
         _type(box, f"{reset.WORD}\n")
+        box.wait_for("30 % overwritten")
+        box.cut_power()
+    story.expect("NOT FINISHED" in _read(stick, stick_files.DESTROYED), "the stick does not say that it goes on")
+    with switched_on(bench.disk, bench.folder, "passphrase", fittings) as box:
         box.wait_for("everything was destroyed")
+        story.expect("FACTORY RESET" not in box.console(), "it asked again")
+        story.done.append("power cut at 30 %: it goes on by itself")
         box.wait_for("choose the passphrase")
         _type(box, "short\n")
         box.wait_for("once more")
@@ -201,6 +206,7 @@ def reset_to_passphrase(bench: Bench) -> Story:
         box.cut_power()
     answer = _read(stick, stick_files.DESTROYED)
     story.done += [f"stick: {line}" for line in answer.splitlines() if line]
+    story.expect("finished: 20" in answer and "NOT FINISHED" not in answer, "the stick does not say what was destroyed")
     key = _recovery_key(stick)
     story.expect(bool(key), "no recovery key on the stick")
     story.expect(_opens(bench, key), "the recovery key does not open it")
