@@ -36,6 +36,8 @@ MAX_KEYS = 64
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 _MOUNTS, _DATA, _MAPPED = Path("/proc/self/mountinfo"), "/data", "/dev/mapper/"
 """What is mounted; where the appliance has its data partition; what an encrypted one is mounted from."""
+_NOT_OURS = frozenset({"Thumbs.db", "desktop.ini"})
+"""What systems leave in folders by themselves, as macOS does files whose names begin with a dot."""
 _FILE_KEY = "_file"
 """How the names of keys end whose values are files."""
 
@@ -70,12 +72,18 @@ def read(medium: Path, directory: Path, archive: str) -> Brought:
         raise ConfigurationError("\n".join(problems)) from error
     if configuration.storage.archive != archive:
         problems.append(f"{CONFIGURATION}: storage.archive: has to be {archive!r}, the services write nowhere else")
-    for path, file in _files(configuration):
+    named = list(_files(configuration))
+    for path, file in named:
         if file.parent == directory / KEYS and file.name in keys:
             problems += _content_problems(path, f"{KEYS}/{file.name}", keys[file.name])
         elif not file.exists():
             wanted = f"{KEYS}/{file.name} on the medium, named as {directory / KEYS / file.name}"
             problems.append(f"{CONFIGURATION}: {path}: {file} is not on this box; bring {wanted}")
+    # As an unknown key is: who brings it expects something of it.
+    unnamed = keys.keys() - {file.name for _, file in named if file.parent == directory / KEYS}
+    problems += [
+        f"{KEYS}/{name}: nothing in {CONFIGURATION} names {directory / KEYS / name}" for name in sorted(unnamed)
+    ]
     problems += [f"{CONFIGURATION}: {found}" for found in readers.problems(configuration.share.user, system_users())]
     if is_left_open(configuration.storage.encryption, mounts.parse(_MOUNTS.read_text("utf-8", "replace"))):
         remedy = "a factory reset makes it anew (docs/first-boot.md)"
@@ -150,7 +158,7 @@ def _put(disk: Disk, directories: Directories, path: Path, content: bytes) -> No
 def _keys(folder: Path, problems: list[str]) -> dict[str, bytes]:
     """Content of the files by name; a file that is none of ours is a problem. No folder: no keys."""
     try:
-        names = sorted(os.listdir(folder))
+        names = sorted(name for name in os.listdir(folder) if not name.startswith(".") and name not in _NOT_OURS)
     except FileNotFoundError:
         return {}
     except OSError as error:

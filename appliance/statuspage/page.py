@@ -20,6 +20,8 @@ from storage.timestamps import local_time
 
 STALE_NS: Final = 60_000_000_000
 """What the agent said before that is no longer how it is."""
+_SETTLED_NS: Final = 3_600_000_000_000
+"""What went well is no news after an hour."""
 _GIB: Final = 1 << 30
 _FEW_PERCENT: Final = 10.0
 _GOOD, _BAD, _DIM, _HEAD = "green", "bold red", "dim", "bold"
@@ -199,10 +201,11 @@ class _Page:
         for told in self._each(Text(kind.remedy.ja, kind.remedy.en)):
             yield from self._wrapped(told, "-> ")
 
-    def medium(self, told: Told | None, seen: BoxSeen) -> Iterator[Line]:
+    def medium(self, told: Told, seen: BoxSeen) -> Iterator[Line]:
         """What came of a medium with a configuration."""
-        assert told is not None
         good = told.outcome in (Outcome.ACCEPTED, Outcome.SAME)
+        if good and seen.at_ns - told.at_ns > _SETTLED_NS:
+            return
         at = f"{local_time(told.at_ns, seen.zone):%H:%M}"
         titles = [Line(f"{at} {title}", style=_GOOD if good else _BAD) for title in self._each(TITLES[told.outcome])]
         yield from self._row(self._said("設定媒体", "medium"), *titles)

@@ -148,6 +148,19 @@ def test_what_is_in_passwords_and_public_keys_is_looked_at(stick: Path) -> None:
     assert "short" not in result(stick)
 
 
+def test_a_key_that_nothing_names_is_a_mistake(stick: Path) -> None:
+    (stick / "keys" / "ssh_authorized_keys").write_text("ssh-ed25519 AAAA me\n")
+    assert provision(stick) == 2
+    assert "keys/ssh_authorized_keys: nothing in rokubox.toml names " in result(stick)
+
+
+def test_what_other_systems_leave_on_a_stick_is_no_key(stick: Path) -> None:
+    for name in ("._box.key", ".DS_Store", "Thumbs.db"):
+        (stick / "keys" / name).write_text("")
+    assert provision(stick) == 0
+    assert len(list((stick.parent / "box" / "keys").iterdir())) == 3
+
+
 @pytest.fixture
 def wanted(stick: Path) -> Wanted:
     """A box that came with a configuration, and has no other."""

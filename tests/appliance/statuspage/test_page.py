@@ -176,6 +176,12 @@ def test_what_came_of_a_medium(outcome: Outcome, language: Language) -> None:
     assert any("20:06" in line for line in lines)
 
 
+def test_that_a_medium_was_accepted_is_no_news_for_ever() -> None:
+    told = Told(at_ns=NOW_NS - 4_000_000_000_000, outcome=Outcome.ACCEPTED)
+    assert shown(replace(BOX, medium=told)) == shown(BOX)
+    assert shown(replace(BOX, medium=replace(told, outcome=Outcome.REFUSED))) != shown(BOX)
+
+
 @pytest.mark.parametrize("width", [40, 80, 100, 132])
 @pytest.mark.parametrize("language", Language)
 def test_it_fits_the_screen(width: int, language: Language) -> None:
