@@ -6,7 +6,7 @@ from pathlib import Path
 from appliance.commands.arguments import Commands, archive_argument, archive_of, command, configuration_of
 from appliance.failures import OK, OUTPUT
 
-MAKERS_SERIAL, MACHINE_ID = Path("/sys/class/dmi/id/product_serial"), Path("/etc/machine-id")
+MACHINE_ID = Path("/etc/machine-id")
 SAMBA_PASSWORDS = Path("/var/lib/samba/private/passdb.tdb")
 EPILOG = """\
 For the appliance's image, where a service does this at each boot and after provisioning; a server keeps its own
@@ -44,10 +44,11 @@ def _run(arguments: argparse.Namespace) -> int:
     from appliance import shares
     from appliance.boxsettings import files, identity, passwords, readers
     from appliance.boxsettings.accounts import system_users
+    from appliance.datapartition import identity as maker
     from appliance.errors import ConfigurationError
 
     if arguments.own_serial is not None:
-        identity.give_serial(arguments.own_serial, MAKERS_SERIAL, MACHINE_ID)
+        identity.give_serial(arguments.own_serial, maker.serial(), MACHINE_ID)
     configuration = configuration_of(arguments)
     if problems := list(readers.problems(configuration.share.user, system_users())):
         raise ConfigurationError("\n".join(problems))

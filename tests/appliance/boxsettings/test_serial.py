@@ -12,19 +12,7 @@ OWN = serial.chosen("", "0123456789abcdef0123456789abcdef\n")
 
 @pytest.mark.parametrize(
     ("told", "number"),
-    [
-        ("5CG1234XYZ\n", "5CG1234XYZ"),
-        ("VMware-56 4d", "VMware-56-4d"),
-        ("", OWN),
-        ("To be filled by O.E.M.", OWN),
-        ("Default string", OWN),
-        ("System Serial Number", OWN),
-        ("0123456789", OWN),
-        ("00000000", OWN),
-        ("Not Specified", OWN),
-        ("a\x07b", OWN),
-        ("abc", OWN),
-    ],
+    [("5CG1234XYZ", "5CG1234XYZ"), ("525400123456", "525400123456"), ("unknown", OWN), ("", OWN), ("abc", OWN)],
 )
 def test_the_makers_counts_where_there_is_one(told: str, number: str) -> None:
     assert serial.chosen(told, "0123456789abcdef0123456789abcdef\n") == number
@@ -39,14 +27,12 @@ def test_a_box_has_its_own() -> None:
 
 
 def test_it_is_given_once(tmp_path: Path) -> None:
-    makers, machine = tmp_path / "product_serial", tmp_path / "machine-id"
-    makers.write_text("5CG1234XYZ\n")
-    identity.give_serial(tmp_path, makers, machine)
-    makers.write_text("ANOTHER-1\n")
-    identity.give_serial(tmp_path, makers, machine)
+    machine = tmp_path / "machine-id"
+    identity.give_serial(tmp_path, "5CG1234XYZ", machine)
+    identity.give_serial(tmp_path, "ANOTHER-1", machine)
     assert (tmp_path / "serial").read_text() == "5CG1234XYZ\n"
     (tmp_path / "serial").write_text("")  # as a disk leaves it that lost it
-    identity.give_serial(tmp_path, makers, machine)
+    identity.give_serial(tmp_path, "ANOTHER-1", machine)
     assert (tmp_path / "serial").read_text() == "ANOTHER-1\n"
 
 
