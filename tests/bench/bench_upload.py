@@ -1,6 +1,6 @@
 """Delivery of recordings of 1 MB to local servers, beside what `sftp`, `curl` and `smbclient` take for the same.
 
-    python -m tests.bench.bench_upload [--recordings 1000] [--rounds 3]
+    python -m tests.bench.bench_upload [--recordings 1000] [--rounds 3] [--target s3]
 
 Ours is `rokubox-upload` as it is: it hashes each recording against the ledger, sends it under a hidden name, has it
 proved, and keeps its queue. OpenSSH's and Samba's servers offer no checksum, so that everything is read back: `sftp`
@@ -59,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recordings", type=int, default=1000, metavar="N")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    parser.add_argument("--target", choices=("sftp", "s3", "smb"), help="this one alone")
     arguments = parser.parse_args(argv)
     count = arguments.recordings
     console = Console()
@@ -68,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         make(folder / "archive", count, parts=1, frames=FRAMES)
         files = sorted((folder / "archive" / "recordings").rglob("*.zip"))
         size_mb = sum(file.stat().st_size for file in files) / 1e6
-        for kind, other in ((SftpServed, sftp), (S3Served, curl), (SmbServed, smbclient)):
+        servers = {"sftp": (SftpServed, sftp), "s3": (S3Served, curl), "smb": (SmbServed, smbclient)}
+        for kind, other in (servers[name] for name in servers if arguments.target in (None, name)):
             own = folder / kind.__name__
             own.mkdir()
             pairs: list[tuple[Run, Run]] = []

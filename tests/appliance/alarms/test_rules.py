@@ -50,6 +50,40 @@ def test_every_concern_about_the_archive_is_an_alarm(concern, part):
     assert condition.facts == {"what": "in words"}
 
 
+@pytest.mark.parametrize(
+    ("concern", "name"),
+    [
+        (Concern.DISK_LATENCY, AlarmName.DISK_LATENCY),
+        (Concern.DISK_HEALTH, AlarmName.DISK_HEALTH),
+        (Concern.DAYS_UNTIL_FULL, AlarmName.DAYS_UNTIL_FULL),
+        (Concern.SCRUB_FAILED, AlarmName.UPKEEP_FAILED),
+    ],
+)
+def test_which_alarm_a_concern_is(concern, name):
+    standing = Standing(concern=concern, part="", what="in words", since_ns=0)
+    [condition] = archive.conditions(ArchiveCondition(at_ns=0, concerns=(standing,), figures=None))
+    assert condition.key.name is name
+
+
+def test_what_was_set_aside_is_an_alarm_as_long_as_it_lies_there():
+    [condition] = archive.quarantine(2)
+    assert (condition.key.name, condition.facts) == (AlarmName.SET_ASIDE, {"files": 2})
+    assert fits_the_catalogue(condition)
+    assert archive.quarantine(0) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        (Row.TOO_HOT, AlarmName.TEMPERATURE),
+        (Row.PIPELINE_FAILED, AlarmName.SELF_TEST_FAILED),
+        (Row.DOUBLED, AlarmName.DOUBLED_MIRROR),
+    ],
+)
+def test_which_alarm_a_row_is(row, name):
+    assert [condition.key.name for condition in diagnosis.conditions([finding(row, "eth1")])] == [name]
+
+
 def test_an_old_account_of_the_archive_says_nothing():
     seen = ArchiveCondition(at_ns=0, concerns=(), figures=None)
     assert not archive.is_stale(seen, 100 * NS)
@@ -124,7 +158,7 @@ def test_a_call_that_was_not_recorded_names_its_line_without_the_number():
 def test_one_way_audio_names_the_side_that_is_missing():
     one_way = dataclasses.replace(record().sides[1], one_way=True)
     call = record(outcome=Outcome.PARTLY, reasons=(Reason.ONE_WAY,), sides=(record().sides[0], one_way))
-    assert [one[2] for one in named(calls.occurrences(call, {}))] == ["callee"]
+    assert [(one[0], one[2]) for one in named(calls.occurrences(call, {}))] == [("one_way_audio", "callee")]
 
 
 def test_an_unknown_line_is_one_alarm_of_the_box():

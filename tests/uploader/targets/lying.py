@@ -114,7 +114,7 @@ class Web:
                 if kept is not None:
                     self.files[target] = kept
                 self.said[target] = hashlib.sha256(content).hexdigest()
-                return 201 if "x-amz-date" not in headers else 200, {}, b""
+                return 201 if "x-amz-date" not in headers else 200, self._checksums(target), b""
             case "MKCOL":
                 return 201, {}, b""
             case "MOVE":

@@ -70,6 +70,15 @@ def test_a_checksum_that_is_an_echo_is_no_proof_for_erasing(tmp_path: Path, sche
             assert attempt(tmp_path, settings).kind is ProofKind.CHECKSUM
 
 
+def test_a_store_that_names_a_sha256_is_asked_nothing_more(tmp_path: Path) -> None:
+    server = Web(echo=True)
+    with web(tmp_path, server, "s3") as settings:
+        for _ in range(2):
+            server.files.clear()
+            assert attempt(tmp_path, settings).kind is ProofKind.CHECKSUM
+    assert server.requests == ["HEAD", "PUT"] * 2
+
+
 def test_an_answer_that_was_lost(tmp_path: Path, scheme: str) -> None:
     server = Web(answer=False)
     with web(tmp_path, server, scheme) as settings:
