@@ -6,6 +6,7 @@ Prints the device that is to be mounted. With `--whole` it mends the partition t
 import argparse
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from appliance.datapartition import consoles, identity, luks, making, opening, reset, table, tablefile
@@ -21,19 +22,23 @@ def main() -> int:
     parser.add_argument("partition", type=Path)
     parser.add_argument("--whole", action="store_true", help="both copies of the partition table, nothing else")
     arguments = parser.parse_args()
+    if arguments.whole:
+        return _told(lambda: _mend(arguments.partition), lambda problem: print(problem, file=sys.stderr))
     with Consoles(consoles.all_of_the_kernel()) as shown:
-        try:
-            if arguments.whole:
-                _mend(arguments.partition)
-            else:
-                print(_ready(arguments.partition, shown))
-        except subprocess.CalledProcessError as error:
-            said = (error.stderr or b"").decode("utf-8", "replace").strip()
-            shown.say(f"rokubox: data partition: {error.cmd[0]}: {said}")
-            return 1
-        except (DataPartitionError, OSError) as error:
-            shown.say(f"rokubox: data partition: {error}")
-            return 1
+        return _told(lambda: print(_ready(arguments.partition, shown)), shown.say)
+
+
+def _told(do: Callable[[], None], tell: Callable[[str], None]) -> int:
+    """Exit code; what went wrong is told in a line."""
+    try:
+        do()
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr or b"").decode("utf-8", "replace").strip()
+        tell(f"rokubox: data partition: {error.cmd[0]}: {said}")
+        return 1
+    except (DataPartitionError, OSError) as error:
+        tell(f"rokubox: data partition: {error}")
+        return 1
     return 0
 
 
