@@ -22,7 +22,7 @@ from pathlib import Path
 from appliance.datapartition.encryption import Encryption
 from appliance.datapartition.errors import MediumError
 
-DEVICE = Path("/dev/disk/by-label/ROKUBOX")
+LABELS, LABEL = Path("/dev/disk/by-label"), "ROKUBOX"
 MOUNTED = Path("/run/rokubox-stick")
 CONFIGURATION, PASSPHRASE, RESET = "rokubox.toml", "passphrase.txt", "factory-reset"
 RESULT, DESTROYED = "rokubox-disk.txt", "rokubox-reset.txt"
@@ -123,14 +123,23 @@ def checked(passphrase: str, source: str) -> str:
     return passphrase
 
 
+def device(labels: Path = LABELS) -> Path | None:
+    """The stick's device file; its label may be in small letters."""
+    try:
+        return next((path for path in sorted(labels.iterdir()) if path.name.upper() == LABEL), None)
+    except OSError:
+        return None
+
+
 @contextlib.contextmanager
-def plugged_in(device: Path = DEVICE, at: Path = MOUNTED) -> Iterator[Medium | None]:
+def plugged_in() -> Iterator[Medium | None]:
     """The stick, mounted; None without one, or when it cannot be read."""
+    stick, at = device(), MOUNTED
     at.mkdir(parents=True, exist_ok=True)
     options = ("nosuid,nodev,noexec,sync,rw", "nosuid,nodev,noexec,ro")
-    for option in options if device.exists() else ():
+    for option in options if stick is not None else ():
         if (
-            subprocess.run(["mount", "-o", option, str(device), str(at)], check=False, capture_output=True).returncode
+            subprocess.run(["mount", "-o", option, str(stick), str(at)], check=False, capture_output=True).returncode
             == 0
         ):
             break

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.datapartition import identity, making, reset
+from appliance.datapartition import identity, making, medium, reset
 from appliance.datapartition.encryption import Encryption
 from appliance.datapartition.errors import MediumError
 from appliance.datapartition.medium import Medium
@@ -94,6 +94,15 @@ def test_a_reset_names_its_box(stick: Medium, name: str) -> None:
     stick.take_reset()
     assert stick.reset_of() is None
     assert (stick.folder / "factory-reset.done").exists()
+
+
+@pytest.mark.parametrize("label", ["ROKUBOX", "rokubox", "Rokubox"])
+def test_it_is_found_by_its_label(tmp_path: Path, label: str) -> None:
+    assert medium.device(tmp_path / "none") is None
+    (tmp_path / "DATA").touch()
+    assert medium.device(tmp_path) is None
+    (tmp_path / label).touch()
+    assert medium.device(tmp_path) == tmp_path / label
 
 
 def test_a_reset_is_answered_on_the_stick(tmp_path: Path) -> None:
