@@ -11,7 +11,8 @@ from rich.text import Text
 
 COLUMNS, ROWS = 80, 24
 """Of a terminal that does not say how large it is, such as a serial line."""
-_HOME, _TO_END_OF_LINE, _TO_END, _NO_CURSOR, _NO_WRAP = "\x1b[H", "\x1b[K", "\x1b[J", "\x1b[?25l", "\x1b[?7l"
+_HOME, _TO_END_OF_LINE, _TO_END = "\x1b[H", "\x1b[K", "\x1b[J"
+_NO_CURSOR, _NO_WRAP, _CURSOR, _WRAP = "\x1b[?25l", "\x1b[?7l", "\x1b[?25h", "\x1b[?7h"
 
 
 def size(descriptor: int) -> tuple[int, int]:
@@ -23,23 +24,29 @@ def size(descriptor: int) -> tuple[int, int]:
     return columns or COLUMNS, rows or ROWS
 
 
-def drawn(lines: Sequence[Text], width: int) -> str:
+def drawn(lines: Sequence[Text], width: int, rows: int) -> str:
     """The lines as a terminal obeys them, over what was there before. Pure but for rich."""
     console = Console(width=width + 1, force_terminal=True, color_system="standard", legacy_windows=False, _environ={})
     with console.capture() as captured:
         for line in lines:
             console.print(line, end="\0", soft_wrap=True, markup=False, highlight=False, emoji=False)
-    return _HOME + captured.get().replace("\0", f"{_TO_END_OF_LINE}\r\n").removesuffix("\r\n") + _TO_END
+    # Each line is cleared before it is written: behind a full one the cursor stands on its last character.
+    written = (f"{_TO_END_OF_LINE}{line}" for line in captured.get().split("\0")[:-1])
+    drawn = _HOME + "\r\n".join(written)
+    return f"{drawn}\r\n{_TO_END}" if len(lines) < rows else drawn
 
 
 def watch(page: Callable[[int, int], Sequence[Text]], every_s: float) -> NoReturn:
     """Draw it until stopped. Raises OSError when the terminal is gone."""
     output = sys.stdout.fileno()
     os.write(output, f"{_NO_CURSOR}{_NO_WRAP}".encode())
-    while True:
-        columns, rows = size(output)
-        _write(output, drawn(page(columns, rows), columns).encode("utf-8", "replace"))
-        time.sleep(every_s)
+    try:
+        while True:
+            columns, rows = size(output)
+            _write(output, drawn(page(columns, rows), columns, rows).encode("utf-8", "replace"))
+            time.sleep(every_s)
+    finally:
+        os.write(output, f"{_CURSOR}{_WRAP}\r\n".encode())
 
 
 def _write(descriptor: int, octets: bytes) -> None:

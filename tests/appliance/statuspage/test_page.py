@@ -204,11 +204,18 @@ def test_what_comes_from_elsewhere_is_made_safe() -> None:
 
 def test_a_terminal_draws_over_what_was_there() -> None:
     lines = page.page(BOX, Language.BOTH, 80, 24)
-    drawn = terminal.drawn(lines, 80)
-    assert drawn.startswith("\x1b[H")
-    assert drawn.endswith("\x1b[J")
+    drawn = terminal.drawn(lines, 80, 24)
+    assert drawn.startswith("\x1b[H\x1b[K")
+    assert drawn.endswith("\r\n\x1b[J")
     assert drawn.count("\x1b[K") == len(lines)
     assert "通話 / calls" in drawn
+
+
+def test_a_full_terminal_is_not_scrolled() -> None:
+    lines = page.page(BOX, Language.EN, 80, 10)
+    assert len(lines) == 10
+    assert not terminal.drawn(lines, 80, 10).endswith("\x1b[J")
+    assert terminal.drawn(lines, 80, 10).count("\r\n") == 9
 
 
 def test_a_port_is_shown_as_capture_counts_it() -> None:
