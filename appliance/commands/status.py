@@ -62,7 +62,7 @@ def _run(arguments: argparse.Namespace) -> int:
         console.watch(now, language, every_s, FONT)
     elif arguments.watch:
         terminal.watch(lambda columns, rows: now(language, columns, rows), every_s)
-    columns, _ = terminal.size(sys.stdout.fileno())
+    columns = terminal.size(sys.stdout.fileno())[0] if sys.stdout.isatty() else terminal.COLUMNS
     for line in now(language, columns, LONG):
         consoles.output().print(line, soft_wrap=True)
     return OK
