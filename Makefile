@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .ONESHELL:
-.PHONY: help setup packages packages-running packages-image release install test test-units image image-stamp test-image test-image-reproducible test-disk lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
+.PHONY: help setup packages packages-running packages-image release install test test-units image image-stamp test-image test-image-reproducible test-disk test-powercut lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
 
 PYTHON ?= python3
 SOAK_MINUTES ?= 60
@@ -93,6 +93,9 @@ test-image-reproducible: setup packages-image  ## as root: build the image twice
 
 image-stamp: setup  ## say whether the image was tested as it is now (.ci/image.stamp)
 	@$(BIN)/python -m tests.image.stamp
+
+test-powercut: image  ## as root: cut the power of the emulated image at 100 instants while it records, compare every sample; 40 minutes
+	$(BIN)/python -m tests.powercut build/image/rokubox.img
 
 demo: setup  ## make a capture of a few calls, import it, search and verify the recordings
 	$(BIN)/python -m tests.demo --output demo-out

@@ -123,13 +123,16 @@ class Call:
         """All frames in order of time."""
         writer = FrameWriter(Wire())
         signalling = [frame for packet in play(self._script(start_ns)).packets for frame in writer.frames(packet)]
-        media_ns = start_ns + round(self.ring_s * SECOND_NS) + _ANSWER_TO_MEDIA_NS
         media = [
-            Frame(media_ns + side * SLOT_NS // 2 + slot * SLOT_NS, octets)
+            Frame(self.media_ns(start_ns, side) + slot * SLOT_NS, octets)
             for side in (0, 1)
             for slot, octets in enumerate(self._media(side, writer))
         ]
         return sorted(signalling + media, key=lambda frame: frame.ts_ns)
+
+    def media_ns(self, start_ns: int, side: int) -> int:
+        """When a side's first packet is sent."""
+        return start_ns + round(self.ring_s * SECOND_NS) + _ANSWER_TO_MEDIA_NS + side * SLOT_NS // 2
 
     @property
     def _talk_s(self) -> float:

@@ -1,0 +1,246 @@
+"""The run whose writes are logged: the image boots on a blank disk and records calls, and that is all of its life.
+
+What is kept of it in a folder is enough to cut its power at any instant later:
+
+    base.raw     the disk before the first write
+    log          every write and flush since (`tests.image.writelog`)
+    run.npz      when the log grew, which frame was sent when, and which packet arrived when
+    run.json     the calls, and where in the log they began
+    rokubox.toml the box's configuration
+"""
+
+import heapq
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from tests.crash.calls import SECOND_NS
+from tests.image import machine, writelog
+from tests.image.machine import Fittings, Machine
+from tests.image.writelog import WriteLog
+from tests.powercut import arrivals, rescue
+from tests.powercut.calls import Mixed, Progress, Sent, line
+from tests.traffic.pcapwriter import Frame
+
+DISK = "2560M"
+"""A data partition of 1 GiB."""
+RECORDING = "device span0 entered promiscuous mode"
+APART = ("rokubox-agent", "rokubox-upload", "smbd", "nmbd", "samba-ad-dc")
+"""Services that have no part in this, and would take the emulated processors from those that have."""
+BOOTED, CALM_S = "multi-user.target", 20.0
+"""Said twice: when it is wanted, and when it is reached. What an emulated machine that begins is shown, it does not
+take from its network port in time."""
+SETTLE_S = 12.0
+"""What is sent last is in the journal then."""
+RECENT_NS = 2 * SECOND_NS
+CONFIG = f"""\
+[[span]]
+interface = "span0"
+
+[recording]
+segment_s = 30
+media_timeout_s = 30.0
+
+[storage]
+archive = "/var/lib/rokubox"
+# Less than half as much again is free from the beginning: whatever is finished is erased once a minute.
+reserve_bytes = {690 << 20}
+"""
+_SAMPLE_S = 0.005
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run that is over."""
+
+    folder: Path
+    plan: Mixed
+    log: WriteLog
+    first: int
+    """How many entries the log had when the first frame was sent."""
+    begun_ns: int
+    """When that was, by this machine's monotonic clock."""
+    wall_ns: int
+    """The same by its real-time clock."""
+    sent: tuple[Sent, ...]
+    """The calls that were begun."""
+    progress: Progress
+    last: int
+    """How many entries the log had when the last frame was sent."""
+    logged_ns: npt.NDArray[np.int64]
+    """When each entry was in the log, by the monotonic clock; shape `(entries,)`."""
+
+    block_ends_ns: npt.NDArray[np.int64]
+    """When the last packet of each block of media in the journal arrived, by the monotonic clock; shape `(blocks,)`."""
+
+    @property
+    def config(self) -> Path:
+        """The box's configuration."""
+        return self.folder / "rokubox.toml"
+
+    def cut_ns(self, point: int) -> int:
+        """Up to which time of the plan everything was sent when the power goes after so many entries: just before the
+        next one."""
+        return self.progress.planned_at(self._when_ns(point))
+
+    def in_flight_s(self, point: int) -> float:
+        """How long the block was that the journal gathered when the power goes, or a moment before."""
+        now_ns = self._when_ns(point)
+        ends = self.block_ends_ns[self.block_ends_ns > now_ns - RECENT_NS]
+        upcoming = int(np.searchsorted(ends, now_ns)) + 1
+        return float(np.diff(ends[: upcoming + 1]).max(initial=0)) / SECOND_NS
+
+    def _when_ns(self, point: int) -> int:
+        return int(self.logged_ns[min(point, len(self.logged_ns) - 1)])
+
+
+class _Watch:
+    """Notes how the log grows. A context."""
+
+    def __init__(self, log: Path) -> None:
+        self.seen: list[tuple[int, int]] = []
+        """When it was how long."""
+        self._log = log
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        last = -1
+        while not self._stopped.wait(_SAMPLE_S):
+            now_ns, size = time.monotonic_ns(), os.stat(self._log).st_size
+            if size != last:
+                self.seen.append((now_ns, size))
+                last = size
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+
+def record(image: Path, folder: Path, plan: Mixed, length_s: float) -> Run:
+    """Have the run, and keep it in a folder."""
+    disk = machine.fresh_disk(image, folder, DISK)
+    _configure(disk, folder)
+    machine.add_kernel_arguments(disk, folder, " ".join(f"systemd.mask={name}.service" for name in APART))
+    writelog.raw(disk, folder / "base.raw")
+    log = folder / "log"
+    # That this host's own disk has it is of no interest: the log is what counts.
+    drive = f"{writelog.options(disk, log)},file.cache.no-flush=on,file.file.cache.no-flush=on"
+    fittings = Fittings(disk=drive, arguments=writelog.ARGUMENTS)
+    begun: list[Sent] = []
+    with _Watch(log) as watch, machine.switched_on(disk, folder, "run", fittings) as box:
+        frames = _frames(plan, length_s, begun)
+        box.wait_for(RECORDING)
+        box.wait_for(BOOTED, times=2)
+        time.sleep(CALM_S)
+        wall_ns, begun_ns = time.time_ns(), time.monotonic_ns()
+        times = _send(box, frames, begun_ns)
+        time.sleep(SETTLE_S)
+        box.order("quit")
+        box.wait_off()
+    growth = np.array(watch.seen, np.int64)
+    calls = [(sent.call.line, sent.call.number, sent.start_ns) for sent in begun]
+    (folder / "run.json").write_text(json.dumps({"calls": calls, "begun_ns": begun_ns, "wall_ns": wall_ns}))
+    journal = _journal(folder)
+    planned_ns, stamps = arrivals.read(journal, begun)
+    np.savez(
+        folder / "run.npz",
+        planned_ns=times[:, 0],
+        sent_ns=times[:, 1],
+        grew_ns=growth[:, 0],
+        bytes=growth[:, 1],
+        arrived_planned_ns=planned_ns,
+        stamps=stamps,
+        block_ends=arrivals.block_ends(journal),
+    )
+    return load(folder, plan)
+
+
+def load(folder: Path, plan: Mixed) -> Run:
+    """A run that was kept."""
+    log = writelog.read(folder / "log")
+    kept, told = np.load(folder / "run.npz"), json.loads((folder / "run.json").read_bytes())
+    sector = log.sector_bytes
+    ends = np.array([*(entry.at_bytes - sector for entry in log.entries[1:]), (folder / "log").stat().st_size])
+    number = np.minimum(np.searchsorted(kept["bytes"], ends), len(kept["grew_ns"]) - 1)
+    logged_ns = kept["grew_ns"][number]
+    # The clocks of the two machines differ by a constant: that which is left of the fastest packet's way.
+    sent_ns = kept["sent_ns"][np.searchsorted(kept["planned_ns"], kept["arrived_planned_ns"])]
+    apart_ns = (kept["stamps"] - sent_ns).min()
+    arrived_ns = kept["stamps"] - apart_ns
+    return Run(
+        folder=folder,
+        plan=plan,
+        log=log,
+        first=int(np.searchsorted(logged_ns, told["begun_ns"])),
+        last=int(np.searchsorted(logged_ns, kept["sent_ns"][-1])),
+        begun_ns=told["begun_ns"],
+        wall_ns=told["wall_ns"],
+        sent=tuple(Sent(call=plan.call(on, number), start_ns=at) for on, number, at in told["calls"]),
+        progress=Progress(planned_ns=kept["arrived_planned_ns"], arrived_ns=arrived_ns, begun_ns=told["begun_ns"]),
+        logged_ns=logged_ns,
+        block_ends_ns=kept["block_ends"] - apart_ns,
+    )
+
+
+def _journal(folder: Path) -> Path:
+    """The journal as it is when the run is over."""
+    whole, end = folder / "base.raw", folder / "end.raw"
+    log = writelog.read(folder / "log")
+    writelog.rebuild(log, whole, end, len(log.entries), seed=0)
+    data = rescue.partition(end, "data", folder / "end.ext4")
+    end.unlink()
+    rescue.check(data)
+    shutil.rmtree(folder / "end", ignore_errors=True)
+    archive = rescue.copied_out(data, folder / "end")
+    data.unlink()
+    return archive / "journal"
+
+
+def _configure(disk: Path, folder: Path) -> None:
+    """Put the configuration onto the data partition, where the first boot finds it."""
+    (folder / "rokubox.toml").write_text(CONFIG)
+    raw = folder / "configured.raw"
+    writelog.raw(disk, raw)
+    orders = folder / "orders"
+    orders.write_text(f"mkdir etc\nmkdir etc/rokubox\nwrite {folder / 'rokubox.toml'} etc/rokubox/rokubox.toml\n")
+    low = rescue.data_begins(raw)
+    subprocess.run(["debugfs", "-w", "-f", orders, f"{raw}?offset={low}"], check=True, capture_output=True)
+    disk.unlink()
+    subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, disk], check=True)
+    raw.unlink()
+
+
+def _frames(plan: Mixed, length_s: float, begun: list[Sent]) -> list[Frame]:
+    """The plan's first seconds. They are there before they are due: to make them takes its time."""
+    lines = heapq.merge(*(line(plan, number, begun) for number in range(plan.lines)))
+    return list(itertools.takewhile(lambda frame: frame.ts_ns <= length_s * SECOND_NS, lines))
+
+
+def _send(box: Machine, frames: list[Frame], begun_ns: int) -> npt.NDArray[np.int64]:
+    """Show frames to the mirror port, each at its time; return both times of each."""
+    times: list[tuple[int, int]] = []
+    for at_ns, octets in frames:
+        ahead_ns = begun_ns + at_ns - time.monotonic_ns()
+        if ahead_ns > 0:
+            time.sleep(ahead_ns / SECOND_NS)
+        box.send(octets)
+        times.append((at_ns, time.monotonic_ns()))
+    return np.array(times, np.int64)
