@@ -108,6 +108,7 @@ class Stand:
         fetched = self.folder / "fetched"
         shutil.rmtree(fetched, ignore_errors=True)
         fetched.mkdir()
+        wait_until(lambda: self._smb("ls", PASSWORD, fetched).returncode == 0, lambda: "the share is not open")
         done = self._smb("recurse on; prompt off; mget *", PASSWORD, fetched)
         assert done.returncode == 0, f"{done.stdout}{done.stderr}"
         return fetched
