@@ -19,6 +19,9 @@ from appliance.telemetry import statefile
 from appliance.version import software
 
 RUN = Path("/run/rokubox")
+UNLABELLED = Path("/run/rokubox-unlabelled")
+"""Is there while a USB medium is that is not labelled ROKUBOX (image/overlay/usr/lib/udev/rules.d)."""
+SHIPPED = Path("/usr/share/rokubox/rokubox.toml")
 _COMMAND_LINE = Path("/proc/cmdline")
 _SLOT = re.compile(r"\brokubox\.slot=(\S+)")
 
@@ -43,6 +46,7 @@ def look(config_file: Path | None, archive: Path | None, run: Path = RUN) -> Box
         agent=None if root is None else observed.read(root / statefile.DIRECTORY, agentstatus.NAME, AgentStatus),
         alarms=() if root is None else _alarms(root),
         medium=observed.read(run, outcome.NAME, Told),
+        ignored=UNLABELLED.exists() and config_file is not None and _is_as_shipped(config_file),
     )
 
 
@@ -71,6 +75,13 @@ def _configuration(file: Path | None) -> tuple[Configuration, str]:
         return config.read(file), ""
     except ConfigurationError as error:
         return Configuration(), str(error).splitlines()[0]
+
+
+def _is_as_shipped(file: Path) -> bool:
+    try:
+        return file.read_bytes() == SHIPPED.read_bytes()
+    except OSError:
+        return False
 
 
 def _alarms(root: Path) -> tuple[Alarm, ...]:

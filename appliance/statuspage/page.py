@@ -33,7 +33,7 @@ def page(seen: BoxSeen, language: Language, width: int, rows: int) -> list[Line]
     """The page, no wider and no longer than the screen; of many alarms the worst are shown."""
     page = _Page(language, width)
     top = list(page.top(seen))
-    bottom = list(page.medium(seen.medium, seen)) if seen.medium is not None else []
+    bottom = list(page.medium(seen.medium, seen)) if seen.medium is not None else list(page.ignored(seen))
     room = max(2, rows - len(top) - len(bottom))
     return [*top, *page.alarms(seen, room), *bottom][:rows]
 
@@ -213,6 +213,18 @@ class _Page:
             yield from self._wrapped(action, "-> ")
         for problem in told.problems:
             yield from self._wrapped(problem, "* ")
+
+    def ignored(self, seen: BoxSeen) -> Iterator[Line]:
+        """A medium that nobody reads."""
+        if seen.ignored:
+            told = Text("USB メモリーを無視しました", "a USB medium was ignored")
+            yield from self._row(
+                self._said("設定媒体", "medium"), *(Line(title, style=_BAD) for title in self._each(told))
+            )
+            for action in self._each(
+                Text("ボリュームラベルを ROKUBOX にして差し直してください", "Label it ROKUBOX and plug it in again.")
+            ):
+                yield from self._wrapped(action, "-> ")
 
     def _each(self, text: Text) -> Sequence[str]:
         """A sentence, or one in each language: they are too long to stand side by side."""

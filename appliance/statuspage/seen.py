@@ -41,3 +41,5 @@ class BoxSeen:
     """Those that stand, the worst first."""
     medium: Told | None
     """What came of the last medium since the box was started; None without one."""
+    ignored: bool = False
+    """A USB medium is there that nobody reads, because of its label, and the box has no configuration yet."""

@@ -115,6 +115,8 @@ def agent(**settings) -> BoxSeen:
         (replace(BOX, problem="rokubox.toml: not TOML"), "configuration   rokubox.toml: not TOML"),
         (on_port(up=False), "management      eth0  no link"),
         (on_port(up=True), "management      eth0  no address"),
+        (replace(BOX, ignored=True), "medium          a USB medium was ignored"),
+        (replace(BOX, ignored=True), "      -> Label it ROKUBOX and plug it in again."),
         (agent(mirrors=()), "mirror port     span0  unknown"),
         (replace(BOX, agent=None), "mirror port     span0  unknown"),
         (agent(mirrors=(MirrorSeen(name="span0", up=False),)), "mirror port     span0  no link"),
