@@ -4,11 +4,14 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .ONESHELL:
-.PHONY: help setup packages packages-running packages-image release install test test-units image image-stamp test-image test-image-reproducible test-disk test-powercut lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
+.PHONY: help setup packages packages-running packages-image release install test test-units keys image bundle image-stamp test-image test-image-reproducible test-image-update test-disk test-powercut lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
 
 PYTHON ?= python3
 SOAK_MINUTES ?= 60
 FAULTS ?=
+KEYRING ?= build/keys/keyring.pem
+KEY ?= build/keys/signing.key
+CERT ?= build/keys/signing.pem
 DESTDIR ?=
 PREFIX ?= /usr/lib/rokubox
 VENV := .venv
@@ -75,8 +78,15 @@ soak: setup  ## as root: 200 calls at a time for SOAK_MINUTES (60), memory, file
 test-units: setup  ## as root: install into a Debian 12, boot it in a container, record, kill and stall; 5 minutes
 	$(BIN)/python -m tests.units
 
-image: setup packages-image  ## as root: build the appliance's disk image, build/image/rokubox.img; some minutes
-	image/build build/image
+keys: packages-image  ## make development keys for updates in build/keys; never for what customers get
+	image/keys build/keys
+
+image: setup packages-image  ## as root: build the appliance's disk image, build/image/rokubox.img; KEYRING=PEM: whose updates it takes; some minutes
+	image/build build/image "$(KEYRING)"
+
+bundle:  ## a signed update of what `make image` has built, build/image/rokubox-VERSION.raucb; KEY=PEM CERT=PEM: who signs
+	@[[ -e build/image/rokubox.img ]] || $(MAKE) --no-print-directory image
+	image/bundle build/image "$(KEY)" "$(CERT)" "$(KEYRING)"
 
 release: image  ## as root: what a technician is given, build/release: the image packed, rokubox-flash, the steps
 	image/release build/image/rokubox.img build/release
@@ -84,6 +94,9 @@ release: image  ## as root: what a technician is given, build/release: the image
 test-image: image  ## as root: boot the image in an emulated machine, provision, record, hang and damage it; every sample compared; 20 minutes
 	$(BIN)/python -m tests.image build/image/rokubox.img
 	$(BIN)/python -m tests.image.stamp --write
+
+test-image-update: image  ## as root: updates of the emulated box, good ones and bad ones; 40 minutes
+	$(BIN)/python -m tests.image.update build/image build/keys
 
 test-disk: image  ## as root: the data partition made, cut off in the making, encrypted, grown, destroyed; 40 minutes
 	$(BIN)/python -m tests.image.disk build/image/rokubox.img

@@ -41,6 +41,7 @@ from appliance.commands import (
     storage,
     support_bundle,
     totals,
+    update,
     uploads,
     verify,
 )
@@ -103,6 +104,7 @@ COMMANDS = (
     provision,
     bom,
     box_settings,
+    update,
 )
 """In the order of `--help`."""
 

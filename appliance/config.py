@@ -22,6 +22,7 @@ from appliance.capturing import configtexts
 from appliance.datapartition.encryption import Encryption
 from appliance.diagnosis.settings import ManagementSettings, ProbeSettings
 from appliance.errors import ConfigurationError
+from appliance.firmware.settings import UpdateSources
 from appliance.telemetry import settings as telemetry_settings
 from appliance.telemetry.settings import MqttSettings
 from appliance.tomltree import NOT_IN_FILE, Check, build, repeated
@@ -215,6 +216,7 @@ class Configuration:
     target: tuple[TargetSettings, ...] = ()
     inbox: InboxSettings = field(default_factory=InboxSettings)
     ssh: SshSettings = field(default_factory=SshSettings)
+    update: UpdateSources = field(default_factory=UpdateSources)
     digest: str | None = field(default=None, metadata=NOT_IN_FILE)
     """SHA-256 of the text; null without a file."""
     text: bytes | None = field(default=None, repr=False, metadata=NOT_IN_FILE)

@@ -156,6 +156,8 @@ def _agent(arguments: argparse.Namespace) -> int:
     from appliance.agent import agentdaemon, identity
     from appliance.diagnosis.observing import Watch
     from appliance.diagnosis.wire import wirefile
+    from appliance.firmware import bootedslots
+    from appliance.firmware.asking import UpdateDesk
     from appliance.outages.keeping import OutageKeeping
     from appliance.telemetry import statefile
 
@@ -184,6 +186,7 @@ def _agent(arguments: argparse.Namespace) -> int:
             selftest=_command("selftest", "--full", "--json", root=root, config_file=arguments.config),
             errands=arguments.errands,
             volume_uuid=configuration.storage.volume_uuid,
+            updates=UpdateDesk(sources=configuration.update.sources) if "slot" in bootedslots.arguments() else None,
             supervisor=arguments.supervisor,
         )
     )

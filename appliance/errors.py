@@ -39,3 +39,16 @@ class CertificateError(ApplianceError):
 
 class MediumError(ApplianceError):
     """A medium with a configuration is not taken; the message says why."""
+
+
+class FirmwareError(ApplianceError):
+    """The box's own software cannot be changed or asked about; the message says why."""
+
+
+class BundleError(FirmwareError):
+    """An update bundle that this box does not take."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        """One word of `appliance.firmware.updatestatus.Reason`."""

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from appliance.errors import (
     AlreadyRunningError,
+    BundleError,
     CertificateError,
     ConfigurationError,
+    FirmwareError,
     MediumError,
     RequestError,
     StateFileError,
@@ -42,6 +44,8 @@ def failure(error: Exception, *, archive_code: int = OUTPUT) -> tuple[int, list[
         (StateFileError, INPUT),
         (CertificateError, INPUT),
         (MediumError, INPUT),
+        (BundleError, INPUT),
+        (FirmwareError, OUTPUT),
         (CaptureFileError, INPUT),
         (AlreadyRunningError, USAGE),
         (FilterError, USAGE),

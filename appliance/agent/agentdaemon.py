@@ -25,7 +25,7 @@ from pathlib import Path
 import msgspec
 
 from appliance import clocks
-from appliance.agent import agentstatus, alarmbook, calltail, notifiable
+from appliance.agent import agentstatus, alarmbook, calltail, notifiable, updatewatch
 from appliance.agent.agentsocket import AgentSocket
 from appliance.agent.alarmbook import AlarmBook
 from appliance.agent.daysums import DaySums
@@ -35,6 +35,7 @@ from appliance.agent.lookout import Lookout, Seen
 from appliance.agent.orders import REPORTED_SOURCE, TEST_SOURCE, Order, Orders, Outcome
 from appliance.agent.reports import Identity, Reports
 from appliance.agent.selftestrun import SelfTest, SelfTestRun, SelfTestUnit
+from appliance.agent.updatewatch import UpdateWatch
 from appliance.alarms.alarm import Alarm, AlarmKey, AlarmState, Condition, Fact
 from appliance.alarms.kind import AlarmName
 from appliance.alarms.rules import box as box_rules
@@ -46,6 +47,9 @@ from appliance.condition import observed
 from appliance.diagnosis.evidence import Evidence
 from appliance.diagnosis.settings import ProbeSettings
 from appliance.errors import AlreadyRunningError, StateFileError
+from appliance.firmware.asking import UpdateDesk
+from appliance.firmware.updatestatus import State
+from appliance.outages.book import OutageBook
 from appliance.supervision import servicenotify
 from appliance.supervision.orphan import Parent
 from appliance.supervision.signalqueue import SignalQueue
@@ -72,7 +76,9 @@ SAVE_S = 2.0
 """How long what is no alarm may wait to be brought to the disk, which recordings need more."""
 MAX_TOPIC = 256
 """Characters of a response topic."""
-_PLACE, _DAY, _RUNNING, _NOTIFIED = "ledger place", "day", "running", "notified"
+UPDATE_LOOK_S = 2.0
+_PLACE, _DAY, _RUNNING, _NOTIFIED, _UPDATE = "ledger place", "day", "running", "notified", "update"
+_FIRMWARE = AlarmKey(resource="firmware", name=AlarmName.UPDATE_FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +100,8 @@ class AgentSettings:
     """Command that runs a self-test; empty: none can be asked for."""
     errands: Path | None = None
     """Folder in which the service manager is asked for it; None: the agent runs it itself."""
+    updates: UpdateDesk | None = None
+    """Where updates are asked for; None: this machine does not run the appliance's image."""
     supervisor: int = 0
     delays_s: tuple[float, ...] = DELAYS_S
     """Pauses between connections."""
@@ -132,7 +140,14 @@ class AgentDaemon:
         errands = {Order.HEALTH: self._hurry, Order.ALARMS: self._tell_standing}
         if settings.selftest:
             errands[Order.SELFTEST] = self._selftest.begin
-        self._orders = Orders(table=self._table, noted=self._acknowledged, errands=errands)
+        updates = settings.updates
+        self._orders = Orders(
+            table=self._table,
+            noted=self._acknowledged,
+            errands=errands,
+            update=None if updates is None else updates.ask,
+        )
+        self._update = None if updates is None else UpdateWatch(updates.folder, self._noted(_UPDATE))
         self._lookout = Lookout(
             self._archive,
             mqtt,
@@ -143,7 +158,7 @@ class AgentDaemon:
         self._link: BrokerLink | None = None
         self._teller = Teller("rokubox-agent")
         self._notified = notifiable.load(self._noted(_NOTIFIED))
-        self._look_s = self._health_s = self._page_s = time.monotonic()
+        self._look_s = self._health_s = self._page_s = self._update_s = time.monotonic()
         """When the next one is due."""
         self._trouble = ""
         """Why the last look failed."""
@@ -243,6 +258,7 @@ class AgentDaemon:
         tested = self._selftest.ended()
         if tested is not None:
             self._herald.test_result(now.real_ns, "selftest", tested)
+        self._watch_update(now, is_told=link.is_connected)
         self._table.observe(TEST_SOURCE, self._orders.test_conditions(now), now)
         self._table.observe(REPORTED_SOURCE, self._orders.reported.values(), now)
         self._table.advance(now)
@@ -252,6 +268,22 @@ class AgentDaemon:
             today = local_time(now.real_ns, self._settings.identity.zone).date().isoformat()
             self._herald.health(now.real_ns, self._judge.health(self._outbox.state, today))
         self._save()
+
+    def _watch_update(self, now: ClockReading, *, is_told: bool) -> None:
+        """How an update stands: an event, an alarm when it came to nothing, and the restart in the outage ledger."""
+        if self._update is None or time.monotonic() < self._update_s:
+            return
+        self._update_s = time.monotonic() + UPDATE_LOOK_S
+        status = self._update.look()
+        if status is None:
+            return
+        self._herald.event(now.real_ns, EventName.UPDATE, updatewatch.facts(status))
+        if updatewatch.is_amiss(status):
+            self._orders.reported[_FIRMWARE] = Condition(key=_FIRMWARE, facts=updatewatch.facts(status))
+        elif status.state is not State.REFUSED:  # what nobody has to be called for changes nothing
+            self._orders.reported.pop(_FIRMWARE, None)
+        with suppress(OSError):  # it is in the journal of events all the same
+            OutageBook(self._archive).add(updatewatch.outage(status, is_told=is_told))
 
     def _take_from_noc(self, link: BrokerLink, now: ClockReading) -> None:
         """Requests; and alarms that are kept there and do not stand here, as when this disk was replaced."""
@@ -389,6 +421,7 @@ class AgentDaemon:
             _DAY: msgspec.json.encode(day).decode(),
             _RUNNING: self._running,
             _NOTIFIED: notifiable.dump(self._notified),
+            _UPDATE: "" if self._update is None else self._update.told,
         }
 
     def _noted(self, name: str) -> str:

@@ -11,6 +11,7 @@
 | `health`   |                                        | `health` and `info` are published at once                  |
 | `alarms`   |                                        | every alarm that stands is published once more             |
 | `selftest` |                                        | a self-test begins; its result comes on `test/result`      |
+| `update`   | `url`                                  | an update begins; how it goes comes on `event/update`      |
 
 `alarm` is an id, or a number of the catalogue when only one alarm of that number stands.
 """
@@ -26,7 +27,7 @@ from appliance.alarms.table import NS, AlarmTable
 from capture.bootline import ClockReading
 
 MAX_SHELF_H, MAX_TEST_S = 168, 3600
-MAX_COMMENT = 200
+MAX_COMMENT, MAX_URL = 200, 500
 TEST_SOURCE, REPORTED_SOURCE = "test", "reported"
 REPORTABLE = frozenset({AlarmName.UPDATE_FAILED})
 """What only other programs of the box know."""
@@ -44,6 +45,7 @@ class Order(StrEnum):
     HEALTH = "health"
     ALARMS = "alarms"
     SELFTEST = "selftest"
+    UPDATE = "update"
 
 
 class OrderError(Exception):
@@ -68,6 +70,8 @@ class Orders:
     """An alarm was acknowledged."""
     errands: Mapping[Order, Callable[[], None]]
     """What begins other orders."""
+    update: Callable[[str], str] | None = None
+    """Begins an update from a URL; says why not, or nothing. None: this box has no slots."""
     tests: dict[AlarmKey, int] = field(default_factory=dict)
     """Test alarms, and until which boot time they stand."""
     reported: dict[AlarmKey, Condition] = field(default_factory=dict)
@@ -121,6 +125,12 @@ class Orders:
                 key = self._reportable(arguments)
                 self.reported.pop(key, None)
                 return {"alarm": key.id}
+            case Order.UPDATE:
+                if self.update is None:
+                    raise OrderError("update is not possible on this box")
+                if problem := self.update(arguments.text("url", most=MAX_URL)):
+                    raise OrderError(problem)
+                return {}
             case _:
                 if order not in self.errands:
                     raise OrderError(f"{order} is not possible on this box")
@@ -165,13 +175,13 @@ class _Arguments:
 
     given: Mapping[str, Fact]
 
-    def text(self, name: str, instead: str | None = None) -> str:
+    def text(self, name: str, instead: str | None = None, *, most: int = MAX_COMMENT) -> str:
         value = self.given.get(name, instead)
         if not isinstance(value, str | int) or isinstance(value, bool):
             raise OrderError(f"argument {name!r} is missing, or no text")
         text = " ".join(str(value).split())
-        if len(text) > MAX_COMMENT or not text.isprintable():
-            raise OrderError(f"argument {name!r} must be one line of at most {MAX_COMMENT} characters")
+        if len(text) > most or not text.isprintable():
+            raise OrderError(f"argument {name!r} must be one line of at most {most} characters")
         return text
 
     def number(self, name: str, least: int, most: int, instead: int | None = None) -> int:

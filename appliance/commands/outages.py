@@ -80,9 +80,8 @@ def _instant_ns(text: str, zone: tzinfo) -> int:
 
 def _list(arguments: argparse.Namespace, book: "object", zone: tzinfo) -> None:
     from appliance.diagnosis import texts
-    from appliance.diagnosis.findings import Row
     from appliance.diagnosis.report.repair import at
-    from appliance.outages import levels
+    from appliance.outages import levels, planned
     from appliance.outages.book import OutageBook
     from appliance.presentation.terminal import printable
     from appliance.show.labels import Language
@@ -105,6 +104,6 @@ def _list(arguments: argparse.Namespace, book: "object", zone: tzinfo) -> None:
             print(json.dumps({**document, **shown, **levels_met, "refunds": dict(judged.refunds)}, ensure_ascii=False))
             continue
         whose = texts.domains(outage.domains, Language.BOTH)
-        what = texts.title(Row(outage.rows[-1]), Language.BOTH)
+        what = planned.title(outage.rows[-1], Language.BOTH)
         print(printable(f"{outage.id}  {whose}  {what}"))
         print("  " + ", ".join(f"{name} {told or '-'}" for name, told in shown.items()))

@@ -13,6 +13,7 @@ from appliance.diagnosis.verdict import verdict
 from appliance.errors import StateFileError
 from appliance.outages.book import OutageBook
 from appliance.outages.outage import Line, Mark, Outage
+from appliance.outages.planned import UPDATE
 from appliance.outages.watching import OutageWatch
 from storage.archive import Archive
 
@@ -50,7 +51,7 @@ class OutageKeeping:
     def _take(self, evidence: Evidence) -> None:
         if self._watch is None:
             known, watch = self._book.outages(), OutageWatch()
-            watch.go_on(outage for outage in known if outage.ended_ns is None)
+            watch.go_on(each for each in known if each.ended_ns is None and UPDATE not in each.rows)
             self._untold = [outage for outage in known if outage.notified_ns is None]
             self._watch = watch
         self._pending += self._watch.see(verdict(evidence))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from appliance.diagnosis import texts
-from appliance.diagnosis.findings import Row
 from appliance.diagnosis.report.page import heading, marked, number, page, table
 from appliance.diagnosis.report.repair import Box, at
 from appliance.diagnosis.texts import Text
+from appliance.outages import planned
 from appliance.outages.levels import Judged, ServiceLevels, Sum
 from appliance.outages.outage import Service
 from appliance.presentation.spreadsheet import cell
@@ -117,7 +117,7 @@ def _outages(box: Box, outages: Iterable[Judged], levels: ServiceLevels, languag
 def _outage(box: Box, judged: Judged, language: Language) -> list[str]:
     outage = judged.outage
     times = (outage.began_ns, outage.detected_ns, outage.notified_ns, outage.reported_ns, outage.ended_ns)
-    what = ", ".join(texts.title(Row(row), language) for row in outage.rows)
+    what = ", ".join(planned.title(row, language) for row in outage.rows)
     kinds = [_YES[each] for each in (judged.repair_ok, judged.notification_ok)]
     lasted = "" if judged.lasted_s is None else f"{_length(judged.lasted_s)} "
     return [

@@ -340,6 +340,7 @@ class EventName(StrEnum):
     COMMAND = "command"
     VERDICT = "verdict"
     MESSAGES_DROPPED = "messages_dropped"
+    UPDATE = "update"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,8 @@ class Command(StrEnum):
     """Publish `health` and `info` now."""
     ALARMS = "alarms"
     """Publish every alarm that stands once more."""
+    UPDATE = "update"
+    """Fetch an update from below one of `[update] sources`, and install it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

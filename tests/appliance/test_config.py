@@ -122,7 +122,8 @@ def test_a_file_from_windows_is_read(tmp_path: Path) -> None:
 
 
 TABLES = (
-    "site, span, recording, enterprise, storage, management, probe, backup, share, mqtt, alarms, target, inbox, ssh"
+    "site, span, recording, enterprise, storage, management, probe, backup, share, mqtt, alarms, target, inbox, ssh, "
+    "update"
 )
 UNKNOWN = f"unknown key; known here: {TABLES}"
 
@@ -222,7 +223,8 @@ UNKNOWN = f"unknown key; known here: {TABLES}"
         ("[mqtt]\nhost = 'a b'", "mqtt.host: neither a host name nor an address"),
         (
             "[mqtt]\ncommands = ['reboot']",
-            "mqtt.commands[0]: invalid enum value 'reboot'; one of ack, shelve, unshelve, selftest, health, alarms",
+            "mqtt.commands[0]: invalid enum value 'reboot'; "
+            "one of ack, shelve, unshelve, selftest, health, alarms, update",
         ),
         ("[storage]\narchive = []", "storage.archive: expected str, got array"),
         ("[storage]\narchive = 1979-05-27", "storage.archive: expected str, got date"),

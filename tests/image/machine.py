@@ -36,6 +36,9 @@ _KERNEL_ARGUMENT = "panic=5"
 _LENGTH = struct.Struct("!I")
 """Before each frame of the stream."""
 _PLUG_IN_S = 60.0
+_PULLED_OUT_S = 5.0
+USB = ("-device", "qemu-xhci,id=usb")
+"""Sockets for sticks that are plugged in later; a machine that is switched on with sticks has them."""
 _LIMIT_S = 900.0
 _POWER_OFF_S = 180.0
 
@@ -128,6 +131,17 @@ class Machine:
         assert "return" in answer, f"{command}: {answer}"
         return answer["return"]
 
+    def plug_in(self, name: str, stick: Path) -> None:
+        """Plug a USB stick in, while it runs (with `USB` among its fittings' arguments)."""
+        self.order("blockdev-add", driver="raw", file={"driver": "file", "filename": str(stick)}, **{"node-name": name})
+        self.order("device_add", driver="usb-storage", bus="usb.0", id=name, drive=name, removable=True)
+
+    def pull_out(self, name: str) -> None:
+        """Pull it out again."""
+        self.order("device_del", id=name)
+        time.sleep(_PULLED_OUT_S)
+        self.order("blockdev-del", **{"node-name": name})
+
 
 @contextlib.contextmanager
 def switched_on(disk: Path, folder: Path, name: str, fittings: Fittings | None = None) -> Iterator[Machine]:
@@ -167,7 +181,7 @@ def _fitted(disk: Path, fittings: Fittings) -> Iterator[str]:
     management += "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}" for host, guest in fittings.forwards.items())
     yield from ("-netdev", management, "-device", "virtio-net-pci,netdev=management,addr=5")
     if fittings.sticks:
-        yield from ("-device", "qemu-xhci,id=usb")
+        yield from USB
     for number, stick in enumerate(fittings.sticks):
         yield from ("-drive", f"if=none,id=stick{number},format=raw,file={stick}")
         yield from ("-device", f"usb-storage,bus=usb.0,drive=stick{number},removable=on")

@@ -21,7 +21,15 @@ def stick(folder: Path, configuration: str, keys: Mapping[str, bytes]) -> Path:
     return image
 
 
-def answer(image: Path) -> str:
+def with_file(image: Path, file: Path) -> Path:
+    """A FAT file system with this file and nothing else."""
+    size_kib = (file.stat().st_size >> 10) + _SIZE_KIB
+    subprocess.run(["mkfs.vfat", "-n", "ROKUBOX", "-C", image, str(size_kib)], check=True, capture_output=True)
+    subprocess.run(["mcopy", "-i", image, file, "::"], check=True)
+    return image
+
+
+def answer(image: Path, name: str = RESULT) -> str:
     """What the box has written onto it; empty when nothing."""
-    read = subprocess.run(["mtype", "-i", image, f"::{RESULT}"], check=False, capture_output=True)
+    read = subprocess.run(["mtype", "-i", image, f"::{name}"], check=False, capture_output=True)
     return read.stdout.decode() if read.returncode == 0 else ""

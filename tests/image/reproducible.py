@@ -18,6 +18,8 @@ from pathlib import Path
 from tests.image.machine import partitions
 
 REPOSITORY = Path(__file__).parents[2]
+KEYS = "keys"
+"""Folder beside the builds: both images trust the same."""
 _PIECE_BYTES = 1 << 22
 _MOST_SHOWN = 50
 
@@ -28,6 +30,7 @@ def main() -> int:
     work = REPOSITORY / "build" / "reproducible"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
+    subprocess.run([REPOSITORY / "image/keys", work / KEYS], check=True, stdout=subprocess.DEVNULL)
     # Names of two lengths, so that a name in a file moves what comes after it.
     folders = [work / name for name in ("one", "the-other")]
     for folder in folders:
@@ -67,7 +70,7 @@ def _build(folder: Path, epoch_s: str) -> Path:
     output.mkdir()
     with log.open("wb") as told:
         done = subprocess.run(
-            ["image/build", output],
+            ["image/build", output, folder.parent / KEYS / "keyring.pem"],
             cwd=folder,
             check=False,
             env={**os.environ, "SOURCE_DATE_EPOCH": epoch_s},

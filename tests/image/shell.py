@@ -9,6 +9,8 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.image.machine import wait_until
+
 KERNEL_ARGUMENTS = "systemd.debug_shell=ttyS1"
 _LIMIT_S = 180.0
 _PROMPT_S = 2.0
@@ -58,6 +60,7 @@ class Shell:
 @contextlib.contextmanager
 def opened(folder: Path) -> Iterator[Shell]:
     """The shell of a machine that was switched on with `port`."""
+    wait_until((folder / "shell").exists, lambda: "no second serial port")
     with socket.socket(socket.AF_UNIX) as line:
         line.connect(str(folder / "shell"))
         shell = Shell(line)

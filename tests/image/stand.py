@@ -9,7 +9,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,14 +52,14 @@ ca_file = "{keys}/noc-ca.pem"
 certificate_file = "{keys}/box.pem"
 key_file = "{keys}/box.key"
 health_interval_s = 10
-commands = ["selftest"]
+commands = {commands}
 
 [share]
 networks = ["{network}"]
 [[share.user]]
 name = "{reader}"
 password_file = "{keys}/reader.password"
-"""
+{more}"""
 NETWORK = "10.0.2.0/24"
 READER, PASSWORD = "reader", "for the emulated box only"
 
@@ -71,6 +71,8 @@ class Stand:
     folder: Path
     noc: Subscriber
     stick: Path
+    authority: Authority
+    """Vouches for the broker, and for whatever else the box is to trust."""
     smb_port: int
     """Of this host; it leads to the box's share."""
     sent: list[Call] = field(default_factory=list)
@@ -85,9 +87,9 @@ class Stand:
         wait_until(lambda: len(self.heard(topic)) >= count, lambda: f"{topic}: {self.heard(topic)}")
         return self.heard(topic)
 
-    def ask(self, command: str) -> None:
+    def ask(self, command: str, **arguments: str) -> None:
         """Ask the box for something."""
-        request = msgspec.json.encode(CommandRequest(by="test", arguments={}))
+        request = msgspec.json.encode(CommandRequest(by="test", arguments=dict(arguments)))
         self.noc.publish(f"{TOPICS}/cmd/{command}", request)
 
     def show(self, box: Machine, plan: Plan) -> list[Call]:
@@ -139,8 +141,8 @@ class Stand:
 
 
 @contextlib.contextmanager
-def stand(folder: Path) -> Iterator[Stand]:
-    """The broker runs until the context's end."""
+def stand(folder: Path, commands: Sequence[str] = ("selftest",), more: str = "") -> Iterator[Stand]:
+    """The broker runs until the context's end; `commands` and `more` (TOML) are for the box's configuration."""
     certificates = folder / "certificates"
     certificates.mkdir()
     authority = Authority(certificates, names=("localhost", "127.0.0.1", HOST))
@@ -152,10 +154,19 @@ def stand(folder: Path) -> Iterator[Stand]:
         "reader.password": f"{PASSWORD}\n".encode(),
     }
     with broker.running(certificates, authority=authority) as running, Subscriber(running) as noc:
-        configuration = CONFIGURATION.format(host=HOST, port=running.port, keys=KEYS, network=NETWORK, reader=READER)
+        configuration = CONFIGURATION.format(
+            host=HOST,
+            port=running.port,
+            keys=KEYS,
+            network=NETWORK,
+            reader=READER,
+            commands=json.dumps(list(commands)),
+            more=more,
+        )
         yield Stand(
             folder=folder,
             noc=noc,
             stick=medium.stick(folder, configuration, keys),
+            authority=authority,
             smb_port=broker.free_port(),
         )

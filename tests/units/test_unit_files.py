@@ -25,6 +25,9 @@ PRIVILEGED = {
     "rokubox-firewall.service",
     "rokubox-firstboot.service",
     "rokubox-settings.service",
+    "rokubox-restart.service",
+    "rokubox-trial.service",
+    "rokubox-update-medium.service",
 }
 OWNERS = {
     "journal": "rokubox-capture",

@@ -47,7 +47,7 @@ def test_a_test_alarm_stands_for_its_time(orders):
         (
             "reboot",
             {},
-            "no order 'reboot'; there are ack, shelve, unshelve, test, report, over, health, alarms, selftest",
+            "no order 'reboot'; there are ack, shelve, unshelve, test, report, over, health, alarms, selftest, update",
         ),
         ("ack", {}, "argument 'alarm' is missing, or no text"),
         ("ack", {"alarm": True}, "argument 'alarm' is missing, or no text"),
@@ -87,3 +87,19 @@ def test_what_another_program_reports_stands_until_it_takes_it_back_also_over_a_
     assert not later.carry_out("over", {"type": "update_failed"}, "root", NOW).problem
     later.table.observe(REPORTED_SOURCE, later.reported.values(), NOW)
     assert [one.key.name for one in later.table.raised] == ["bit_rot"]
+
+
+def test_an_update_is_passed_on_and_refused_with_its_reason(orders):
+    assert (
+        orders.carry_out("update", {"url": "https://a/b"}, "noc", NOW).problem == "update is not possible on this box"
+    )
+    asked = []
+
+    def update(url):
+        asked.append(url)
+        return "no such source" if "evil" in url else ""
+
+    orders.update = update
+    assert not orders.carry_out("update", {"url": "https://a/b"}, "noc", NOW).problem
+    assert orders.carry_out("update", {"url": "https://evil/b"}, "noc", NOW).problem == "no such source"
+    assert asked == ["https://a/b", "https://evil/b"]

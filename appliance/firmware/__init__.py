@@ -1,0 +1,1 @@
+"""The box's own software: two slots, signed bundles, a trial for what is new, and the way back."""
