@@ -349,7 +349,7 @@ def _tpm(bench: Bench, name: str) -> Iterator[tuple[str, ...]]:
     state.mkdir(exist_ok=True)
     control = state / "control"
     order = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--ctrl", f"type=unixio,path={control}"]
-    with subprocess.Popen(order) as process:
+    with subprocess.Popen(order, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             wait_until(control.exists, lambda: "no TPM")
             yield (
