@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -104,11 +103,15 @@ def differing_files(first: Path, second: Path) -> Iterator[str]:
     """Files of two builds' slots that differ, and of their initial file systems."""
     for part in ("input", "tree"):
         yield from _differing(first / part, second / part, part)
-    with tempfile.TemporaryDirectory() as name:
-        unpacked = [Path(name) / place for place in ("first", "second")]
-        for output, out in zip((first, second), unpacked, strict=True):
-            subprocess.run(["unmkinitramfs", output / "input" / "initrd.img", out], check=True)
-        yield from _differing(unpacked[0], unpacked[1], "initrd")
+    yield from _differing(_unpacked(first), _unpacked(second), "initrd")
+
+
+def _unpacked(output: Path) -> Path:
+    """The initial file system of a build, by the tools of the system in it."""
+    tree = output / "tree"
+    shutil.copy(output / "input" / "initrd.img", tree / "tmp")
+    subprocess.run(["chroot", tree, "unmkinitramfs", "/tmp/initrd.img", "/tmp/initrd"], check=True)
+    return tree / "tmp" / "initrd"
 
 
 def _differing(first: Path, second: Path, name: str) -> Iterator[str]:
