@@ -12,6 +12,7 @@ from appliance.condition import observed
 from appliance.config import Configuration
 from appliance.diagnosis.probes import ipcommand
 from appliance.errors import ConfigurationError, StateFileError
+from appliance.firmware import updatestatus
 from appliance.provisioning import outcome
 from appliance.provisioning.outcome import Told
 from appliance.statuspage.seen import BoxSeen, InterfaceSeen
@@ -45,6 +46,7 @@ def look(config_file: Path | None, archive: Path | None, run: Path = RUN) -> Box
         mirror_ports=names,
         agent=None if root is None else observed.read(root / statefile.DIRECTORY, agentstatus.NAME, AgentStatus),
         alarms=() if root is None else _alarms(root),
+        update=updatestatus.read(),
         medium=observed.read(run, outcome.NAME, Told),
         ignored=UNLABELLED.exists() and config_file is not None and _is_as_shipped(config_file),
     )

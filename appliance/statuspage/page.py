@@ -11,6 +11,8 @@ from appliance.alarms.alarm import Alarm
 from appliance.alarms.catalogue import catalogue
 from appliance.diagnosis import texts
 from appliance.diagnosis.texts import Text
+from appliance.firmware import mediumanswer
+from appliance.firmware.updatestatus import AMISS, State, UpdateStatus
 from appliance.presentation.alarmstable import STYLES
 from appliance.presentation.terminal import printable
 from appliance.provisioning.outcome import ACTIONS, TITLES, Outcome, Told
@@ -33,6 +35,7 @@ def page(seen: BoxSeen, language: Language, width: int, rows: int) -> list[Line]
     """The page, no wider and no longer than the screen; of many alarms the worst are shown."""
     page = _Page(language, width)
     top = list(page.top(seen))
+    top += page.update(seen.update, seen)
     bottom = list(page.medium(seen.medium, seen)) if seen.medium is not None else list(page.ignored(seen))
     room = max(2, rows - len(top) - len(bottom))
     return [*top, *page.alarms(seen, room), *bottom][:rows]
@@ -213,6 +216,20 @@ class _Page:
             yield from self._wrapped(action, "-> ")
         for problem in told.problems:
             yield from self._wrapped(problem, "* ")
+
+    def update(self, status: UpdateStatus | None, seen: BoxSeen) -> Iterator[Line]:
+        """What goes on with an update, or came of the last one."""
+        settled = status is not None and status.state is State.GOOD and seen.at_ns - status.changed_ns > _SETTLED_NS
+        if status is None or settled:
+            return
+        told = Text(*mediumanswer.STATES[status.state])
+        style = _BAD if status.state in AMISS else _GOOD if status.state is State.GOOD else "yellow"
+        titles = [Line(f"{status.version} {title.rstrip('。')}".strip(), style=style) for title in self._each(told)]
+        yield from self._row(self._said("更新", "update"), *titles)
+        if status.reason is not None:
+            why = Text(mediumanswer.REASONS[status.reason], f"{status.reason}: {status.detail}".rstrip(": "))
+            for reason in self._each(why):
+                yield from self._wrapped(reason, "* ")
 
     def ignored(self, seen: BoxSeen) -> Iterator[Line]:
         """A medium that nobody reads."""

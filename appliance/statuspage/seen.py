@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 from appliance.agent.agentstatus import AgentStatus
 from appliance.alarms.alarm import Alarm
+from appliance.firmware.updatestatus import UpdateStatus
 from appliance.provisioning.outcome import Told
 
 
@@ -39,6 +40,8 @@ class BoxSeen:
     """None when it never ran."""
     alarms: tuple[Alarm, ...]
     """Those that stand, the worst first."""
+    update: UpdateStatus | None
+    """The update that goes on, or the last one; None without one."""
     medium: Told | None
     """What came of the last medium since the box was started; None without one."""
     ignored: bool = False

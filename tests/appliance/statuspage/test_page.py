@@ -13,6 +13,7 @@ from appliance.alarms.kind import AlarmName, Severity
 from appliance.diagnosis.domains import Domain
 from appliance.diagnosis.evidence import Port, Role, Window
 from appliance.diagnosis.findings import Row
+from appliance.firmware.updatestatus import Reason, State, UpdateStatus
 from appliance.provisioning.outcome import Outcome, Told
 from appliance.show.labels import Language
 from appliance.statuspage import looking, page, terminal
@@ -60,7 +61,18 @@ BOX = BoxSeen(
     mirror_ports=("span0",),
     agent=AGENT,
     alarms=(),
+    update=None,
     medium=None,
+)
+UPDATE = UpdateStatus(
+    state=State.ROLLED_BACK,
+    source="medium",
+    began_ns=NOW_NS - 2_000_000_000_000,
+    changed_ns=NOW_NS - 1_000_000_000_000,
+    running="0.1.0",
+    version="0.2.0",
+    reason=Reason.UNSTABLE,
+    detail="rokubox-capture",
 )
 
 
@@ -115,6 +127,19 @@ def agent(**settings) -> BoxSeen:
         (replace(BOX, problem="rokubox.toml: not TOML"), "configuration   rokubox.toml: not TOML"),
         (on_port(up=False), "management      eth0  no link"),
         (on_port(up=True), "management      eth0  no address"),
+        (
+            replace(BOX, update=UPDATE),
+            "update          0.2.0 did not work, and the version before runs again",
+        ),
+        (replace(BOX, update=UPDATE), "      * unstable: rokubox-capture"),
+        (
+            replace(BOX, update=replace(UPDATE, state=State.INSTALLING, reason=None)),
+            "update          0.2.0 is being written",
+        ),
+        (
+            replace(BOX, update=replace(UPDATE, state=State.GOOD, reason=None)),
+            "update          0.2.0 is complete, and works",
+        ),
         (replace(BOX, ignored=True), "medium          a USB medium was ignored"),
         (replace(BOX, ignored=True), "      -> Label it ROKUBOX and plug it in again."),
         (agent(mirrors=()), "mirror port     span0  unknown"),
@@ -182,6 +207,8 @@ def test_that_a_medium_was_accepted_is_no_news_for_ever() -> None:
     told = Told(at_ns=NOW_NS - 4_000_000_000_000, outcome=Outcome.ACCEPTED)
     assert shown(replace(BOX, medium=told)) == shown(BOX)
     assert shown(replace(BOX, medium=replace(told, outcome=Outcome.REFUSED))) != shown(BOX)
+    update = replace(UPDATE, state=State.GOOD, reason=None, changed_ns=told.at_ns)
+    assert shown(replace(BOX, update=update)) == shown(BOX)
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 132])
