@@ -84,9 +84,12 @@ class Fittings:
 class Machine:
     """The machine, while it is switched on."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", console: Path, control: Path, wire: socket.socket) -> None:
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", console: Path, keyboard: Path, control: Path, wire: socket.socket
+    ) -> None:
         self._process = process
         self._console = console
+        self._keyboard = keyboard
         self._control = control
         self._wire = wire
 
@@ -97,6 +100,14 @@ class Machine:
     def send(self, frame: bytes) -> None:
         """Show a frame to its mirror port."""
         self._wire.sendall(_LENGTH.pack(len(frame)) + frame)
+
+    def type(self, text: str) -> None:
+        """Type something at its serial console."""
+        with socket.socket(socket.AF_UNIX) as keyboard:
+            keyboard.connect(str(self._keyboard))
+            for each in text.encode():  # as slowly as a person: its buffer has 16 places
+                keyboard.sendall(bytes([each]))
+                time.sleep(0.2)
 
     def wait_for(self, text: str, times: int = 1) -> None:
         """Until the console has said something so often."""
@@ -146,7 +157,9 @@ class Machine:
 @contextlib.contextmanager
 def switched_on(disk: Path, folder: Path, name: str, fittings: Fittings | None = None) -> Iterator[Machine]:
     """Boots a disk; the machine is off at the context's end whatever happens."""
-    console, control, variables, mirror = (folder / f"{name}.{end}" for end in ("console", "qmp", "fd", "span"))
+    console, keyboard, control, variables, mirror = (
+        folder / f"{name}.{end}" for end in ("console", "keys", "qmp", "fd", "span")
+    )
     shutil.copy(FIRMWARE / "OVMF_VARS.fd", variables)
     command = [
         *("qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", "2"),
@@ -155,7 +168,8 @@ def switched_on(disk: Path, folder: Path, name: str, fittings: Fittings | None =
         *("-drive", f"if=pflash,format=raw,file={variables}"),
         *("-netdev", f"stream,id=span,server=off,addr.type=unix,addr.path={mirror}"),
         *("-device", "virtio-net-pci,netdev=span,addr=6"),
-        *("-serial", f"file:{console}", "-qmp", f"unix:{control},server=on,wait=off"),
+        *("-chardev", f"socket,id=serial,path={keyboard},server=on,wait=off,logfile={console}"),
+        *("-serial", "chardev:serial", "-qmp", f"unix:{control},server=on,wait=off"),
         *_fitted(disk, fittings or Fittings()),
     ]
     console.touch()
@@ -168,7 +182,7 @@ def switched_on(disk: Path, folder: Path, name: str, fittings: Fittings | None =
         try:
             wire, _ = listening.accept()
             with wire:
-                yield Machine(process, console, control, wire)
+                yield Machine(process, console, keyboard, control, wire)
         finally:
             process.kill()
             process.wait()
