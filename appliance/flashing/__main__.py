@@ -25,7 +25,7 @@ examples:
   sudo rokubox-flash rokubox.img.xz /dev/sdb --erase 4F2A   the same without being asked (the end of its serial)
   rokubox-flash --install                                   on a box booted from such a stick: onto its own disk
 
-A box that is booted from a stick asks by itself: docs/install.md has every step.
+A box that is booted from a stick asks by itself: docs/install.html has every step.
 exit codes: 0 ok, 2 usage or wrong disk, 3 image damaged, 4 disk broken or gone, 5 permission, 6 a tool is missing
 """
 
