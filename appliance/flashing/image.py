@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import lzma
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from appliance.flashing.errors import ImageError
 SUMS = "SHA256SUMS"
 """Beside an image: what its file has to be, as sha256sum(1) writes it."""
 BLOCK_BYTES = 1 << 20
+_ENVIRONMENT, _ENVIRONMENT_BYTES = b"# GRUB Environment Block\n", 1024
+_TRY = re.compile(rb"^([AB]_TRY=)[0-9]$", re.MULTILINE)
 _TABLE_BYTES = gpt.TABLE_SECTORS * gpt.SECTOR_BYTES
 _DATA_NAMES = ("data-unmade", "data")
 """Of the last partition: as built, and once it is in use."""
@@ -31,6 +34,8 @@ class Image:
     """With its last partition as small as it can be."""
     content_bytes: int
     """How much is read, from the beginning; what follows is empty."""
+    is_tried: bool = False
+    """Whether it has been booted from, which GRUB counts on it."""
 
     @property
     def wanted_bytes(self) -> int:
@@ -50,7 +55,7 @@ class Image:
                 if not block:
                     raise ImageError(f"{self.path}: ends {left} bytes too early; copy it again")
                 left -= len(block)
-                yield block
+                yield _untried(block) if self.is_tried else block
 
 
 def of_file(path: Path) -> Image:
@@ -74,6 +79,7 @@ def of_running_system(disk: Path) -> Image:
         path=disk,
         table=_smallest(table),
         content_bytes=table.partitions[-1].first_sector * gpt.SECTOR_BYTES,
+        is_tried=True,
     )
 
 
@@ -100,6 +106,15 @@ def check_sum(path: Path, progress: Callable[[int, int], None]) -> bool:
     if digest_found.hexdigest() != wanted:
         raise ImageError(f"{path}: not what {SUMS} says; copy it again")
     return True
+
+
+def _untried(block: bytes) -> bytes:
+    """With no try counted against a slot, if GRUB's environment is in it (1,024 bytes with a signature)."""
+    at = block.find(_ENVIRONMENT)
+    if at < 0:
+        return block
+    end = at + _ENVIRONMENT_BYTES
+    return block[:at] + _TRY.sub(rb"\g<1>0", block[at:end]) + block[end:]
 
 
 def _table(path: Path) -> gpt.Table:

@@ -4,6 +4,7 @@ Asked on the screen and on the serial console at once; whoever answers first has
 """
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from appliance.exitcodes import OK
@@ -13,32 +14,37 @@ from appliance.flashing.errors import DiskChoiceError, ImageError, ToolMissingEr
 from appliance.flashing.image import Image
 from appliance.flashing.onto import put_onto
 
-_KEPT_AT = "/data"
-"""Where a box has mounted the disk that it was booted from."""
 _COMMAND_LINE = Path("/proc/cmdline")
+_ROOT, _OFFSET, _HASH = "rokubox.root", "rokubox.offset", "rokubox.hash"
+"""What GRUB has told the kernel of the system that was started."""
 
 
 def install() -> int:
     """Ask, write, and restart when the stick was pulled out. Raises FlashError."""
-    own = _own_disk()
+    started = dict(part.partition("=")[::2] for part in _COMMAND_LINE.read_text("ascii").split())
+    if _ROOT not in started:
+        raise DiskChoiceError("this is no rokubox that was started from a stick; say IMAGE and DISK")
+    system = Path("/dev/disk/by-partuuid") / started[_ROOT]
+    own = _disk_of(system)
     source = image.of_running_system(Path(own.path))
     terminal.say(
         f"\nrokubox: this box was started from the installation stick {own.name}.",
         "インストール用 USB メモリから起動しました。書き込み先のディスクを選んでください。",
     )
     target = _chosen(own, source)
-    _check_system()
+    _check(system, started)
     put_onto(source, Path(target.path))
     terminal.ask("Pull out the stick, then press Enter", "USB メモリを抜いて Enter を押すと再起動します")
     subprocess.run(["systemctl", "reboot"], check=False)
     return OK
 
 
-def _own_disk() -> Disk:
+def _disk_of(partition: Path) -> Disk:
+    name = (Path("/sys/class/block") / partition.resolve().name).resolve().parent.name
     for each in disk.disks():
-        if _KEPT_AT in each.mounted:
+        if each.path == f"/dev/{name}":
             return each
-    raise DiskChoiceError("this is no rokubox that was started from a stick; say IMAGE and DISK")
+    raise DiskChoiceError(f"{partition}: the stick is not there any more")
 
 
 def _chosen(own: Disk, source: Image) -> Disk:
@@ -56,15 +62,13 @@ def _chosen(own: Disk, source: Image) -> Disk:
             return target
 
 
-def _check_system() -> None:
+def _check(system: Path, started: Mapping[str, str]) -> None:
     """The stick's system against its root hash: what is written is what was built."""
-    given = dict(part.partition("=")[::2] for part in _COMMAND_LINE.read_text("ascii").split())
-    system = f"/dev/disk/by-partuuid/{given['rokubox.root']}"
-    hashes = f"--hash-offset={given['rokubox.offset']}"
+    hashes = f"--hash-offset={started[_OFFSET]}"
     terminal.say("checking the stick ...", "USB メモリを確認しています ...")
     try:
         subprocess.run(
-            ["veritysetup", "verify", hashes, system, system, given["rokubox.hash"]], check=True, capture_output=True
+            ["veritysetup", "verify", hashes, system, system, started[_HASH]], check=True, capture_output=True
         )
     except FileNotFoundError as error:
         raise ToolMissingError("veritysetup is not installed") from error

@@ -48,11 +48,17 @@ def test_it_holds_the_image_and_boots(tmp_path: Path, suffix: str) -> None:
 
 def test_of_a_running_box_only_the_system_is_taken(tmp_path: Path) -> None:
     stick, disk = tmp_path / "stick", _disk(tmp_path)
-    whole = disks.image(stick)
+    whole = bytearray(disks.image(stick))
+    tried = b"# GRUB Environment Block\nORDER=A B\nA_OK=1\nA_TRY=2\nB_TRY=0\n".ljust(1024, b"#")
+    at = 2500 * SECTOR
+    whole[at : at + 1024] = tried
+    stick.write_bytes(whole)
     source = image.of_running_system(stick)
     made = writing.write(source, disk, _quiet, _quiet)
     got = disk.read_bytes()
     data_at = disks.DATA_FIRST * SECTOR
+    # Its boots are not counted against the system that was not tried yet.
+    whole[at : at + 1024] = tried.replace(b"A_TRY=2", b"A_TRY=0")
     assert got[2048 * SECTOR : data_at] == whole[2048 * SECTOR : data_at]
     assert not any(got[data_at : data_at + (1 << 20)])
     assert made.partitions[-1].first_sector == disks.DATA_FIRST
