@@ -84,8 +84,7 @@ keys: packages-image  ## make development keys for updates in build/keys; never 
 image: setup packages-image  ## as root: build the appliance's disk image, build/image/rokubox.img; KEYRING=PEM: whose updates it takes; some minutes
 	image/build build/image "$(KEYRING)"
 
-bundle:  ## a signed update of what `make image` has built, build/image/rokubox-VERSION.raucb; KEY=PEM CERT=PEM: who signs
-	@[[ -e build/image/rokubox.img ]] || $(MAKE) --no-print-directory image
+bundle: $(if $(wildcard build/image/rokubox.img),,image)  ## a signed update of what `make image` has built, build/image/rokubox-VERSION.raucb; KEY=PEM CERT=PEM: who signs
 	image/bundle build/image "$(KEY)" "$(CERT)" "$(KEYRING)"
 
 release: image  ## as root: what a technician is given, build/release: the image packed, rokubox-flash, the steps
