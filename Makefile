@@ -106,7 +106,8 @@ test-image-reproducible: setup packages-image  ## as root: build the image twice
 image-stamp: setup  ## say whether the image was tested as it is now (.ci/image.stamp)
 	@$(BIN)/python -m tests.image.stamp
 
-test-powercut: image  ## as root: cut the power of the emulated image at 100 instants while it records, compare every sample; 40 minutes
+test-powercut: image  ## as root: cut the power at 100 instants of recording, natively and emulated, compare every sample; an hour
+	$(BIN)/python -m tests.powercut build/image/rokubox.img --native
 	$(BIN)/python -m tests.powercut build/image/rokubox.img
 
 demo: setup  ## make a capture of a few calls, import it, search and verify the recordings

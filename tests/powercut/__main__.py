@@ -15,7 +15,7 @@ from rich.table import Table
 
 from tests.crash.span import why_not
 from tests.image import machine
-from tests.powercut import booted, checkpoints, cuts, judging, run
+from tests.powercut import booted, checkpoints, cuts, judging, native, run
 from tests.powercut.calls import Mixed
 from tests.powercut.checkpoints import Signed
 from tests.powercut.cuts import Cut
@@ -39,8 +39,9 @@ def main() -> int:
     parser.add_argument("--booted", type=int, default=5, help="of these, disks that are booted (default %(default)s)")
     parser.add_argument("--seed", type=int, help="of calls and cuts; by default another one each time")
     parser.add_argument("--folder", type=Path, help="keep the run here; one that is here is not made again")
+    parser.add_argument("--native", action="store_true", help="a run on this machine's own kernel, which keeps time")
     chosen = parser.parse_args()
-    if reason := machine.why_not() or why_not():
+    if reason := (native.why_not() if chosen.native else machine.why_not()) or why_not():
         print(f"not possible: {reason}")
         return 1
     seed = random.SystemRandom().randrange(10**6) if chosen.seed is None else chosen.seed
@@ -48,16 +49,20 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="powercut") as name:
         folder = chosen.folder or Path(name)
         folder.mkdir(parents=True, exist_ok=True)
-        return _proven(chosen.image, folder, seed, chosen.points, chosen.booted)
+        record = native.record if chosen.native else run.record
+        return _proven(record, chosen.image, folder, seed, chosen.points, 0 if chosen.native else chosen.booted)
 
 
-def _proven(image: Path, folder: Path, seed: int, count: int, boots: int) -> int:
+Record = Callable[[Path, Path, Mixed, float], Run]
+
+
+def _proven(record: Record, image: Path, folder: Path, seed: int, count: int, boots: int) -> int:
     plan = Mixed(
         lines=LINES, seed=seed, shortest_s=SHORTEST_S, longest_s=LONGEST_S, long_lines=LONG_LINES, long_s=LONG_S
     )
     begun = time.monotonic()
     kept = (folder / "run.json").exists()
-    made = run.load(folder, plan) if kept else run.record(image, folder, plan, LENGTH_S)
+    made = run.load(folder, plan) if kept else record(image, folder, plan, LENGTH_S)
     signed = checkpoints.found(made.log, made.first)
     _tell_run(made, signed, time.monotonic() - begun)
     points = cuts.points(made, count, seed)
@@ -68,12 +73,13 @@ def _proven(image: Path, folder: Path, seed: int, count: int, boots: int) -> int
     spent_s = time.monotonic() - begun
     rebooted = [_booted(made, point, signed, folder / f"boot{point}", seed) for point in to_boot]
     cuts.settle([*offline, *rebooted])
-    deaf = replace(made, log=cuts.deaf(made.log, made.first))
-    sabotaged = _offline(deaf, points[:: max(1, count // SABOTAGED)][:SABOTAGED], signed, folder, seed)
     console = Console(width=140)
     _show(console, "recovered on this machine", offline)
-    _show(console, "booted", rebooted)
+    if rebooted:
+        _show(console, "booted", rebooted)
     console.print(f"{len(offline)} cuts recovered in {spent_s:.0f} s by {PROCESSES} processes")
+    deaf = replace(made, log=cuts.deaf(made.log, made.first))
+    sabotaged = _offline(deaf, points[:: max(1, count // SABOTAGED)][:SABOTAGED], signed, folder, seed)
     found = sum(bool(cut.problems) for cut in sabotaged)
     console.print(f"a disk that does not heed flushes: {found} of {len(sabotaged)} cuts are found to be wrong")
     wrong = [cut for cut in (*offline, *rebooted) if cut.problems]
@@ -104,7 +110,7 @@ def _tell_run(made: Run, signed: list[Signed], spent_s: float) -> None:
     flushes = sum(entry.is_flush for entry in entries)
     late_s = made.progress.late_s(0, cuts.FOREVER_NS)
     print(
-        f"a run of {LENGTH_S:.0f} s, emulated: {len(made.sent)} calls, {LINES} at a time;"
+        f"a run of {LENGTH_S:.0f} s: {len(made.sent)} calls, {LINES} at a time;"
         f" {len(entries)} requests to the disk, {written / 1e6:.0f} MB, {flushes} flushes, {len(signed)} checkpoints;"
         f" a packet reached the mirror port at most {late_s:.1f} s late; {spent_s:.0f} s",
         flush=True,

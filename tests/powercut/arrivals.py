@@ -4,13 +4,16 @@ An emulated machine may take a packet long after it was sent. A cut takes what h
 its way never got there.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from capture import journalscan
 from capture.journal import ROW_PREFIX_BYTES, MediaBlock
+from capture.journalfile import OFFSET_BITS
 from capture.journalreader import JournalReader
 from tests.powercut.calls import Sent
 from tests.traffic.bulk import SLOT_NS, SLOT_SAMPLES
@@ -20,30 +23,37 @@ _TIMESTAMP = slice(ROW_PREFIX_BYTES + 4, ROW_PREFIX_BYTES + 8)
 Column = npt.NDArray[np.int64]
 
 
-def read(journal: Path, sent: Sequence[Sent]) -> tuple[Column, Column]:
-    """Times of the plan, rising, and the machine's stamps of the same packets, each shape `(packets,)`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """What journals tell; columns rise."""
+
+    planned_ns: Column
+    """Times of the plan, shape `(packets,)`."""
+    stamps: Column
+    """The machine's stamps of the same packets."""
+    block_ends: Column
+    """Its stamps of the last packet of each block of media, shape `(blocks,)`."""
+
+
+def read(journals: Iterable[Path], sent: Sequence[Sent]) -> Arrivals:
+    """Read one journal at several times of a run: what is recorded it forgets."""
     sides = {one.call.ssrcs[side].to_bytes(4, "big"): (one, side) for one in sent for side in (0, 1)}
-    pieces = [
-        np.stack([_planned_ns(*sides[ssrc], rtp), stamps]) for ssrc, rtp, stamps in _rows(journal) if ssrc in sides
-    ]
-    planned_ns, stamps = np.concatenate(pieces, axis=1)
-    order = np.argsort(planned_ns, kind="stable")
-    return planned_ns[order], np.maximum.accumulate(stamps[order])
+    pieces, ends = [], set[int]()
+    for journal in journals:
+        for last_ns, ssrc, rtp, stamps in _rows(journal):
+            ends.add(last_ns)
+            if ssrc in sides:
+                pieces.append(np.stack([_planned_ns(*sides[ssrc], rtp), stamps]))
+    found = np.unique(np.concatenate(pieces, axis=1), axis=1)  # by the plan's time, then by the stamp
+    return Arrivals(
+        planned_ns=found[0], stamps=np.maximum.accumulate(found[1]), block_ends=np.array(sorted(ends), np.int64)
+    )
 
 
-def block_ends(journal: Path) -> Column:
-    """The machine's stamps of the last packet of each block of media, in order, shape `(blocks,)`."""
-    found: list[int] = []
-    with JournalReader(journal) as reader:
-        while (item := reader.next()) is not None:
-            if isinstance(item[1], MediaBlock):
-                found.append(item[1].last_ns)
-    return np.array(found, np.int64)
-
-
-def _rows(journal: Path) -> Iterator[tuple[bytes, Column, Column]]:
-    """SSRC, RTP timestamps and stamps of all packets of a flow in a block."""
-    with JournalReader(journal) as reader:
+def _rows(journal: Path) -> Iterator[tuple[int, bytes, Column, Column]]:
+    """The last stamp of a block, and of a flow in it SSRC, RTP timestamps and stamps of all packets."""
+    numbers = journalscan.numbers(journal)
+    with JournalReader(journal, min(numbers, default=0) << OFFSET_BITS) as reader:
         while (item := reader.next()) is not None:
             if not isinstance(item[1], MediaBlock):
                 continue
@@ -52,7 +62,7 @@ def _rows(journal: Path) -> Iterator[tuple[bytes, Column, Column]]:
                 reader.read_into(int(extent["address"]), rows.reshape(-1).data)
                 stamps = rows[:, :ROW_PREFIX_BYTES].copy().view("<i8")[:, 0]
                 rtp = rows[:, _TIMESTAMP].copy().view(">u4")[:, 0].astype(np.int64)
-                yield extent["flow"]["ssrc"].tobytes(), rtp, stamps.astype(np.int64)
+                yield item[1].last_ns, extent["flow"]["ssrc"].tobytes(), rtp, stamps.astype(np.int64)
 
 
 def _planned_ns(one: Sent, side: int, rtp: Column) -> Column:

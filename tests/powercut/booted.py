@@ -58,7 +58,7 @@ def reboot(run: Run, point: int, folder: Path, seed: int) -> Reboot:
         again = _go_on(box, _going_on(run, run.cut_ns(point), now_ns), now_ns)
         time.sleep(_SETTLE_S)
         box.power_off()
-    data = rescue.partition(disk, "data", folder / "data.ext4")
+    data = rescue.data_partition(disk, folder / "data.ext4")
     disk.unlink()
     is_clean = rescue.check(data)
     archive = rescue.copied_out(data, folder / "out")
@@ -79,7 +79,7 @@ def reboot(run: Run, point: int, folder: Path, seed: int) -> Reboot:
 
 def _seen(disk: Path, folder: Path) -> rescue.Files:
     """What can be seen of the archive on a disk, which is left as it is."""
-    data = rescue.partition(disk, "data", folder / "before.ext4")
+    data = rescue.data_partition(disk, folder / "before.ext4")
     rescue.check(data)
     files = rescue.files(rescue.copied_out(data, folder / "before"))
     data.unlink()

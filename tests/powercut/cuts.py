@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.crash.span import span
-from tests.image.writelog import Entry, Rebuilder, WriteLog
+from tests.image.writelog import Rebuilder, WriteLog
 from tests.powercut import checkpoints, judging, rescue
 from tests.powercut.checkpoints import Signed
 from tests.powercut.judging import Again, Judgement
@@ -54,10 +54,9 @@ class Cut:
 def offline(run: Run, points: Sequence[int], signed: list[Signed], folder: Path, seed: int) -> list[Cut]:
     """Cut at these points, which rise, and recover on this machine. Nothing is left in the folder but a base."""
     folder.mkdir(parents=True, exist_ok=True)
-    whole, base = run.folder / "base.raw", rescue.partition(run.folder / "base.raw", "data", folder / "base.ext4")
-    with base.open("r+b") as file:
-        file.truncate(whole.stat().st_size - rescue.data_begins(whole))  # it grows to the disk's end
-    rebuilder = Rebuilder(only(run.log, rescue.data_begins(whole)), base, folder / "flushed.ext4")
+    whole = run.folder / "base.raw"
+    base = rescue.data_partition(whole, folder / "base.ext4")
+    rebuilder = Rebuilder(rescue.only(run.log, rescue.data_begins(whole)), base, folder / "flushed.ext4")
     base.unlink()
     cuts: list[Cut] = []
     with span() as where:
@@ -101,9 +100,12 @@ def judged(
     if cut.problems:
         return cut
     cut.problems += verified(recovery.archive, newest)
-    cut.judgement = judging.judge(
-        recovery.archive, judging.shown(run.sent, cut_ns, run.progress, again), recovery.before, cut.allowed_s
-    )
+    try:
+        cut.judgement = judging.judge(
+            recovery.archive, judging.shown(run.sent, cut_ns, run.progress, again), recovery.before, cut.allowed_s
+        )
+    except (ValueError, OSError, KeyError, TypeError) as error:  # what no recovery could mend
+        cut.problems.append(f"the archive cannot be read: {error!r}")
     cut.problems += cut.judgement.problems
     return cut
 
@@ -138,18 +140,6 @@ def deaf(log: WriteLog, first: int) -> WriteLog:
     """The log of a disk that does not heed flushes from entry `first` on: a test of these tests."""
     rest = (replace(entry, is_flush=False, is_through=False) for entry in log.entries[first:])
     return replace(log, entries=(*log.entries[:first], *rest))
-
-
-def only(log: WriteLog, low: int) -> WriteLog:
-    """The log of what lies behind a place of the disk, counted from there. Every entry keeps its number."""
-    begin = low // log.sector_bytes
-
-    def within(entry: Entry) -> Entry:
-        if entry.first_sector < begin:
-            return replace(entry, sectors=0)
-        return replace(entry, first_sector=entry.first_sector - begin)
-
-    return replace(log, entries=tuple(within(entry) for entry in log.entries))
 
 
 def points(run: Run, count: int, seed: int) -> list[int]:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from capture import journalscan
@@ -21,6 +21,7 @@ from capture.journal import EventBlock
 from capture.journalreader import JournalReader
 from tests.crash.span import MIRROR_PORT, Span
 from tests.image import machine
+from tests.image.writelog import Entry, WriteLog
 
 _BIN = Path(sys.executable).parent
 _LIMIT_S = 300.0
@@ -60,17 +61,39 @@ def data_begins(disk: Path) -> int:
     return next(part.at for part in machine.partitions(disk) if part.name == "data")
 
 
+def only(log: WriteLog, low: int) -> WriteLog:
+    """The log of what lies behind a place of the disk, counted from there. Every entry keeps its number."""
+    begin = low // log.sector_bytes
+
+    def within(entry: Entry) -> Entry:
+        if entry.first_sector < begin:
+            return replace(entry, sectors=0)
+        return replace(entry, first_sector=entry.first_sector - begin)
+
+    return replace(log, entries=tuple(within(entry) for entry in log.entries))
+
+
 def partition(disk: Path, name: str, out: Path) -> Path:
     """A partition of a raw disk as a file of its own, with holes."""
     found = next(part for part in machine.partitions(disk) if part.name == name)
+    return _extract(disk, found.at, found.length, out)
+
+
+def data_partition(disk: Path, out: Path) -> Path:
+    """The data partition, to the end of the disk whatever the partition table says by then: it grows."""
+    low = data_begins(disk)
+    return _extract(disk, low, disk.stat().st_size - low, out)
+
+
+def _extract(disk: Path, low: int, length: int, out: Path) -> Path:
     with disk.open("rb") as whole, out.open("wb") as target:
-        whole.seek(found.at)
-        for at in range(0, found.length, _PIECE_BYTES):
-            piece = whole.read(min(_PIECE_BYTES, found.length - at))
+        whole.seek(low)
+        for at in range(0, length, _PIECE_BYTES):
+            piece = whole.read(min(_PIECE_BYTES, length - at))
             if piece.count(0) < len(piece):
                 target.seek(at)
                 target.write(piece)
-        target.truncate(found.length)
+        target.truncate(length)
     return out
 
 
@@ -102,7 +125,7 @@ def recover(archive: Path, config: Path, where: Span, *, is_clean: bool) -> Reco
     said = [
         each for role in ("capture", "assemble") for each in archive.with_name(f"{role}.log").read_text().split("\n")
     ]
-    torn, skipped = damage(archive)
+    torn, skipped = (0, 0) if failed else damage(archive)
     return Recovery(
         archive=archive,
         before=before,

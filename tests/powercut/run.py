@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,8 +28,8 @@ import numpy.typing as npt
 
 from tests.crash.calls import SECOND_NS
 from tests.image import machine, writelog
-from tests.image.machine import Fittings, Machine
-from tests.image.writelog import WriteLog
+from tests.image.machine import Fittings
+from tests.image.writelog import Rebuilder, WriteLog
 from tests.powercut import arrivals, rescue
 from tests.powercut.calls import Mixed, Progress, Sent, line
 from tests.traffic.pcapwriter import Frame
@@ -43,6 +44,9 @@ BOOTED, CALM_S = "multi-user.target", 20.0
 take from its network port in time."""
 SETTLE_S = 12.0
 """What is sent last is in the journal then."""
+LOOKS = 10
+"""How often the journal is looked at."""
+CONFIG_NAME = "rokubox.toml"
 RECENT_NS = 2 * SECOND_NS
 CONFIG = f"""\
 [[span]]
@@ -87,7 +91,7 @@ class Run:
     @property
     def config(self) -> Path:
         """The box's configuration."""
-        return self.folder / "rokubox.toml"
+        return self.folder / CONFIG_NAME
 
     def cut_ns(self, point: int) -> int:
         """Up to which time of the plan everything was sent when the power goes after so many entries: just before the
@@ -105,7 +109,7 @@ class Run:
         return int(self.logged_ns[min(point, len(self.logged_ns) - 1)])
 
 
-class _Watch:
+class Watch:
     """Notes how the log grows. A context."""
 
     def __init__(self, log: Path) -> None:
@@ -145,32 +149,50 @@ def record(image: Path, folder: Path, plan: Mixed, length_s: float) -> Run:
     drive = f"{writelog.options(disk, log)},file.cache.no-flush=on,file.file.cache.no-flush=on"
     fittings = Fittings(disk=drive, arguments=writelog.ARGUMENTS)
     begun: list[Sent] = []
-    with _Watch(log) as watch, machine.switched_on(disk, folder, "run", fittings) as box:
-        frames = _frames(plan, length_s, begun)
+    with Watch(log) as watch, machine.switched_on(disk, folder, "run", fittings) as box:
+        frames = frames_of(plan, length_s, begun)
         box.wait_for(RECORDING)
         box.wait_for(BOOTED, times=2)
         time.sleep(CALM_S)
         wall_ns, begun_ns = time.time_ns(), time.monotonic_ns()
-        times = _send(box, frames, begun_ns)
+        times = send(box.send, frames, begun_ns)
         time.sleep(SETTLE_S)
         box.order("quit")
         box.wait_off()
+    keep(folder, watch, begun, times, (wall_ns, begun_ns))
+    return load(folder, plan)
+
+
+def keep(
+    folder: Path,
+    watch: Watch,
+    begun: Sequence[Sent],
+    times: npt.NDArray[np.int64],
+    begin_ns: tuple[int, int],
+) -> None:
+    """Keep what is known of a run that is over.
+
+    Args:
+        folder: its folder.
+        watch: of its log.
+        begun: calls.
+        times: of each frame, by the plan and by the monotonic clock; shape `(frames, 2)`.
+        begin_ns: when the plan began, by the real-time and by the monotonic clock.
+    """
     growth = np.array(watch.seen, np.int64)
     calls = [(sent.call.line, sent.call.number, sent.start_ns) for sent in begun]
-    (folder / "run.json").write_text(json.dumps({"calls": calls, "begun_ns": begun_ns, "wall_ns": wall_ns}))
-    journal = _journal(folder)
-    planned_ns, stamps = arrivals.read(journal, begun)
+    (folder / "run.json").write_text(json.dumps({"calls": calls, "wall_ns": begin_ns[0], "begun_ns": begin_ns[1]}))
+    found = arrivals.read(_journals(folder), begun)
     np.savez(
         folder / "run.npz",
         planned_ns=times[:, 0],
         sent_ns=times[:, 1],
         grew_ns=growth[:, 0],
         bytes=growth[:, 1],
-        arrived_planned_ns=planned_ns,
-        stamps=stamps,
-        block_ends=arrivals.block_ends(journal),
+        arrived_planned_ns=found.planned_ns,
+        stamps=found.stamps,
+        block_ends=found.block_ends,
     )
-    return load(folder, plan)
 
 
 def load(folder: Path, plan: Mixed) -> Run:
@@ -200,27 +222,30 @@ def load(folder: Path, plan: Mixed) -> Run:
     )
 
 
-def _journal(folder: Path) -> Path:
-    """The journal as it is when the run is over."""
-    whole, end = folder / "base.raw", folder / "end.raw"
-    log = writelog.read(folder / "log")
-    writelog.rebuild(log, whole, end, len(log.entries), seed=0)
-    data = rescue.partition(end, "data", folder / "end.ext4")
-    end.unlink()
-    rescue.check(data)
-    shutil.rmtree(folder / "end", ignore_errors=True)
-    archive = rescue.copied_out(data, folder / "end")
-    data.unlink()
-    return archive / "journal"
+def _journals(folder: Path) -> Iterator[Path]:
+    """The journal as it was at some times of the run, the last one its end."""
+    whole, data, end = folder / "base.raw", folder / "end.ext4", folder / "end"
+    log = rescue.only(writelog.read(folder / "log"), rescue.data_begins(whole))
+    base = rescue.data_partition(whole, folder / "base.ext4")
+    rebuilder = Rebuilder(log, base, folder / "flushed.ext4")
+    for number in range(1, LOOKS + 1):
+        rebuilder.rebuild(data, log.last_flush(len(log.entries) * number // LOOKS), seed=0)
+        rescue.check(data)
+        shutil.rmtree(end, ignore_errors=True)
+        journal = rescue.copied_out(data, end) / "journal"
+        if journal.exists():
+            yield journal
+    for file in (base, data, folder / "flushed.ext4"):
+        file.unlink()
 
 
 def _configure(disk: Path, folder: Path) -> None:
     """Put the configuration onto the data partition, where the first boot finds it."""
-    (folder / "rokubox.toml").write_text(CONFIG)
+    (folder / CONFIG_NAME).write_text(CONFIG)
     raw = folder / "configured.raw"
     writelog.raw(disk, raw)
     orders = folder / "orders"
-    orders.write_text(f"mkdir etc\nmkdir etc/rokubox\nwrite {folder / 'rokubox.toml'} etc/rokubox/rokubox.toml\n")
+    orders.write_text(f"mkdir etc\nmkdir etc/rokubox\nwrite {folder / CONFIG_NAME} etc/rokubox/rokubox.toml\n")
     low = rescue.data_begins(raw)
     subprocess.run(["debugfs", "-w", "-f", orders, f"{raw}?offset={low}"], check=True, capture_output=True)
     disk.unlink()
@@ -228,19 +253,19 @@ def _configure(disk: Path, folder: Path) -> None:
     raw.unlink()
 
 
-def _frames(plan: Mixed, length_s: float, begun: list[Sent]) -> list[Frame]:
+def frames_of(plan: Mixed, length_s: float, begun: list[Sent]) -> list[Frame]:
     """The plan's first seconds. They are there before they are due: to make them takes its time."""
     lines = heapq.merge(*(line(plan, number, begun) for number in range(plan.lines)))
     return list(itertools.takewhile(lambda frame: frame.ts_ns <= length_s * SECOND_NS, lines))
 
 
-def _send(box: Machine, frames: list[Frame], begun_ns: int) -> npt.NDArray[np.int64]:
+def send(show: Callable[[bytes], object], frames: Sequence[Frame], begun_ns: int) -> npt.NDArray[np.int64]:
     """Show frames to the mirror port, each at its time; return both times of each."""
     times: list[tuple[int, int]] = []
     for at_ns, octets in frames:
         ahead_ns = begun_ns + at_ns - time.monotonic_ns()
         if ahead_ns > 0:
             time.sleep(ahead_ns / SECOND_NS)
-        box.send(octets)
+        show(octets)
         times.append((at_ns, time.monotonic_ns()))
     return np.array(times, np.int64)
