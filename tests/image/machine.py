@@ -40,7 +40,6 @@ _PULLED_OUT_S = 5.0
 USB = ("-device", "qemu-xhci,id=usb")
 """Sockets for sticks that are plugged in later; a machine that is switched on with sticks has them."""
 _LIMIT_S = 900.0
-_POWER_OFF_S = 180.0
 
 
 def why_not() -> str:
@@ -115,12 +114,12 @@ class Machine:
 
     def wait_off(self) -> None:
         """Until it has switched itself off, or would begin anew."""
-        self._process.wait(_LIMIT_S)
+        wait_until(lambda: self._process.poll() is not None, lambda: f"it is on:\n{self.console()[-4000:]}")
 
     def power_off(self) -> None:
         """Press the button, and wait until it has obeyed."""
         self.order("system_powerdown")
-        self._process.wait(_POWER_OFF_S)
+        self.wait_off()
 
     def cut_power(self) -> None:
         """Take its power away."""

@@ -124,7 +124,12 @@ class Stand:
         login.write_text(f"username = {READER}\npassword = {password}\n")
         share = ["//127.0.0.1/recordings", "-p", str(self.smb_port), "-A", str(login), "-t", str(_SMB_S)]
         return subprocess.run(
-            ["smbclient", *share, "-c", command], cwd=folder, capture_output=True, text=True, check=False
+            ["smbclient", *share, "-c", command],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def malformed(self) -> Iterator[str]:
