@@ -18,7 +18,6 @@ from pathlib import Path
 
 from appliance.errors import AlreadyRunningError, BundleError, FirmwareError, ToolMissingError
 from appliance.firmware import bootedslots, bundle, updatestatus
-from appliance.firmware.bundle import Bundle
 from appliance.firmware.updatestatus import MAX_DETAIL, Reason, State, UpdateStatus
 
 RESTART = Path("/run/rokubox/restart/now")
@@ -79,8 +78,8 @@ class Update:
                 fetch(path)
                 is_fetched = True
                 self._enter(State.VERIFYING)
-                found = self._verified(path)
-                self._enter(State.INSTALLING, version=found.version, bundle=found.hash, slot=slot)
+                self._verify(path)
+                self._enter(State.INSTALLING, slot=slot)
                 self._install(path)
             except BundleError as error:
                 self._end(State.REFUSED, Reason(error.reason), str(error))
@@ -110,9 +109,10 @@ class Update:
             raise BundleError(Reason.ON_TRIAL, "what runs is on trial itself; the other slot is the way back")
         return "B" if booted["slot"] == "A" else "A"
 
-    def _verified(self, path: Path) -> Bundle:
-        """The bundle, when it is one that may be installed."""
+    def _verify(self, path: Path) -> None:
+        """See whether the bundle is one that may be installed. Raises BundleError."""
         found = bundle.inspect(path, self._settings.configuration)
+        self._status = replace(self._status, version=found.version, bundle=found.hash)
         before, running = self._before, self._settings.running
         if is_older(found.version, running) and not self._settings.allows_older:
             raise BundleError(Reason.OLDER, f"version {found.version} is older than {running}, which runs")
@@ -127,7 +127,6 @@ class Update:
             )
         self._tell(f"version {found.version}, signature good; checking every byte")
         bundle.verify(path, found)
-        return found
 
     def _install(self, path: Path) -> None:
         self._tell("complete; writing it to the other slot")

@@ -101,7 +101,7 @@ def test_one_that_is_damaged_is_not_handed_to_rauc(box: Box, good: Path, tmp_pat
     damaged.write_bytes(content)
     assert box.refused(damaged) is Reason.DAMAGED
     status = box.status()
-    assert (status.state, status.reason) == (State.REFUSED, Reason.DAMAGED)
+    assert (status.state, status.reason, status.version) == (State.REFUSED, Reason.DAMAGED, "0.2.0")
     assert not (box.folder / "bundle.raucb").exists()
 
 
