@@ -108,14 +108,22 @@ def _overwrite(device: Path, limit_bytes: int | None, consoles: Consoles) -> int
 
 
 def _evidence(device: Path) -> str:
-    """What of the ledger was last signed, in one line, where that can still be read."""
+    """What is on it, in one line, where that can still be read."""
     try:
         with _looked_into(device) as data:
-            checkpoint = (data / _CHECKPOINT).read_text("utf-8").split()
-            count = sum(len(files) for _, _, files in os.walk(data / _RECORDINGS))
-            return f"{count} files of recordings; the ledger's last checkpoint: {' '.join(checkpoint)}"
+            return evidence(data)
     except (OSError, UnicodeDecodeError, LockedError, subprocess.CalledProcessError):
         return "not known (it could not be read)"
+
+
+def evidence(data: Path) -> str:
+    """How much was recorded, and what of the ledger was last signed. Raises OSError, UnicodeDecodeError."""
+    count = sum(len(files) for _, _, files in os.walk(data / _RECORDINGS))
+    try:
+        signed = f"the ledger's last checkpoint: {' '.join((data / _CHECKPOINT).read_text('utf-8').split())}"
+    except FileNotFoundError:
+        signed = "no checkpoint of the ledger"
+    return f"{count} files in recordings, {signed}"
 
 
 @contextlib.contextmanager

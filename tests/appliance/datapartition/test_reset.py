@@ -36,6 +36,17 @@ def _stick(tmp_path: Path) -> Medium:
     return Medium(folder=tmp_path / "stick", is_writable=True)
 
 
+def test_what_was_there_is_told(tmp_path: Path) -> None:
+    assert reset.evidence(tmp_path) == "0 files in recordings, no checkpoint of the ledger"
+    archive = tmp_path / "var/lib/rokubox"
+    (archive / "recordings/2026/01/02").mkdir(parents=True)
+    (archive / "recordings/2026/01/02/one.zip").touch()
+    (archive / "ledger").mkdir()
+    (archive / "ledger/checkpoint").write_text("rokubox\n2\nq83v\n\n\u2014 rokubox Az3g\n", "utf-8")
+    wanted = "1 files in recordings, the ledger's last checkpoint: rokubox 2 q83v \u2014 rokubox Az3g"
+    assert reset.evidence(tmp_path) == wanted
+
+
 def test_what_is_not_encrypted_is_overwritten(device: Path, stick: Medium) -> None:
     begun = texts.BEGUN.format(serial="RB-1", confirmed="2026-01-02T03:04:05Z", evidence="12 files")
     stick.write(medium.DESTROYED, begun)
