@@ -44,7 +44,7 @@ def points(log: WriteLog, sectors: int, count: int, seed: int) -> list[tuple[int
     ]
     # In there it is the sectors that matter: several draws for each place.
     drawn = [(point, seed) for point in log.points(count, seed)]
-    return sorted({*drawn, *((point, seed + draw) for point in aimed for draw in range(3))})
+    return sorted({*drawn, *((point, seed + draw) for point in aimed for draw in range(6))})
 
 
 def touched(log: WriteLog, table: Table) -> Iterator[str]:
