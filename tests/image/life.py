@@ -66,6 +66,7 @@ def main() -> int:
                 is_proven(lambda: logged_in(container, folder)),
                 is_proven(lambda: too_late(container)),
                 is_proven(lambda: status(container)),
+                is_proven(lambda: consoles(container)),
             ]
             if not all(proven):
                 print(container.log(200))
@@ -194,6 +195,47 @@ def status(container: Container) -> Story:
     for wanted in (f"{MANAGEMENT}  {BOX}/24", "recorded 0", "another configuration already"):
         story.expect(any(wanted in line for line in lines), f"not on the page: {wanted}")
     return story
+
+
+def consoles(container: Container) -> Story:
+    """The pages on screen and serial port, each in its unit's sandbox; terminals of a program stand in for both."""
+    story = Story(title="the consoles")
+    container.write("/root/line.py", _LINE)
+    for name, language in (("ttyS0", "通話 / calls"), ("tty1", "calls  ")):
+        container.run("systemd-run", f"--unit=line-{name}", "python3", "/root/line.py", name)
+        wait_until(lambda name=name: container.succeeds("test", "-s", f"/root/{name}.name"), container.log)  # type: ignore[misc]
+        slave = container.run("cat", f"/root/{name}.name")
+        container.run("sh", "-c", f"touch /dev/{name} && mount --bind {slave} /dev/{name}")
+        unit = f"rokubox-status@{name}.service"
+        container.run("systemctl", "start", "--no-block", unit)
+        wanted = (language, f"{BOX}/24", "frames/s")
+
+        def shows(name: str = name, wanted: tuple[str, ...] = wanted) -> bool:
+            told = container.run("tail", "-c", "4000", f"/root/{name}.out", check=False)
+            return all(each in told for each in wanted)
+
+        wait_until(shows, container.log)
+        story.done.append(f"{name}: {', '.join(wanted)}")
+        story.expect(container.restarts(unit) == 0, f"{unit} was started again")
+        container.run("systemctl", "stop", unit)
+    rows = container.run("cat", "/var/lib/rokubox/agent/status.json")
+    story.expect('"no_address"' not in rows, f"the agent in its sandbox sees no address: {rows}")
+    return story
+
+
+_LINE = """
+import os, pty, sys, time
+ours, theirs = pty.openpty()
+with open(f"/root/{sys.argv[1]}.name", "w") as name:
+    name.write(os.ttyname(theirs))
+with open(f"/root/{sys.argv[1]}.out", "wb", buffering=0) as out:
+    while True:
+        try:
+            out.write(os.read(ours, 65536))
+        except OSError:
+            time.sleep(0.2)
+"""
+"""A terminal of a program: what is written to it goes into a file."""
 
 
 def _plug_in(container: Container) -> None:

@@ -102,6 +102,11 @@ def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
     assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
 
 
+def test_who_asks_ip_may_give_up_capabilities() -> None:
+    for name in ("agent", "selftest"):
+        assert "capset" in " ".join(values(UNITS / f"rokubox-{name}.service", "SystemCallFilter")).split()
+
+
 def test_every_command_exists() -> None:
     scripts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["scripts"]
     for unit in SERVICES:
