@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .ONESHELL:
-.PHONY: help setup packages packages-running packages-image release install test test-units keys image bundle image-stamp test-image test-image-reproducible test-image-update test-disk test-powercut lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
+.PHONY: help setup packages packages-running packages-image release install test test-units keys image bundle image-stamp test-image test-life test-image-reproducible test-image-update test-disk test-powercut lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
 
 PYTHON ?= python3
 SOAK_MINUTES ?= 60
@@ -89,6 +89,9 @@ bundle: $(if $(wildcard build/image/rokubox.img),,image)  ## a signed update of 
 
 release: image  ## as root: what a technician is given, build/release: the image packed, rokubox-flash, the steps
 	image/release build/image/rokubox.img build/release
+
+test-life: image  ## as root: boot the image's system in a container: a medium taken, network, share, SSH, status page; 1 minute
+	$(BIN)/python -m tests.image.life build/image/tree
 
 test-image: image  ## as root: boot the image in an emulated machine, provision, record, hang and damage it; every sample compared; 20 minutes
 	$(BIN)/python -m tests.image build/image/rokubox.img
