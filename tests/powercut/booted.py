@@ -22,8 +22,8 @@ from tests.traffic.pcapwriter import Frame
 
 OFF_S = 20
 """How long the box is without power, by its clock: it need not wait for this test."""
-_GOES_ON_S, _SETTLE_S = 6.0, 20.0
-"""How long the calls go on, and what the emulated box needs then."""
+_PREPARED_S, _GOES_ON_S, _SETTLE_S = 30.0, 6.0, 20.0
+"""What is needed to make what is shown, how long the calls go on, and what the emulated box needs then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +53,9 @@ def reboot(run: Run, point: int, folder: Path, seed: int) -> Reboot:
         recording_s = time.monotonic() - begun
         box.wait_for(BOOTED, times=2)
         time.sleep(CALM_S)
-        # What the plan's clock shows while the box's shows this.
-        now_ns = clock_ns + time.monotonic_ns() - on_ns - run.wall_ns
-        again = _go_on(box, _going_on(run, run.cut_ns(point), now_ns), now_ns)
+        # What the plan's clock shows, minus this machine's monotonic one.
+        apart_ns = clock_ns - on_ns - run.wall_ns
+        again = _go_on(box, run, run.cut_ns(point), apart_ns)
         time.sleep(_SETTLE_S)
         box.power_off()
     data = rescue.data_partition(disk, folder / "data.ext4")
@@ -86,33 +86,34 @@ def _seen(disk: Path, folder: Path) -> rescue.Files:
     return files
 
 
-def _going_on(run: Run, cut_ns: int, now_ns: int) -> list[Sent]:
-    """The calls that had begun at the cut and last longer than the box is away."""
-    until_ns = now_ns + round(_GOES_ON_S * SECOND_NS)
+def _going_on(run: Run, cut_ns: int, until_ns: int) -> list[Sent]:
+    """The calls that had begun at the cut and last longer than this."""
     return [one for one in run.sent if one.is_answered(cut_ns) and not one.is_over(until_ns + SECOND_NS)]
 
 
-def _go_on(box: Machine, calls: list[Sent], now_ns: int) -> Again:
-    """Show the next seconds of these calls, and their end; return which packets that were."""
-    until_ns = now_ns + round(_GOES_ON_S * SECOND_NS)
-    begun_ns = time.monotonic_ns()
-    for at_ns, octets in heapq.merge(*(_rest(one, now_ns, until_ns) for one in calls)):
-        ahead_ns = begun_ns + at_ns - now_ns - time.monotonic_ns()
+def _go_on(box: Machine, run: Run, cut_ns: int, apart_ns: int) -> Again:
+    """Show some seconds of the calls that still go on, and their end; return which packets that were."""
+    # To make the frames takes its time: they are there before they are due.
+    from_ns = time.monotonic_ns() + apart_ns + round(_PREPARED_S * SECOND_NS)
+    until_ns = from_ns + round(_GOES_ON_S * SECOND_NS)
+    calls = _going_on(run, cut_ns, until_ns)
+    for at_ns, octets in list(heapq.merge(*(_rest(one, from_ns, until_ns) for one in calls))):
+        ahead_ns = at_ns - apart_ns - time.monotonic_ns()
         if ahead_ns > 0:
             time.sleep(ahead_ns / SECOND_NS)
         box.send(octets)
-    return {one.call.call_id: (_shown(one, 0, now_ns, until_ns), _shown(one, 1, now_ns, until_ns)) for one in calls}
+    return {one.call.call_id: (_shown(one, 0, from_ns, until_ns), _shown(one, 1, from_ns, until_ns)) for one in calls}
 
 
-def _rest(one: Sent, now_ns: int, until_ns: int) -> Iterator[Frame]:
+def _rest(one: Sent, from_ns: int, until_ns: int) -> Iterator[Frame]:
     """What of a call comes from now on, its end brought forward."""
     frames = one.call.frames(one.start_ns)
-    yield from (frame for frame in frames if now_ns <= frame.ts_ns < until_ns)
+    yield from (frame for frame in frames if from_ns <= frame.ts_ns < until_ns)
     over_ns = one.call.media_ns(one.start_ns, 1) + one.call.slots * SLOT_NS
     for number, frame in enumerate(frame for frame in frames if frame.ts_ns >= over_ns):
         yield Frame(until_ns + number * SLOT_NS, frame.octets)
 
 
-def _shown(one: Sent, side: int, now_ns: int, until_ns: int) -> Mask:
+def _shown(one: Sent, side: int, from_ns: int, until_ns: int) -> Mask:
     slots = np.arange(one.call.slots)
-    return (slots >= one.slots(side, now_ns)) & (slots < one.slots(side, until_ns))
+    return (slots >= one.slots(side, from_ns)) & (slots < one.slots(side, until_ns))

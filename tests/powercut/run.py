@@ -47,6 +47,8 @@ SETTLE_S = 12.0
 LOOKS = 10
 """How often the journal is looked at."""
 CONFIG_NAME = "rokubox.toml"
+UNSURE_NS = 25_000_000
+"""How far apart the times of the log and of the packets may be, which are of different clocks."""
 RECENT_NS = 2 * SECOND_NS
 CONFIG = f"""\
 [[span]]
@@ -106,7 +108,7 @@ class Run:
         return float(np.diff(ends[: upcoming + 1]).max(initial=0)) / SECOND_NS
 
     def _when_ns(self, point: int) -> int:
-        return int(self.logged_ns[min(point, len(self.logged_ns) - 1)])
+        return int(self.logged_ns[min(point, len(self.logged_ns) - 1)]) + UNSURE_NS
 
 
 class Watch:
@@ -122,9 +124,9 @@ class Watch:
     def _run(self) -> None:
         last = -1
         while not self._stopped.wait(_SAMPLE_S):
-            now_ns, size = time.monotonic_ns(), os.stat(self._log).st_size
+            size = os.stat(self._log).st_size
             if size != last:
-                self.seen.append((now_ns, size))
+                self.seen.append((time.monotonic_ns(), size))
                 last = size
 
     def __enter__(self) -> Self:
