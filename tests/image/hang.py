@@ -50,7 +50,8 @@ class _Stub:
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line
-        self.ask("?")
+        self._heard = b""
+        self._answer()  # a machine that runs is stopped by who connects, and says so
 
     def ask(self, packet: str) -> str:
         """Send a packet and return what is answered."""
@@ -72,8 +73,9 @@ class _Stub:
         self._answer()
 
     def _answer(self) -> str:
-        heard = b""
-        while (at := heard.find(b"$")) < 0 or b"#" not in heard[at:-2]:
-            heard += self._line.recv(4096)
+        while (at := self._heard.find(b"$")) < 0 or b"#" not in self._heard[at:-2]:
+            self._heard += self._line.recv(4096)
+        end = self._heard.index(b"#", at)
+        answer, self._heard = self._heard[at + 1 : end], self._heard[end + 3 :]
         self._line.sendall(b"+")
-        return heard[at + 1 : heard.index(b"#", at)].decode()
+        return answer.decode()

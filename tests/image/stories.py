@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.crash.calls import Plan
 from tests.image import hang, machine, medium
@@ -97,12 +98,18 @@ def self_test(stand: Stand) -> Story:
     """The NOC asks for a self-test, and gets a verdict."""
     story = Story(title="self-test, asked for over MQTT")
     stand.ask("selftest")
-    result = stand.wait_for("test/result")[-1]
+    wait_until(lambda: bool(_self_tests(stand)), lambda: f"no verdict: {stand.heard('test/result')}")
+    result = _self_tests(stand)[-1]
     states = {step["step"]: step["state"] for step in result["steps"]}
     story.done.append(f"{result['outcome']}, exit code {result['exit_code']}, to act: {result['domains'] or 'nobody'}")
     story.done.append(", ".join(f"{step} {state}" for step, state in states.items()))
-    story.expect(states.get("pipeline") == "ok", f"the known call: {states}")
+    story.expect(states.get("pipeline") == "ok", f"the known call: {stand.heard('test/result')}")
     return story
+
+
+def _self_tests(stand: Stand) -> list[dict[str, Any]]:
+    """Results of the whole ladder; the known call in it is told of by itself before."""
+    return [result for result in stand.heard("test/result") if result["test"] == "selftest"]
 
 
 def hung_kernel(stand: Stand, box: Machine, times: Times) -> Story:
