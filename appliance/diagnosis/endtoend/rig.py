@@ -33,7 +33,7 @@ from storage.json_form import from_json
 from storage.vocabulary import Source
 
 PORT, PEER = "rig0", "rig1"
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 SETTLE_S = 1.5
 """A call lingers for half a second; then its end is in the journal."""
 _RING = RingSettings(ring_bytes=4 << 20, block_bytes=1 << 18)

@@ -21,7 +21,8 @@ from appliance.diagnosis.evidence import Cause, Check, Figure, State, Step, Wind
 from storage.archive import Archive
 
 NAME = "selftest.json"
-LIMIT_S = 90.0
+LIMIT_S = 240.0
+"""A slow machine takes its time; the unit that it runs in waits five minutes."""
 VALID_NS = 26 * 3600 * 1_000_000_000
 """It is run every day, and takes a while."""
 _FOREIGN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
