@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .ONESHELL:
-.PHONY: help setup packages packages-running packages-image release install test test-units keys image bundle image-stamp test-image test-life test-image-reproducible test-image-update test-disk test-powercut test-powercut-image lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
+.PHONY: help setup packages packages-running packages-image release install test test-units keys image bundle image-stamp test-image test-life test-image-reproducible test-image-update test-install test-disk test-powercut test-powercut-image lint lab test-crash test-faults test-upload soak demo bench bench-live lock clean
 
 PYTHON ?= python3
 SOAK_MINUTES ?= 60
@@ -99,6 +99,9 @@ test-image: image  ## as root: boot the image in an emulated machine, provision,
 
 test-image-update: image  ## as root: updates of the emulated box, good ones and bad ones; 40 minutes
 	$(BIN)/python -m tests.image.update build/image build/keys
+
+test-install: image  ## as root: a bare emulated machine, a stick with the image, a technician at its console; 10 minutes
+	$(BIN)/python -m tests.image.install build/image/rokubox.img
 
 test-disk: image  ## as root: the data partition made, cut off in the making, encrypted, grown, destroyed; 40 minutes
 	$(BIN)/python -m tests.image.disk build/image/rokubox.img

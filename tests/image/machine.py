@@ -264,7 +264,19 @@ def read_partition(disk: Path, number: int, out: Path) -> None:
 def partitions(disk: Path) -> list[Partition]:
     """What the table of a raw disk says (GPT; UEFI 2.10, 5.3.3), in its order."""
     with disk.open("rb") as whole:
-        table = whole.read(_HEAD_BYTES)[_ENTRIES_AT : _ENTRIES_AT + _MOST_ENTRIES * _ENTRY.size]
+        return _partitions(whole.read(_HEAD_BYTES))
+
+
+def head(disk: Path) -> bytes:
+    """The beginning of the disk of a machine that is off, with its partition table."""
+    with tempfile.NamedTemporaryFile(dir=disk.parent) as out:
+        source = _image_options(disk, Partition(name="", at=0, length=_HEAD_BYTES))
+        subprocess.run(["qemu-img", "convert", "-O", "raw", "--image-opts", source, out.name], check=True)
+        return Path(out.name).read_bytes()
+
+
+def _partitions(octets: bytes) -> list[Partition]:
+    table = octets[_ENTRIES_AT : _ENTRIES_AT + _MOST_ENTRIES * _ENTRY.size]
     found = []
     for kind, _, first, last, _, name in _ENTRY.iter_unpack(table):
         if kind != bytes(16):
@@ -275,10 +287,7 @@ def partitions(disk: Path) -> list[Partition]:
 
 def _partition(disk: Path, number: int) -> Partition:
     """A partition of a machine's disk."""
-    with tempfile.NamedTemporaryFile(dir=disk.parent) as head:
-        source = _image_options(disk, Partition(name="", at=0, length=_HEAD_BYTES))
-        subprocess.run(["qemu-img", "convert", "-O", "raw", "--image-opts", source, head.name], check=True)
-        return partitions(Path(head.name))[number - 1]
+    return _partitions(head(disk))[number - 1]
 
 
 def _image_options(disk: Path, part: Partition) -> str:
