@@ -114,6 +114,7 @@ image-stamp: setup  ## say whether the image was tested as it is now (.ci/image.
 
 test-powercut: image  ## as root: cut the power at 100 instants of recording on the image's data partition, compare every sample; 20 minutes
 	$(BIN)/python -m tests.powercut build/image/rokubox.img --native
+	$(BIN)/python -m tests.powercut.updates build/image/rokubox.img
 
 test-powercut-image: image  ## as root: likewise of the emulated image, 5 disks booted again, on a machine with nothing else to do; an hour
 	$(BIN)/python -m tests.powercut build/image/rokubox.img
