@@ -60,7 +60,7 @@ class _Page:
 
     def top(self, seen: BoxSeen) -> Iterator[Line]:
         """Everything but alarms and the medium."""
-        now = f"{local_time(seen.at_ns, seen.zone):%Y-%m-%d %H:%M:%S}"
+        now = f"{local_time(seen.at_ns, seen.zone):%Y-%m-%d %H:%M:%S %Z}"
         name = f"{seen.software}{f' [{seen.slot}]' if seen.slot else ''}"
         yield self._cut(Line(f"{name}{' ' * max(1, self._width - cell_len(name) - len(now))}{now}", style="reverse"))
         site = " / ".join(filter(None, (seen.customer, seen.site, seen.serial)))

@@ -96,7 +96,7 @@ def shown(box: BoxSeen, language: Language = Language.EN, width: int = 80, rows:
 
 def test_all_is_well() -> None:
     assert shown(BOX) == [
-        "rokubox 0.1.0 [A]                                            2026-11-18 20:06:40",
+        "rokubox 0.1.0 [A]                                  2026-11-18 20:06:40 UTC+09:00",
         "Example / Osaka / RB-1",
         "management      eth0.100  192.0.2.10/24",
         "mirror port     span0  1,000 Mbit/s  1,234 frames/s",
