@@ -34,6 +34,8 @@ from storage.vocabulary import Source
 
 PORT, PEER = "rig0", "rig1"
 LIMIT_S = 60.0
+SEND_LIMIT_S = 180.0
+"""Scapy alone takes a minute to begin on an emulated machine that has other work."""
 SETTLE_S = 1.5
 """A call lingers for half a second; then its end is in the journal."""
 _RING = RingSettings(ring_bytes=4 << 20, block_bytes=1 << 18)
@@ -122,7 +124,7 @@ def _send(folder: Path) -> None:
         said[-1].write_bytes(knowncall.codes(side))
     program = Path(__file__).with_name("scapycall.py")
     command = [sys.executable, "-I", str(program), PEER, *map(str, said)]
-    sent = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    sent = subprocess.run(command, capture_output=True, text=True, timeout=SEND_LIMIT_S, check=False)
     if sent.returncode:
         last = (sent.stderr.strip().splitlines() or ["no word"])[-1]
         raise RuntimeError(f"the call could not be sent: {last}")
