@@ -47,6 +47,8 @@ class Plan:
     """How long a call is answered."""
     rounds: int | None = None
     """Calls on each line; None: until told to stop."""
+    first: int = 0
+    """Number of the first call of each line: plans for the same archive have others, or they make the same calls."""
 
     def call(self, line: int, number: int) -> "Call":
         """One call of a line, counted from 0."""
@@ -73,8 +75,8 @@ class Plan:
         """
         # Not all at once.
         at_ns = round(random.Random(f"{self.seed} {line}").uniform(0, 3) * SECOND_NS)
-        number = 0
-        while number != self.rounds and not stopped():
+        number = self.first
+        while (self.rounds is None or number < self.first + self.rounds) and not stopped():
             call = self.call(line, number)
             begun(call)
             yield from call.frames(at_ns)

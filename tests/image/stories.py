@@ -16,9 +16,12 @@ from tests.units.story import Story
 RECORDING = "device span0 entered promiscuous mode"
 """What the kernel says when capture has opened its ring."""
 FIRST = Plan(lines=1, seed=3, shortest_s=8, longest_s=8, rounds=1)
-MORE = Plan(lines=5, seed=11, shortest_s=6, longest_s=10, rounds=2)
-AFTER_RESET = Plan(lines=3, seed=12, shortest_s=6, longest_s=8, rounds=1)
-WHILE_HUNG = Plan(lines=3, seed=13, shortest_s=10, longest_s=14, rounds=2)
+MORE = Plan(lines=5, seed=11, shortest_s=6, longest_s=10, rounds=2, first=10)
+AFTER_RESET = Plan(lines=3, seed=12, shortest_s=6, longest_s=8, rounds=1, first=20)
+WHILE_HUNG = {
+    unit: Plan(lines=3, seed=13, shortest_s=10, longest_s=14, rounds=2, first=first)
+    for unit, first in ((ASSEMBLE, 30), (CAPTURE, 40))
+}
 CALM_S = 20.0
 """What an emulated machine that begins is shown, it does not take from its network port in time."""
 _HUNG_S = 300.0
@@ -135,11 +138,11 @@ def hung_services(stand: Stand, box: Machine, root: Shell) -> Story:
     box.wait_for(RECORDING)
     wait_until(lambda: all(_is_active(root, unit) for unit in (CAPTURE, ASSEMBLE)), box.console)
     time.sleep(CALM_S)
-    for unit in (ASSEMBLE, CAPTURE):
+    for unit, plan in WHILE_HUNG.items():
         before = int(root.run(f"systemctl show --property NRestarts --value {unit}"))
         begun = time.monotonic()
         root.run(f"systemctl kill --kill-whom=main --signal=STOP {unit}")
-        _show(story, stand, box, WHILE_HUNG)
+        _show(story, stand, box, plan)
 
         def is_back(unit: str = unit, before: int = before) -> bool:
             restarts = int(root.run(f"systemctl show --property NRestarts --value {unit}"))
