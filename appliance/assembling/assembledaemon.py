@@ -163,6 +163,7 @@ class AssembleDaemon:
             try:
                 reader.secure()
             except OSError as error:
+                writer.check_place()  # of a disk that went and came back, what is open here is the old one's
                 raise from_os_error(error, "bring the journal to the disk") from error
 
         return Publisher(

@@ -50,8 +50,8 @@ class Poison(Publisher):
         return super().part(work, call, *arguments, **named)
 
 class Poisoned(AssembleDaemon):
-    def _publisher(self, writer):
-        mine = super()._publisher(writer)
+    def _publisher(self, writer, reader):
+        mine = super()._publisher(writer, reader)
         return Poison(settings=mine.settings, writer=mine.writer, wait=mine.wait, progress=mine.progress)
 
 daemon = Poisoned(AssembleSettings(archive=archive, assembly=SETTINGS))
