@@ -12,6 +12,9 @@ from uploader.settings import TargetSettings
 FOLDER = "録音 box"
 """Of every target: names that have to be encoded."""
 
+_STORES_OWN = ".rclone_temp_put_"
+"""How the S3 store names what it was being sent when it died; no client of it ever sees that."""
+
 
 class Served(ABC):
     """A target and the server behind it. A context: the server runs in it."""
@@ -56,7 +59,8 @@ class Served(ABC):
 
     def names(self) -> set[str]:
         """Everything that is there."""
-        return {str(path.relative_to(self.below)) for path in self.below.rglob("*") if path.is_file()}
+        files = (path for path in self.below.rglob("*") if path.is_file() and not path.name.startswith(_STORES_OWN))
+        return {str(path.relative_to(self.below)) for path in files}
 
     @abstractmethod
     def start(self) -> None:
